@@ -1,0 +1,25 @@
+/// Where a network's weights come from, by name.
+///
+/// Names are those of the diffusers layout, whatever layout the files have: a source for another
+/// layout maps them, a source with adapters adds their low-rank products. Implementations convert
+/// to float32, check that every value is finite, and give the file's pages back to the system
+/// once a tensor was read.
+package protocol ParameterSource: Sendable {
+    /// The shape of the tensor with that name, or nil when the source has none.
+    func shape(of name: String) -> [Int]?
+
+    /// Reads one tensor as float32, row-major.
+    ///
+    /// - Parameters:
+    ///   - name: The tensor's name in the diffusers layout, such as
+    ///     `transformer_blocks.0.attn.to_q.weight`.
+    ///   - shape: The shape that the model's configuration asks for.
+    ///   - destination: As many values as `shape` has.
+    /// - Throws: An error that names file, tensor and remedy when the tensor is missing, has
+    ///   another shape, or holds a value that is not finite.
+    func read(
+        _ name: String,
+        shape: [Int],
+        into destination: UnsafeMutableBufferPointer<Float>
+    ) throws
+}
