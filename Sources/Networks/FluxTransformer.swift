@@ -1,0 +1,193 @@
+// Names after black-forest-labs/flux src/flux/model.py; parameters under the names of diffusers'
+// models/transformers/transformer_flux.py.
+
+package import Tensors
+
+/// The FLUX diffusion transformer, as a function of its weights.
+///
+/// Text and picture tokens share one sequence, text first. The stream of the double blocks is a
+/// range of its rows, so that the single blocks find both in place.
+package struct FluxTransformer: Sendable {
+    package let configuration: FluxConfiguration
+    private let xEmbedder: Linear
+    private let contextEmbedder: Linear
+    private let timeTextEmbed: TimeTextEmbedding
+    private let transformerBlocks: [DoubleStreamBlock]
+    private let singleTransformerBlocks: [SingleStreamBlock]
+    private let normOut: Linear
+    private let projOut: Linear
+
+    /// Reads all parameters.
+    ///
+    /// - Parameters:
+    ///   - configuration: The sizes.
+    ///   - source: Where the parameters come from, under their diffusers names.
+    ///   - progress: Called after each block with the share of blocks read, 0…1.
+    /// - Throws: What the source throws.
+    package init(
+        _ configuration: FluxConfiguration,
+        from source: any ParameterSource,
+        progress: (Double) -> Void = { _ in }
+    ) throws {
+        let c = configuration
+        self.configuration = c
+        func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
+            try Linear(name, inputs: inputs, outputs: outputs, from: source)
+        }
+        xEmbedder = try linear("x_embedder", c.inChannels, c.hidden)
+        contextEmbedder = try linear("context_embedder", c.jointAttentionDim, c.hidden)
+        timeTextEmbed = try TimeTextEmbedding(c, from: source)
+        let blocks = Double(c.numLayers + c.numSingleLayers)
+        transformerBlocks = try (0..<c.numLayers).map { index in
+            defer { progress(Double(index + 1) / blocks) }
+            return try DoubleStreamBlock("transformer_blocks.\(index)", c, from: source)
+        }
+        singleTransformerBlocks = try (0..<c.numSingleLayers).map { index in
+            defer { progress(Double(c.numLayers + index + 1) / blocks) }
+            return try SingleStreamBlock("single_transformer_blocks.\(index)", c, from: source)
+        }
+        normOut = try linear("norm_out.linear", c.hidden, 2 * c.hidden)
+        projOut = try linear("proj_out", c.hidden, c.inChannels)
+    }
+
+    /// What stays the same over the steps of one picture, computed once.
+    package struct Context: Sendable {
+        /// The embedded text: (text tokens, hidden).
+        let text: Tensor
+        /// The embedded pooled vector: (1, hidden).
+        let pooled: Tensor
+        /// Added to every embedded output token: (1, hidden), or nil.
+        let outputEmbedding: Tensor?
+        /// The embedded reference tokens: (reference tokens, hidden), or nil.
+        let references: Tensor?
+        /// The rotary angles of text, output and reference tokens.
+        let rope: RotaryTable
+    }
+
+    /// A reference in the token sequence.
+    package struct Reference {
+        /// The packed latent: (tokens, in channels).
+        package let tokens: Tensor
+        /// Added to each of its embedded tokens: (1, hidden), or nil.
+        package let embedding: Tensor?
+
+        package init(tokens: Tensor, embedding: Tensor?) {
+            self.tokens = tokens
+            self.embedding = embedding
+        }
+    }
+
+    /// Embeds what does not change from step to step.
+    ///
+    /// - Parameters:
+    ///   - text: T5's features: (text tokens, joint attention width).
+    ///   - pooled: CLIP's vector: (1, pooled projection width).
+    ///   - references: The references in sequence order.
+    ///   - outputEmbedding: Added to every output token: (1, hidden), or nil.
+    ///   - positions: Row and column of each output and reference token; text stands at 0.
+    ///   - compute: Where to run.
+    /// - Returns: The embedded conditions, for every step of the picture.
+    package func context(
+        text: Tensor,
+        pooled: Tensor,
+        references: [Reference],
+        outputEmbedding: Tensor?,
+        positions: [TokenPosition],
+        in compute: Compute
+    ) -> Context {
+        let hidden = configuration.hidden
+        let embeddedText = Tensor(rows: text.rows, columns: hidden)
+        compute.linear(embeddedText, text, contextEmbedder)
+        let count = references.reduce(0) { $0 + $1.tokens.rows }
+        let embedded = count == 0 ? nil : Tensor(rows: count, columns: hidden)
+        if let embedded {
+            var row = 0
+            for reference in references {
+                let part = embedded.rows(row..<row + reference.tokens.rows)
+                compute.linear(part, reference.tokens, xEmbedder)
+                if let embedding = reference.embedding {
+                    compute.add(part, embedding)
+                }
+                row += reference.tokens.rows
+            }
+        }
+        return Context(
+            text: embeddedText,
+            pooled: timeTextEmbed.embed(pooled: pooled, in: compute),
+            outputEmbedding: outputEmbedding,
+            references: embedded,
+            rope: RotaryTable(
+                positions: [TokenPosition](repeating: .text, count: text.rows) + positions,
+                axes: configuration.axesDimsRope
+            )
+        )
+    }
+
+    /// Predicts the velocity, noise − data, of the output tokens.
+    ///
+    /// - Parameters:
+    ///   - prediction: The result: (output tokens, in channels).
+    ///   - latents: The noisy tokens: (output tokens, in channels).
+    ///   - timestep: The noise level, 1 for pure noise to 0.
+    ///   - guidance: The distilled guidance; models without its embedding ignore it.
+    ///   - context: The embedded conditions.
+    ///   - compute: Where to run.
+    ///   - trace: Receives the intermediates, or nil.
+    package func callAsFunction(
+        _ prediction: Tensor,
+        latents: Tensor,
+        timestep: Float,
+        guidance: Float,
+        context: Context,
+        in compute: Compute,
+        trace: Trace? = nil
+    ) {
+        let hidden = configuration.hidden
+        let textRows = 0..<context.text.rows
+        let outputRows = textRows.upperBound..<textRows.upperBound + latents.rows
+        let total = outputRows.upperBound + (context.references?.rows ?? 0)
+        compute.withScratch {
+            let temb = compute.scratch(1, hidden)
+            timeTextEmbed(temb, timestep: timestep, guidance: guidance, context, in: compute)
+            trace?("temb", temb)
+            compute.activate(temb, .silu)
+
+            let x = compute.scratch(total, hidden)
+            x.rows(textRows).copy(from: context.text)
+            compute.linear(x.rows(outputRows), latents, xEmbedder)
+            if let embedding = context.outputEmbedding {
+                compute.add(x.rows(outputRows), embedding)
+            }
+            if let references = context.references {
+                x.rows(outputRows.upperBound..<total).copy(from: references)
+            }
+
+            let imageRows = outputRows.lowerBound..<total
+            for (index, block) in transformerBlocks.enumerated() {
+                block(x, text: textRows, vec: temb, rope: context.rope, in: compute)
+                trace?("after_double\(index)_txt", x.rows(textRows))
+                trace?("after_double\(index)_img", x.rows(imageRows))
+            }
+            for (index, block) in singleTransformerBlocks.enumerated() {
+                block(x, vec: temb, rope: context.rope, in: compute)
+                trace?("after_single\(index)", x)
+            }
+
+            let modulation = compute.scratch(1, 2 * hidden)
+            compute.linear(modulation, temb, normOut)
+            let output = x.rows(outputRows)
+            let normalised = compute.scratch(output.rows, hidden)
+            compute.modulatedLayerNorm(
+                normalised,
+                output,
+                scale: modulation.columns(0..<hidden),
+                shift: modulation.columns(hidden..<2 * hidden),
+                eps: FluxTransformer.eps
+            )
+            compute.linear(prediction, normalised, projOut)
+        }
+    }
+
+    /// What every normalisation of the transformer adds to the variance.
+    static let eps: Float = 1e-6
+}
