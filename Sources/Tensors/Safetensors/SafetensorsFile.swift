@@ -1,0 +1,141 @@
+import CKernels
+import Glibc
+
+/// A safetensors file, mapped read-only, whose tensors are read as float32.
+///
+/// The header is checked once, in full, when the file is opened. A tensor's pages are given back
+/// to the system while it is converted, so a file of weights never stays in memory beside the
+/// converted copy. The file must not be cut while it is open.
+package final class SafetensorsFile: ParameterSource {
+    /// The path that the file was opened with.
+    package let path: String
+    /// The tensors by name.
+    package let entries: [String: SafetensorsEntry]
+    /// The header's free-form strings.
+    package let metadata: [String: String]
+    /// Bytes of the whole file.
+    package let fileSize: Int
+
+    private let mapping: FileMapping
+    private let dataStart: Int
+
+    /// Opens the file and checks its header.
+    package init(path: String) throws(SafetensorsError) {
+        self.path = path
+        mapping = try FileMapping(path: path)
+        fileSize = mapping.bytes.count
+        let header = try SafetensorsHeader(file: path, bytes: mapping.bytes)
+        entries = header.entries
+        metadata = header.metadata
+        dataStart = header.dataStart
+    }
+
+    /// The tensors' names, sorted.
+    package var names: [String] { entries.keys.sorted() }
+
+    /// The shape of the tensor with that name, or nil when the file has none.
+    package func shape(of name: String) -> [Int]? { entries[name]?.shape }
+
+    /// Reads one tensor as float32, row-major.
+    package func read(
+        _ name: String,
+        shape: [Int],
+        into destination: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        let entry = try entry(name, shape: shape)
+        try read(entry.name, elements: 0..<entry.count, into: destination)
+    }
+
+    /// Reads consecutive values of one tensor as float32; the file's other pages stay untouched.
+    ///
+    /// A scalar `X.scale_weight` beside an eight-bit `X.weight` is multiplied in.
+    ///
+    /// - Parameters:
+    ///   - name: The tensor's name.
+    ///   - elements: Indices into the flattened tensor.
+    ///   - destination: As many values as `elements` has.
+    /// - Throws: `SafetensorsError` when the tensor is missing, has a type that cannot be
+    ///   converted, or holds a value that is not finite.
+    package func read(
+        _ name: String,
+        elements: Range<Int>,
+        into destination: UnsafeMutableBufferPointer<Float>
+    ) throws(SafetensorsError) {
+        guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
+        precondition(elements.lowerBound >= 0 && elements.upperBound <= entry.count)
+        precondition(destination.count >= elements.count, "the destination is too small")
+        guard let width = entry.type.byteCount, FloatConversion.reads(entry.type) else {
+            throw .type(file: path, tensor: name, type: entry.type.description)
+        }
+        let conversion = FloatConversion(type: entry.type, scale: try scale(of: entry))
+        let values = UnsafeMutableBufferPointer(rebasing: destination.prefix(elements.count))
+        let chunk = 1 << 20
+        for start in stride(from: 0, to: values.count, by: chunk) {
+            let end = min(start + chunk, values.count)
+            let first = dataStart + entry.bytes.lowerBound + (elements.lowerBound + start) * width
+            let source = first..<(first + (end - start) * width)
+            let part = UnsafeMutableBufferPointer(rebasing: values[start..<end])
+            conversion.convert(part, from: mapping.bytes(in: source))
+            mapping.release(source)
+            let bad = kernel_first_nonfinite_f32(part.baseAddress, part.count)
+            guard bad == part.count else {
+                throw .notFinite(
+                    file: path,
+                    tensor: name,
+                    index: elements.lowerBound + start + bad,
+                    value: part[bad]
+                )
+            }
+        }
+    }
+
+    /// Reads one tensor into a new array, whatever its shape.
+    package func values(of name: String) throws(SafetensorsError) -> [Float] {
+        guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
+        var values = [Float](repeating: 0, count: entry.count)
+        try values.withUnsafeMutableBufferPointer { (buffer) throws(SafetensorsError) in
+            try read(name, elements: 0..<entry.count, into: buffer)
+        }
+        return values
+    }
+
+    /// Calls `body` with the stored bytes of one tensor, a piece at a time, in order.
+    ///
+    /// Pages are given back after each piece.
+    package func forEachPiece(
+        of name: String,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        guard let entry = entries[name] else {
+            throw SafetensorsError.missing(file: path, tensor: name)
+        }
+        let piece = 4 << 20
+        for start in stride(from: 0, to: entry.bytes.count, by: piece) {
+            let first = dataStart + entry.bytes.lowerBound + start
+            let range = first..<min(first + piece, dataStart + entry.bytes.upperBound)
+            try body(mapping.bytes(in: range))
+            mapping.release(range)
+        }
+    }
+
+    private func entry(
+        _ name: String,
+        shape: [Int]
+    ) throws(SafetensorsError) -> SafetensorsEntry {
+        guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
+        guard entry.shape == shape else {
+            throw .shape(file: path, tensor: name, holds: entry.shape, wanted: shape)
+        }
+        return entry
+    }
+
+    private func scale(of entry: SafetensorsEntry) throws(SafetensorsError) -> Float {
+        guard entry.type.isFloat8, entry.name.hasSuffix(".weight") else { return 1 }
+        let name = entry.name.dropLast("weight".count) + "scale_weight"
+        guard let scale = entries[String(name)] else { return 1 }
+        guard scale.count == 1 else {
+            throw .shape(file: path, tensor: scale.name, holds: scale.shape, wanted: [])
+        }
+        return try values(of: scale.name)[0]
+    }
+}
