@@ -1,0 +1,272 @@
+import Networks
+package import Tensors
+
+/// A model made ready to render: DreamO's pipeline, stage by stage.
+///
+/// Parts are read when they are first needed and stay until `release` lets them go; encoded
+/// prompts and references are kept for the next picture. A pipeline renders one picture at a
+/// time: who holds it takes care of that.
+package final class RenderPipeline {
+    package let model: ModelDirectory
+    /// The adapters in use.
+    package let adapters: AdapterSet
+    /// Receives a line when something long begins, and warnings.
+    package var log: (String) -> Void = { _ in }
+
+    let compute: Compute
+    private let t5Tokenizer: T5Tokenizer
+    private let clipTokenizer: CLIPTokenizer
+
+    private var t5: T5Encoder?
+    private var clip: CLIPTextEncoder?
+    private var encoder: AutoencoderEncoder?
+    private var decoder: AutoencoderDecoder?
+    private var transformer: FluxTransformer?
+
+    private var prompts: [PromptKey: EncodedPrompt] = [:]
+    private var references: [ReferenceKey: EncodedReference] = [:]
+
+    private struct PromptKey: Hashable {
+        var text: String
+        var tokens: Int
+    }
+
+    private struct ReferenceKey: Hashable {
+        var digest: String
+        var width: Int
+        var height: Int
+    }
+
+    /// Opens what a model and its adapters consist of; weights are read later.
+    ///
+    /// - Parameters:
+    ///   - model: The model.
+    ///   - selection: The adapters to use.
+    ///   - compute: Where to run.
+    /// - Throws: `AdapterError`, `SafetensorsError`, `TokenizerError` or `ModelError` for files
+    ///   that are missing, broken, or do not fit each other.
+    package init(
+        model: ModelDirectory,
+        selection: AdapterSelection,
+        compute: Compute
+    ) throws {
+        self.model = model
+        self.compute = compute
+        adapters = try AdapterSet(
+            folder: model.adaptersFolder ?? "\(model.path)/dreamo",
+            selection: selection,
+            configuration: model.transformer.configuration
+        )
+        t5Tokenizer = try T5Tokenizer(
+            folder: model.tokenizer2Folder,
+            hasPlaceholders: adapters.embeddings != nil
+        )
+        clipTokenizer = try CLIPTokenizer(folder: model.tokenizerFolder)
+        try checkVocabularies()
+    }
+
+    /// Reads every part now, so that no picture waits for one.
+    package func loadAll() throws {
+        _ = try loadTextEncoders()
+        _ = try loadEncoder()
+        _ = try loadDecoder()
+        _ = try loadTransformer()
+    }
+
+    /// Lets the encoders of text and references go; what they made stays.
+    package func releaseEncoders() {
+        t5 = nil
+        clip = nil
+        encoder = nil
+        compute.trimScratch()
+    }
+
+    /// The noise levels of a request.
+    package func schedule(_ request: RenderRequest) -> Schedule {
+        Schedule(
+            steps: request.steps,
+            outputTokens: outputGrid(request).count,
+            configuration: model.scheduler
+        )
+    }
+
+    // MARK: - Text
+
+    /// A prompt as the transformer takes it.
+    struct EncodedPrompt {
+        let t5IDs: [Int]
+        let clipIDs: [Int]
+        /// (text tokens, T5's width)
+        let features: Tensor
+        /// (1, CLIP's width)
+        let pooled: Tensor
+    }
+
+    /// Encodes a prompt, or finds it encoded before.
+    func encode(prompt: String, maxTokens: Int?) throws -> EncodedPrompt {
+        let length = maxTokens ?? min(512, t5Tokenizer.modelMaxLength)
+        let key = PromptKey(text: prompt, tokens: length)
+        if let known = prompts[key] { return known }
+        let t5Text = t5Tokenizer.encode(prompt, maxLength: length)
+        if t5Text.wasTruncated {
+            log("warning: the prompt is longer than \(length) T5 tokens: its end is not seen")
+        }
+        let clipText = clipTokenizer.encode(prompt)
+        let (t5, clip) = try loadTextEncoders()
+        let encoded = EncodedPrompt(
+            t5IDs: t5Text.ids,
+            clipIDs: clipText.ids,
+            features: t5(t5Text.ids, in: compute),
+            pooled: clip(clipText.ids, in: compute)
+        )
+        prompts[key] = encoded
+        return encoded
+    }
+
+    /// How many ids T5's tokenizer knows.
+    var t5VocabularySize: Int { t5Tokenizer.vocabularySize }
+
+    private func checkVocabularies() throws(ModelError) {
+        let placeholders = adapters.embeddings == nil ? 0 : T5Tokenizer.placeholders.count
+        let pairs = [
+            (
+                model.tokenizer2Folder, t5Tokenizer.vocabularySize - placeholders,
+                model.textEncoder2.configuration.vocabSize
+            ),
+            (
+                model.tokenizerFolder, clipTokenizer.vocabularySize,
+                model.textEncoder.configuration.vocabSize
+            ),
+        ]
+        for (folder, ids, rows) in pairs where ids > rows {
+            throw .contradiction(
+                file: folder,
+                problem: "the tokenizer has \(ids) ids, the encoder's table \(rows) rows"
+            )
+        }
+        let positions = model.textEncoder.configuration.maxPositionEmbeddings
+        guard clipTokenizer.modelMaxLength <= positions else {
+            throw .contradiction(
+                file: model.tokenizerFolder,
+                problem: "model_max_length is \(clipTokenizer.modelMaxLength), the encoder has"
+                    + " \(positions) positions"
+            )
+        }
+    }
+
+    private func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
+        if let t5, let clip { return (t5, clip) }
+        log("reading the text encoders")
+        let rows = adapters.embeddings.map {
+            Tensor(
+                rows: DreamOEmbeddings.placeholderRows,
+                columns: model.textEncoder2.configuration.dModel,
+                values: $0.placeholders
+            )
+        }
+        let t5 = try T5Encoder(
+            model.textEncoder2.configuration,
+            from: model.textEncoder2.source,
+            placeholders: rows,
+            firstPlaceholder: t5Tokenizer.vocabularySize - (rows?.rows ?? 0)
+        )
+        let clip = try CLIPTextEncoder(
+            model.textEncoder.configuration,
+            from: model.textEncoder.source
+        )
+        self.t5 = t5
+        self.clip = clip
+        return (t5, clip)
+    }
+
+    // MARK: - Pictures
+
+    /// A reference's posterior and the grid of its tokens.
+    struct EncodedReference {
+        let distribution: LatentDistribution
+        let grid: TokenGrid
+    }
+
+    /// Prepares and encodes a reference, or finds it encoded before.
+    func encode(_ condition: Condition, of request: RenderRequest) throws -> EncodedReference {
+        let image = condition.prepared(by: request.prepare, refRes: request.refRes)
+        let key = ReferenceKey(
+            digest: condition.digest,
+            width: image.width,
+            height: image.height
+        )
+        if let known = references[key] { return known }
+        let encoded = EncodedReference(
+            distribution: try loadEncoder().encode(
+                image: Tensor(rgb8: image.pixels),
+                height: image.height,
+                width: image.width,
+                in: compute
+            ),
+            grid: grid(width: image.width, height: image.height)
+        )
+        references[key] = encoded
+        return encoded
+    }
+
+    /// The picture of output tokens: planes (3, width · height) in −1…1.
+    func decode(_ tokens: Tensor, _ request: RenderRequest, trace: Trace? = nil) throws -> Tensor {
+        let configuration = model.autoencoder.configuration
+        let grid = outputGrid(request)
+        let latent = Patches.unpack(tokens, grid: grid)
+        for index in 0..<latent.elements.count {
+            latent.elements[index] =
+                latent.elements[index] / configuration.scalingFactor + configuration.shiftFactor
+        }
+        trace?("vae_in", latent)
+        let image = try loadDecoder().decode(
+            latent: latent,
+            height: 2 * grid.rows,
+            width: 2 * grid.columns,
+            in: compute
+        )
+        trace?("image", image)
+        return image
+    }
+
+    func outputGrid(_ request: RenderRequest) -> TokenGrid {
+        grid(width: request.width, height: request.height)
+    }
+
+    private func grid(width: Int, height: Int) -> TokenGrid {
+        let side = 2 * model.autoencoder.configuration.spatialFactor
+        return TokenGrid(rows: height / side, columns: width / side)
+    }
+
+    private func loadEncoder() throws -> AutoencoderEncoder {
+        if let encoder { return encoder }
+        let loaded = try AutoencoderEncoder(
+            model.autoencoder.configuration,
+            from: model.autoencoder.source
+        )
+        encoder = loaded
+        return loaded
+    }
+
+    private func loadDecoder() throws -> AutoencoderDecoder {
+        if let decoder { return decoder }
+        let loaded = try AutoencoderDecoder(
+            model.autoencoder.configuration,
+            from: model.autoencoder.source
+        )
+        decoder = loaded
+        return loaded
+    }
+
+    // MARK: - Transformer
+
+    func loadTransformer() throws -> FluxTransformer {
+        if let transformer { return transformer }
+        log("reading the transformer")
+        let source = adapters.adapting(model.transformer.source, threads: compute.threads)
+        let loaded = try FluxTransformer(model.transformer.configuration, from: source)
+        try source.requireAllUsed()
+        transformer = loaded
+        return loaded
+    }
+}
