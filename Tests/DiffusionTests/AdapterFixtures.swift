@@ -1,5 +1,5 @@
 import Glibc
-import Networks
+@testable import Networks
 import Synchronization
 import Tensors
 import Testing
