@@ -1,10 +1,9 @@
 import Glibc
-import Networks
-import Synchronization
 import Tensors
 import Testing
 
 @testable import Diffusion
+@testable import Networks
 
 /// The sizes of the model that the committed adapters are for.
 let adapterConfiguration = FluxConfiguration(
@@ -118,7 +117,8 @@ final class TemporaryFolder {
         }
         let text = Array("{\(header.joined(separator: ","))}".utf8)
         let size = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
-        let ones = (0..<offset / 4).flatMap { _ in [UInt8(0), 0, 0x80, 0x3F] }
+        let one: [UInt8] = [0, 0, 0x80, 0x3F]
+        let ones = repeatElement(one, count: offset / 4).joined()
         return try write(size + text + ones, to: name)
     }
 }

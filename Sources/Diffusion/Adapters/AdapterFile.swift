@@ -1,4 +1,3 @@
-package import Networks
 package import Tensors
 
 /// A LoRA file, its pairs matched to the modules of one transformer.
