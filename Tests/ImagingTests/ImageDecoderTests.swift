@@ -34,7 +34,7 @@ import Testing
         let error = try #require(throws: ImageError.self) {
             try ImageDecoder().decode(path: Fixtures.path("many-scans.jpg"))
         }
-        #expect(error.description.contains("progressive"), "\(error)")
+        #expect(error.description.contains("Invalid progressive"), "\(error)")
     }
 
     @Test(

@@ -234,7 +234,9 @@ def make_jpeg():
     refuse("few-rows.jpg", sized(21, 400), "broken")
     refuse("twelve-bit.jpg", base.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "unsupported")
     tiny = encoded(image.crop((0, 0, 8, 8)), "JPEG", quality=50, progressive=True)
-    many = tiny[:-2] + tiny[tiny.rindex(b"\xff\xda"):-2] * 250 + b"\xff\xd9"
+    first = tiny.index(b"\xff\xda")
+    scan = tiny[first:tiny.index(b"\xff\xc4", first)]
+    many = tiny[:first] + scan * 250 + tiny[first:]
     refuse("many-scans.jpg", many, "broken")
 
 
