@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Imaging
 import Testing
 
@@ -10,12 +11,12 @@ struct Manifest: Decodable {
         let width: Int
         let height: Int
         let tolerance: Int
-        let pixels: Data
+        let pixels: Int
 
         var testDescription: String { file }
 
         var image: PixelImage {
-            PixelImage(width: width, height: height, pixels: Array(pixels))
+            Fixtures.pixels(pixels, width: width, height: height)
         }
     }
 
@@ -33,17 +34,17 @@ struct Manifest: Decodable {
         let sourceHeight: Int
         let width: Int
         let height: Int
-        let source: Data
-        let pixels: Data
+        let source: Int
+        let pixels: Int
 
         var testDescription: String { "\(sourceWidth)x\(sourceHeight) to \(width)x\(height)" }
 
         var original: PixelImage {
-            PixelImage(width: sourceWidth, height: sourceHeight, pixels: Array(source))
+            Fixtures.pixels(source, width: sourceWidth, height: sourceHeight)
         }
 
         var expected: PixelImage {
-            PixelImage(width: width, height: height, pixels: Array(pixels))
+            Fixtures.pixels(pixels, width: width, height: height)
         }
     }
 
@@ -53,10 +54,9 @@ struct Manifest: Decodable {
 
     /// The committed manifest; empty, which a test refuses, when it cannot be read.
     static let committed: Manifest = {
-        let path = Fixtures.path("manifest.json")
         let manifest = try? JSONDecoder().decode(
             Manifest.self,
-            from: Data(contentsOf: URL(filePath: path))
+            from: Data(Fixtures.bytes("manifest.json"))
         )
         return manifest ?? Manifest(cases: [], refused: [], resamplings: [])
     }()
@@ -68,9 +68,29 @@ enum Fixtures {
         Bundle.module.bundlePath + "/Fixtures/" + name
     }
 
-    static func bytes(_ name: String) throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(filePath: path(name))))
+    /// A picture that stands at an offset of `pixels.bin`.
+    static func pixels(_ offset: Int, width: Int, height: Int) -> PixelImage {
+        let pixels = Array(levels.dropFirst(offset).prefix(3 * width * height))
+        return PixelImage(width: width, height: height, pixels: pixels)
     }
+
+    private static let levels = (try? bytes("pixels.bin")) ?? []
+
+    static func bytes(_ name: String) throws -> [UInt8] {
+        try contents(of: path(name))
+    }
+}
+
+/// The bytes of a file, read by C: Foundation leaks its buffer for an empty one.
+func contents(of path: String) throws -> [UInt8] {
+    let file = try #require(fopen(path, "rb"))
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while case let count = fread(&chunk, 1, chunk.count, file), count > 0 {
+        bytes += chunk[..<count]
+    }
+    return bytes
 }
 
 /// A folder of its own for a test, removed afterwards.

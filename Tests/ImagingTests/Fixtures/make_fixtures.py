@@ -1,11 +1,10 @@
-"""Makes the picture fixtures and manifest.json beside this file.
+"""Makes the picture fixtures, manifest.json and pixels.bin beside this file.
 
 Run with Pillow, NumPy and OpenCV: `python3 make_fixtures.py`. Pixels expected of opaque files are
 Pillow's `Image.open(file).convert("RGB")`, those of files with alpha are blended over white by the
 formula in `over_white`, resampled ones are OpenCV's INTER_AREA.
 """
 
-import base64
 import io
 import json
 import pathlib
@@ -24,6 +23,13 @@ ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 cases, refused, resamplings = [], [], []
+levels = bytearray()
+
+
+def stored(pixels):
+    """Puts pixels into pixels.bin and returns where."""
+    levels.extend(np.ascontiguousarray(pixels).tobytes())
+    return len(levels) - pixels.size
 
 
 def over_white(rgba):
@@ -45,11 +51,10 @@ def picture(width=WIDTH, height=HEIGHT, channels=3, seed=1):
 def save(name, data, expected, tolerance=0):
     """Writes a file and records the pixels expected of it."""
     (HERE / name).write_bytes(data)
-    expected = np.ascontiguousarray(expected)
     assert expected.dtype == np.uint8 and expected.shape[2] == 3, name
     cases.append({
         "file": name, "width": expected.shape[1], "height": expected.shape[0],
-        "tolerance": tolerance, "pixels": base64.b64encode(expected.tobytes()).decode(),
+        "tolerance": tolerance, "pixels": stored(expected),
     })
 
 
@@ -299,14 +304,14 @@ def make_resamplings():
         out = cv2.resize(pixels, (tw, th), interpolation=cv2.INTER_AREA)
         resamplings.append({
             "sourceWidth": w, "sourceHeight": h, "width": tw, "height": th,
-            "source": base64.b64encode(pixels.tobytes()).decode(),
-            "pixels": base64.b64encode(np.ascontiguousarray(out).tobytes()).decode(),
+            "source": stored(pixels),
+            "pixels": stored(out),
         })
 
 
 def main():
     for old in HERE.iterdir():
-        if old.suffix in (".png", ".jpg", ".webp", ".json"):
+        if old.suffix in (".png", ".jpg", ".webp", ".json", ".bin"):
             old.unlink()
     make_png()
     make_jpeg()
@@ -314,6 +319,7 @@ def main():
     make_orientations()
     make_resamplings()
     manifest = {"cases": cases, "refused": refused, "resamplings": resamplings}
+    (HERE / "pixels.bin").write_bytes(levels)
     (HERE / "manifest.json").write_text(json.dumps(manifest, indent=0) + "\n")
     print(len(cases), "cases,", len(refused), "refused,", len(resamplings), "resamplings,",
           sum(f.stat().st_size for f in HERE.iterdir()), "bytes")
