@@ -143,6 +143,11 @@ package struct BFLAutoencoderSource: MappedSource {
     }
 
     func place(of name: String) -> TensorPlace? {
+        Self.place(of: name, levels: levels)
+    }
+
+    /// Where a tensor lies in a file of an autoencoder with that many levels.
+    static func place(of name: String, levels: Int) -> TensorPlace? {
         var words = name.split(separator: ".").map(String.init)
         guard words.count >= 3 else { return nil }
         switch words[1] {
@@ -172,13 +177,13 @@ package struct BFLAutoencoderSource: MappedSource {
         "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out",
     ]
 
-    private func middle(_ words: [String]) -> TensorPlace? {
+    private static func middle(_ words: [String]) -> TensorPlace? {
         guard let index = Int(words[3]), let kind = words.last else { return nil }
         let layer = words[4..<(words.count - 1)].joined(separator: ".")
         if words[2] == "resnets" {
             return TensorPlace(tensor: "\(words[0]).mid.block_\(index + 1).\(layer).\(kind)")
         }
-        guard let stored = Self.attention[layer] else { return nil }
+        guard let stored = attention[layer] else { return nil }
         return TensorPlace(
             tensor: "\(words[0]).mid.attn_1.\(stored).\(kind)",
             isPointwise: kind == "weight"

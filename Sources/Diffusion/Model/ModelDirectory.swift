@@ -42,6 +42,8 @@ package struct ModelDirectory: Sendable {
     /// The folder of T5's `spiece.model`.
     package let tokenizer2Folder: String
     package let scheduler: SchedulerConfiguration
+    /// The schedule's file, or nil when FLUX.1's constants stand in for it.
+    package let schedulerFile: String?
     /// What `dreamo/defaults.json` says, if it is there.
     package let defaults: ModelDefaults?
     /// DreamO's folder of adapters, if there is one.
@@ -78,8 +80,11 @@ package struct ModelDirectory: Sendable {
             classes: ["T5Tokenizer", "T5TokenizerFast"]
         )
 
-        if let file = places.find("scheduler/scheduler_config.json") {
-            scheduler = try ConfigurationFile(path: file).decode(SchedulerConfiguration.self)
+        schedulerFile = places.find("scheduler/scheduler_config.json")
+        if let schedulerFile {
+            scheduler = try ConfigurationFile(path: schedulerFile).decode(
+                SchedulerConfiguration.self
+            )
         } else if layout == .bfl {
             scheduler = transformer.configuration.guidanceEmbeds ? .dev : .schnell
         } else {
