@@ -1,0 +1,133 @@
+import Networks
+
+/// A configuration whose numbers can be checked among themselves before anything is built on them.
+protocol CheckedConfiguration: Decodable, Sendable {
+    /// Values, as JSON, of keys that published files leave out.
+    static var defaults: [String: String] { get }
+
+    /// Checks ranges and relations.
+    func check(file: String) throws(ModelError)
+}
+
+extension CheckedConfiguration {
+    static var defaults: [String: String] { [:] }
+
+    /// Checks that sizes are positive and small enough for their products to be counted.
+    func checkSizes(_ sizes: [(String, Int)], file: String) throws(ModelError) {
+        for (key, size) in sizes where !(1...1_000_000 ~= size) {
+            throw .configuration(file: file, problem: "has \(size) at key '\(key)'")
+        }
+    }
+
+    func checkCounts(_ counts: [(String, Int)], file: String) throws(ModelError) {
+        for (key, count) in counts where !(0...1_000 ~= count) {
+            throw .configuration(file: file, problem: "has \(count) at key '\(key)'")
+        }
+    }
+}
+
+extension FluxConfiguration: CheckedConfiguration {
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("in_channels", inChannels), ("attention_head_dim", attentionHeadDim),
+                ("num_attention_heads", numAttentionHeads),
+                ("joint_attention_dim", jointAttentionDim),
+                ("pooled_projection_dim", pooledProjectionDim),
+            ] + axesDimsRope.map { ("axes_dims_rope", $0) },
+            file: file
+        )
+        try checkCounts(
+            [("num_layers", numLayers), ("num_single_layers", numSingleLayers)],
+            file: file
+        )
+        let sum = axesDimsRope.reduce(0, +)
+        guard axesDimsRope.count == 3, sum == attentionHeadDim,
+            axesDimsRope.allSatisfy({ $0.isMultiple(of: 2) })
+        else {
+            throw .configuration(
+                file: file,
+                problem: "has axes_dims_rope \(axesDimsRope) (sum \(sum)), attention_head_dim is "
+                    + "\(attentionHeadDim): three even widths with that sum are needed"
+            )
+        }
+        guard inChannels.isMultiple(of: 4) else {
+            throw .configuration(
+                file: file,
+                problem: "has in_channels \(inChannels), which is no 2×2 patch"
+            )
+        }
+    }
+}
+
+extension T5Configuration: CheckedConfiguration {
+    static let defaults = ["relative_attention_max_distance": "128"]
+
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("vocab_size", vocabSize), ("d_model", dModel), ("d_kv", dKV), ("d_ff", dFF),
+                ("num_heads", numHeads),
+                ("relative_attention_num_buckets", relativeAttentionNumBuckets),
+                ("relative_attention_max_distance", relativeAttentionMaxDistance),
+            ],
+            file: file
+        )
+        try checkCounts([("num_layers", numLayers)], file: file)
+    }
+}
+
+extension CLIPConfiguration: CheckedConfiguration {
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("vocab_size", vocabSize), ("hidden_size", hiddenSize),
+                ("intermediate_size", intermediateSize),
+                ("num_attention_heads", numAttentionHeads),
+                ("max_position_embeddings", maxPositionEmbeddings),
+            ],
+            file: file
+        )
+        try checkCounts([("num_hidden_layers", numHiddenLayers)], file: file)
+        guard hiddenSize.isMultiple(of: numAttentionHeads) else {
+            throw .configuration(
+                file: file,
+                problem: "has hidden_size \(hiddenSize), which \(numAttentionHeads) heads "
+                    + "(num_attention_heads) do not divide"
+            )
+        }
+    }
+}
+
+extension AutoencoderConfiguration: CheckedConfiguration {
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("in_channels", inChannels), ("out_channels", outChannels),
+                ("latent_channels", latentChannels), ("layers_per_block", layersPerBlock),
+                ("norm_num_groups", normNumGroups),
+            ] + blockOutChannels.map { ("block_out_channels", $0) },
+            file: file
+        )
+        guard 1...8 ~= blockOutChannels.count, layersPerBlock <= 100 else {
+            throw .configuration(
+                file: file,
+                problem: "has \(blockOutChannels.count) block_out_channels and layers_per_block "
+                    + "\(layersPerBlock)"
+            )
+        }
+        for width in blockOutChannels where !width.isMultiple(of: normNumGroups) {
+            throw .configuration(
+                file: file,
+                problem: "has block_out_channels \(width), which \(normNumGroups) groups "
+                    + "(norm_num_groups) do not divide"
+            )
+        }
+        guard scalingFactor.isFinite, scalingFactor != 0, shiftFactor.isFinite else {
+            throw .configuration(
+                file: file,
+                problem: "has scaling_factor \(scalingFactor), shift_factor \(shiftFactor)"
+            )
+        }
+    }
+}

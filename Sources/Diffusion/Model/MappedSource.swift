@@ -1,0 +1,92 @@
+package import Tensors
+
+/// Where a tensor of the diffusers layout lies in files of another layout.
+struct TensorPlace: Equatable {
+    /// The stored tensor's name.
+    var tensor: String
+    /// The stored rows, in the order in which they are read; nil means all.
+    var rows: [Range<Int>]?
+    /// Whether trailing sides of 1 are left out: a 1×1 convolution read as a linear layer.
+    var isPointwise = false
+}
+
+/// A source whose tensors are stored tensors, or rows of them, under other names.
+protocol MappedSource: ParameterSource {
+    /// The stored weights.
+    var set: SafetensorsSet { get }
+
+    /// Where a tensor lies, or nil when the layout has no such name.
+    func place(of name: String) -> TensorPlace?
+}
+
+extension MappedSource {
+    package func shape(of name: String) -> [Int]? {
+        place(of: name).flatMap(shape(at:))
+    }
+
+    package func read(
+        _ name: String,
+        shape: [Int],
+        into destination: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        guard let place = place(of: name) else {
+            throw SafetensorsError.missing(file: set.location, tensor: name)
+        }
+        guard let stored = set.shape(of: place.tensor), let held = self.shape(at: place) else {
+            throw SafetensorsError.missing(file: set.location, tensor: place.tensor)
+        }
+        guard held == shape else {
+            let file = set.file(of: place.tensor)?.path ?? set.location
+            throw SafetensorsError.shape(file: file, tensor: name, holds: held, wanted: shape)
+        }
+        let width = stored.dropFirst().reduce(1, *)
+        var start = 0
+        for rows in place.rows ?? [0..<(stored.first ?? 1)] {
+            let elements = (rows.lowerBound * width)..<(rows.upperBound * width)
+            let part = UnsafeMutableBufferPointer(
+                rebasing: destination[start..<(start + elements.count)]
+            )
+            try set.read(place.tensor, elements: elements, into: part)
+            start += elements.count
+        }
+    }
+
+    private func shape(at place: TensorPlace) -> [Int]? {
+        guard var shape = set.shape(of: place.tensor) else { return nil }
+        if let rows = place.rows {
+            guard let height = shape.first, rows.allSatisfy({ $0.upperBound <= height }) else {
+                return nil
+            }
+            shape[0] = rows.reduce(0) { $0 + $1.count }
+        }
+        if place.isPointwise {
+            while shape.count > 2, shape.last == 1 { shape.removeLast() }
+        }
+        return shape
+    }
+}
+
+/// Weights in the diffusers layout, under a prefix or under other names of the same tensors.
+package struct DiffusersSource: MappedSource {
+    let set: SafetensorsSet
+    private let prefix: String
+
+    /// The weights of one part.
+    ///
+    /// - Parameters:
+    ///   - set: The stored weights.
+    ///   - prefix: What stands before each name in the files.
+    package init(_ set: SafetensorsSet, prefix: String = "") {
+        self.set = set
+        self.prefix = prefix
+    }
+
+    /// The place under the name itself, else under the other names that published files use:
+    /// CLIP without `text_model.`, T5's table as `encoder.embed_tokens.weight`.
+    func place(of name: String) -> TensorPlace? {
+        var names = [prefix + name]
+        if name.hasPrefix("text_model.") { names.append(String(name.dropFirst(11))) }
+        if name == "shared.weight" { names.append("encoder.embed_tokens.weight") }
+        return names.first { set.shape(of: $0) != nil }.map { TensorPlace(tensor: $0) }
+    }
+}

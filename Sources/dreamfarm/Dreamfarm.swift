@@ -1,0 +1,9 @@
+import ArgumentParser
+
+@main
+struct Dreamfarm: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dreamfarm",
+        subcommands: [ModelCommand.self]
+    )
+}
