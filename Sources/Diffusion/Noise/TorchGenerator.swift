@@ -29,6 +29,7 @@ package struct TorchGenerator: Sendable {
     /// - Parameters:
     ///   - count: At least ``minimumCount``.
     ///   - precision: The dtype that PyTorch would draw; the values are widened to float32.
+    /// - Returns: Values of shape (count,).
     package mutating func normal(count: Int, precision: NoisePrecision = .float32) -> [Float] {
         [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
             // The buffer has the capacity asked for; every value of it is written below.

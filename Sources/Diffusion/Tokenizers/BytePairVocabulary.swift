@@ -29,6 +29,7 @@ struct BytePairVocabulary: Sendable {
     ///   - url: The file.
     ///   - vocabulary: The ids by symbol.
     ///   - unknownID: The id of symbols that the vocabulary lacks.
+    /// - Throws: `TokenizerError` when the file is missing or has a line that is no pair.
     init(
         merges url: URL,
         vocabulary: [String: Int],

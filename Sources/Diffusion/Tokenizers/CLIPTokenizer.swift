@@ -60,6 +60,7 @@ package struct CLIPTokenizer: Sendable {
     /// - Parameters:
     ///   - text: The prompt.
     ///   - maxLength: Count of ids, at least 2; ``modelMaxLength`` when left out.
+    /// - Returns: The ids, shape (maxLength,).
     package func encode(_ text: String, maxLength: Int? = nil) -> TokenizedText {
         TokenizedText(
             content: ids(of: text),

@@ -51,6 +51,7 @@ package struct T5Tokenizer: Sendable {
     /// - Parameters:
     ///   - directory: The tokenizer's directory.
     ///   - hasPlaceholders: Whether DreamO's ten tokens are added, as its adapters need.
+    /// - Throws: `TokenizerError` when a file is missing, broken or of another tokenizer.
     package init(directory: URL, hasPlaceholders: Bool = true) throws(TokenizerError) {
         let files = try TokenizerFiles(directory: directory, supported: Self.supportedClasses)
         let url = directory.appending(path: "spiece.model")

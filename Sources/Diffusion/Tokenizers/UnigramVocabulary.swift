@@ -31,6 +31,7 @@ struct UnigramVocabulary: Sendable {
     /// Returns the ids of the most probable split; neighbouring unknown characters share one id.
     ///
     /// - Parameter word: UTF-8 bytes.
+    /// - Returns: The ids from the word's start to its end.
     func ids(of word: ArraySlice<UInt8>) -> [Int] {
         let word = Array(word)
         var best = [Best](repeating: Best(), count: word.count + 1)
