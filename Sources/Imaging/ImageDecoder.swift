@@ -18,7 +18,7 @@ package struct ImageDecoder: Sendable {
 
     /// Reads and decodes a file.
     package func decode(path: String) throws(ImageError) -> PixelImage {
-        try decode(readFile(path), name: path)
+        try decode(bytes(ofFile: path), name: path)
     }
 
     /// Decodes the bytes of a file; `name` stands in errors.
@@ -79,7 +79,7 @@ package struct ImageDecoder: Sendable {
     }
 
     /// Reads a whole file, at most as many bytes as the limits allow.
-    private func readFile(_ path: String) throws(ImageError) -> [UInt8] {
+    package func bytes(ofFile path: String) throws(ImageError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .unreadable(name: path, reason: reason(errno)) }
         defer { close(descriptor) }

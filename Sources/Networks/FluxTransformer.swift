@@ -61,7 +61,7 @@ package struct FluxTransformer: Sendable {
         /// The embedded reference tokens: (reference tokens, hidden), or nil.
         let references: Tensor?
         /// The rotary angles of text, output and reference tokens.
-        let rope: RotaryTable
+        package let rope: RotaryTable
     }
 
     /// A reference in the token sequence.

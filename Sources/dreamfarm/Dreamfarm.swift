@@ -4,6 +4,6 @@ import ArgumentParser
 struct Dreamfarm: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm",
-        subcommands: [ModelCommand.self]
+        subcommands: [RenderCommand.self, ModelCommand.self]
     )
 }

@@ -35,11 +35,11 @@ package struct ModelGeometry: Sendable, Equatable {
         geometry.transformer.numSingleLayers = 1
         geometry.textEncoder.intermediateSize = 768
         geometry.textEncoder.numHiddenLayers = 1
-        geometry.textEncoder.vocabSize = TokenizerFiles.clipVocabulary.count
+        geometry.textEncoder.vocabSize = RandomTokenizers.clipVocabulary.count
         geometry.textEncoder2.dFF = 256
         geometry.textEncoder2.numLayers = 1
         geometry.textEncoder2.numHeads = 4
-        geometry.textEncoder2.vocabSize = TokenizerFiles.t5EmbeddingRows
+        geometry.textEncoder2.vocabSize = RandomTokenizers.t5EmbeddingRows
         geometry.autoencoder.blockOutChannels = [32, 32, 64, 64]
         return geometry
     }

@@ -36,9 +36,9 @@ package struct RandomModel: Sendable {
     package func write(to path: String) throws {
         try NewDirectory.make(path) { folder in
             try writeConfigurations(folder)
-            let clip = TokenizerFiles.clip(length: geometry.textEncoder.maxPositionEmbeddings)
+            let clip = RandomTokenizers.clip(length: geometry.textEncoder.maxPositionEmbeddings)
             for file in clip { try folder.write(file.bytes, to: "tokenizer/\(file.name)") }
-            for file in TokenizerFiles.t5(length: 512) {
+            for file in RandomTokenizers.t5(length: 512) {
                 try folder.write(file.bytes, to: "tokenizer_2/\(file.name)")
             }
             try write(ModelParameters(geometry.textEncoder), folder, "text_encoder/model")

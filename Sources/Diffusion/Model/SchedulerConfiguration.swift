@@ -3,13 +3,13 @@ package struct SchedulerConfiguration: Codable, Sendable, Equatable {
     /// Timesteps of training; a sigma of 1 is this timestep.
     package var numTrainTimesteps: Int
     /// The fixed shift, used when shifting is not dynamic.
-    package var shift: Float
+    package var shift: Double
     /// Whether the shift depends on the count of output tokens.
     package var useDynamicShifting: Bool
     /// The shift's exponent at `baseImageSeqLen` tokens.
-    package var baseShift: Float
+    package var baseShift: Double
     /// The shift's exponent at `maxImageSeqLen` tokens.
-    package var maxShift: Float
+    package var maxShift: Double
     package var baseImageSeqLen: Int
     package var maxImageSeqLen: Int
 

@@ -1,7 +1,7 @@
 import Glibc
 
 /// The precision in which noise is drawn.
-package enum NoisePrecision: String, Sendable, CaseIterable {
+package enum NoisePrecision: String, Sendable, CaseIterable, Codable {
     /// Uniforms of 24 bits and Box-Muller in float32.
     case float32
     /// Uniforms of 8 bits and Box-Muller rounded to bfloat16 at every step.

@@ -1,5 +1,5 @@
 import Networks
-package import Tensors
+import Tensors
 
 /// The denoising loop of one picture, a step at a time.
 ///

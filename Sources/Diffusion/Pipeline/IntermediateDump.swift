@@ -1,5 +1,5 @@
 import Networks
-import Tensors
+package import Tensors
 
 /// Every intermediate value of one render, under the names of the reference's dump.
 ///

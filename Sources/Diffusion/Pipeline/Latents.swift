@@ -1,5 +1,5 @@
 import Networks
-package import Tensors
+import Tensors
 
 /// The grid of 2×2 latent patches that tokens are.
 package struct TokenGrid: Sendable, Equatable {

@@ -55,10 +55,10 @@ struct Provenance: Encodable {
     static let keyword = "dreamfarm"
 
     init(_ request: RenderRequest, pipeline: RenderPipeline) throws {
-        adapters = try pipeline.adapterListing().map {
+        adapters = pipeline.listing.map {
             Adapter(digest: $0.digest, name: $0.baseName, weight: $0.strength)
         }
-        model = try pipeline.modelDigest()
+        model = pipeline.modelDigest.description
         negativePrompt = request.usesTrueCFG ? request.negativePrompt : nil
         numericClass = RenderPipeline.numericClass
         prompt = request.prompt

@@ -1,3 +1,5 @@
+import Foundation
+import Imaging
 import Networks
 package import Tensors
 
@@ -8,8 +10,12 @@ package import Tensors
 /// time: who holds it takes care of that.
 package final class RenderPipeline {
     package let model: ModelDirectory
+    /// The model's digest, which goes into each picture's provenance.
+    let modelDigest: ModelDigest
     /// The adapters in use.
     package let adapters: AdapterSet
+    /// What is said about them.
+    package let listing: [AdapterListing]
     /// Receives a line when something long begins, and warnings.
     package var log: (String) -> Void = { _ in }
 
@@ -41,16 +47,19 @@ package final class RenderPipeline {
     ///
     /// - Parameters:
     ///   - model: The model.
+    ///   - digest: The model's digest.
     ///   - selection: The adapters to use.
     ///   - compute: Where to run.
     /// - Throws: `AdapterError`, `SafetensorsError`, `TokenizerError` or `ModelError` for files
     ///   that are missing, broken, or do not fit each other.
     package init(
         model: ModelDirectory,
+        digest: ModelDigest,
         selection: AdapterSelection,
         compute: Compute
     ) throws {
         self.model = model
+        modelDigest = digest
         self.compute = compute
         adapters = try AdapterSet(
             folder: model.adaptersFolder ?? "\(model.path)/dreamo",
@@ -58,10 +67,11 @@ package final class RenderPipeline {
             configuration: model.transformer.configuration
         )
         t5Tokenizer = try T5Tokenizer(
-            folder: model.tokenizer2Folder,
+            directory: URL(filePath: model.tokenizer2Folder),
             hasPlaceholders: adapters.embeddings != nil
         )
-        clipTokenizer = try CLIPTokenizer(folder: model.tokenizerFolder)
+        clipTokenizer = try CLIPTokenizer(directory: URL(filePath: model.tokenizerFolder))
+        listing = try adapters.listing()
         try checkVocabularies()
     }
 

@@ -1,3 +1,5 @@
+import Imaging
+
 /// Why a request cannot be rendered.
 package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
     case side(name: String, value: Int)

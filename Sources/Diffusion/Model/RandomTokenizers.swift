@@ -2,7 +2,7 @@
 ///
 /// CLIP's has the byte alphabet and a few merges; T5's is a unigram model of the printable ASCII
 /// characters and a few words. Both take any text, as unknown pieces where need be.
-enum TokenizerFiles {
+enum RandomTokenizers {
     private static let words = """
         a the of and in on with from at is to by an it wears holds woman man person girl boy face \
         dog cat toy bottle jacket hat shirt dress shoes bag red blue green white black photo \

@@ -1,0 +1,58 @@
+import Diffusion
+import Foundation
+import Glibc
+
+/// Progress on standard error: a bar on a terminal, plain lines elsewhere.
+final class ProgressDisplay {
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private var recent: [Duration] = []
+    private var started = ContinuousClock.now
+
+    /// A line of its own.
+    func note(_ line: String) {
+        write("\(line)\n")
+    }
+
+    /// A picture begins.
+    func begin(_ job: RenderJob, index: Int, of count: Int) {
+        recent = []
+        started = .now
+        let request = job.request
+        let number = count > 1 ? "[\(index + 1)/\(count)] " : ""
+        note(
+            "\(number)\(request.width)x\(request.height), \(request.steps) steps,"
+                + " seed \(request.seed)"
+        )
+    }
+
+    /// A step is done.
+    func show(_ step: StepProgress) {
+        recent.append(step.duration)
+        let pace = recent.suffix(3).reduce(Duration.zero, +) / recent.suffix(3).count
+        let left = pace * (step.steps - step.step)
+        let text =
+            "step \(step.step)/\(step.steps)  \(Self.seconds(step.duration)) s/step"
+            + "  \(Self.seconds(left)) s left"
+        guard isTerminal else { return note(text) }
+        let width = 24
+        let full = width * step.step / step.steps
+        let bar = String(repeating: "#", count: full) + String(repeating: ".", count: width - full)
+        write("\r[\(bar)] \(text)    ")
+        if step.step == step.steps { write("\n") }
+    }
+
+    /// A picture was written.
+    func end(_ job: RenderJob) {
+        note("\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s")
+    }
+
+    private func write(_ text: String) {
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+    }
+
+    private static func seconds(_ duration: Duration) -> String {
+        let value = Double(duration.components.seconds)
+            + Double(duration.components.attoseconds) / 1e18
+        return String(format: value < 10 ? "%.2f" : "%.0f", value)
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Diffusion
+import Foundation
+import Imaging
+import Tensors
+
+/// `dreamfarm render`: pictures on this machine, with no farm.
+struct RenderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "render",
+        abstract: "Render pictures on this machine, with no farm.",
+        discussion: """
+            A prompt may name its references as [ref#1] to [ref#9]. With several prompts, seeds \
+            or a count, the model is read once and every picture gets a name of its own.
+            """
+    )
+
+    @OptionGroup(title: "Model") var model: ModelOptions
+    @OptionGroup(title: "Picture") var picture: PictureOptions
+    @OptionGroup(title: "Output") var output: OutputOptions
+
+    func run() async throws {
+        let progress = ProgressDisplay()
+        let interruption = Interruption()
+        let plan = try RenderPlan(model: model, picture: picture, output: output)
+        let pipeline = try await plan.makePipeline(log: progress.note)
+        let jobs = try plan.jobs(for: pipeline, log: progress.note)
+        for job in jobs {
+            try OutputFile.checkWritable(job.path)
+        }
+        try pipeline.encodeConditions(of: jobs.map(\.request))
+        pipeline.releaseEncoders()
+
+        for (index, job) in jobs.enumerated() {
+            progress.begin(job, index: index, of: jobs.count)
+            let dump = output.dump.map { _ in IntermediateDump() }
+            let picture = try pipeline.render(job.request, dump: dump) { step in
+                progress.show(step)
+                try interruption.check()
+                if let every = output.previewEvery, step.step % every == 0, step.step < step.steps {
+                    let preview = try PNGEncoder.encode(try step.preview())
+                    try AtomicFile.write(job.previewPath, preview)
+                }
+            }
+            try AtomicFile.write(job.path, picture.png)
+            if let dump, let path = output.dump {
+                try dump.write(to: path)
+            }
+            progress.end(job)
+        }
+    }
+}
+
+/// One picture to render, and where it goes.
+struct RenderJob {
+    let request: RenderRequest
+    let path: String
+
+    /// Where previews of it go.
+    var previewPath: String {
+        let stem = path.hasSuffix(".png") ? String(path.dropLast(4)) : path
+        return "\(stem).preview.png"
+    }
+}

@@ -1,0 +1,196 @@
+import Diffusion
+import Foundation
+import Tensors
+
+/// What a command line means: the model, and the pictures to make with it.
+struct RenderPlan {
+    private let model: ModelOptions
+    private let picture: PictureOptions
+    private let output: OutputOptions
+    private let task: TaskFile?
+
+    enum PlanError: Error, Equatable, CustomStringConvertible {
+        case noPrompt(path: String)
+        case version(path: String, value: String)
+        case conditionTask(path: String, value: String)
+        case dumpOfSeveral(count: Int)
+
+        var description: String {
+            switch self {
+            case .noPrompt(let path):
+                "\(path): has no prompt: add the key, or give --prompt"
+            case .version(let path, let value):
+                "\(path): version '\(value)' is unknown: use v1 or v1.1"
+            case .conditionTask(let path, let value):
+                "\(path): the condition's task '\(value)' is unknown: use ip, id or style"
+            case .dumpOfSeveral(let count):
+                "--dump holds one picture, and this makes \(count): use one prompt and one seed"
+            }
+        }
+    }
+
+    init(model: ModelOptions, picture: PictureOptions, output: OutputOptions) throws {
+        self.model = model
+        self.picture = picture
+        self.output = output
+        task = try picture.task.map { try TaskFile.read($0) }
+    }
+
+    /// Opens the model and its adapters.
+    func makePipeline(log: @escaping (String) -> Void) async throws -> RenderPipeline {
+        for key in picture.task.map(TaskFile.unknownKeys) ?? [] {
+            log("warning: \(picture.task ?? ""): the key '\(key)' is unknown and ignored")
+        }
+        let compute = Compute(threads: model.threads)
+        let directory = try ModelDirectory(path: model.model, parts: model.parts)
+        let pipeline = try RenderPipeline(
+            model: directory,
+            digest: try await directory.digest(threads: compute.threads),
+            selection: try selection(),
+            compute: compute
+        )
+        pipeline.log = log
+        for line in pipeline.adapters.warnings {
+            log("warning: \(line)")
+        }
+        for adapter in pipeline.listing {
+            log("adapter \(adapter.name) × \(adapter.strength), \(adapter.pairCount) pairs")
+        }
+        return pipeline
+    }
+
+    private func selection() throws -> AdapterSelection {
+        let choice: AdapterSelection.Choice
+        if let name = model.adapters {
+            choice = try AdapterSelection.choice(named: name)
+        } else if let task {
+            let version = task.version ?? TaskFile.Defaults.version
+            guard let version = AdapterVersion(rawValue: version) else {
+                throw PlanError.version(path: picture.task ?? "", value: version)
+            }
+            choice = .preferred(version)
+        } else {
+            choice = .available
+        }
+        return AdapterSelection(
+            dreamO: choice,
+            usesTurbo: !model.noTurbo && task?.turbo ?? true,
+            loras: try model.lora.map { try AdapterSelection.Lora(parsing: $0) }
+        )
+    }
+
+    // MARK: - Pictures
+
+    /// Every picture, checked, in the order prompts then seeds.
+    func jobs(for pipeline: RenderPipeline, log: (String) -> Void) throws -> [RenderJob] {
+        let prompts = try self.prompts()
+        let seeds = self.seeds(log: log)
+        let conditions = try self.conditions()
+        let count = prompts.count * seeds.count
+        if output.dump != nil, count > 1 {
+            throw PlanError.dumpOfSeveral(count: count)
+        }
+        return try prompts.enumerated().flatMap { index, prompt in
+            try seeds.map { seed in
+                let request = request(prompt, seed: seed, conditions, for: pipeline)
+                try request.validate()
+                return RenderJob(
+                    request: request,
+                    path: OutputFile.path(
+                        output.output,
+                        prompt: prompts.count > 1 ? index : nil,
+                        seed: seeds.count > 1 ? seed : nil
+                    )
+                )
+            }
+        }
+    }
+
+    private func prompts() throws -> [String] {
+        if !picture.prompt.isEmpty { return picture.prompt }
+        guard let prompt = task?.prompt else {
+            throw PlanError.noPrompt(path: picture.task ?? "")
+        }
+        return [prompt]
+    }
+
+    private func seeds(log: (String) -> Void) -> [UInt64] {
+        var first = picture.seed
+        if first.isEmpty, let task {
+            first = [task.seed ?? TaskFile.Defaults.seed]
+        }
+        if first.isEmpty {
+            let seed = UInt64.random(in: 0...UInt64(UInt32.max))
+            log("seed \(seed)")
+            first = [seed]
+        }
+        return first.flatMap { seed in (0..<picture.count).map { seed &+ UInt64($0) } }
+    }
+
+    private func conditions() throws -> [Condition] {
+        if !picture.reference.isEmpty {
+            return try picture.reference.enumerated().map { index, argument in
+                let option = try ReferenceOption(argument)
+                return try Condition(
+                    path: option.path,
+                    task: option.task,
+                    slot: option.slot ?? index + 1
+                )
+            }
+        }
+        return try (task?.conditions ?? []).enumerated().map { index, condition in
+            let name = condition.task ?? Condition.Task.ip.rawValue
+            guard let task = Condition.Task(rawValue: name) else {
+                throw PlanError.conditionTask(path: picture.task ?? "", value: name)
+            }
+            return try Condition(
+                path: condition.image,
+                task: task,
+                slot: condition.index ?? index + 1
+            )
+        }
+    }
+
+    /// Options over the task file with its defaults, or over the model's.
+    private func request(
+        _ prompt: String,
+        seed: UInt64,
+        _ conditions: [Condition],
+        for pipeline: RenderPipeline
+    ) -> RenderRequest {
+        let defaults =
+            task.map {
+                RenderDefaults(
+                    width: $0.width ?? TaskFile.Defaults.side,
+                    height: $0.height ?? TaskFile.Defaults.side,
+                    steps: $0.steps ?? TaskFile.Defaults.steps,
+                    guidance: $0.guidance ?? TaskFile.Defaults.guidance,
+                    refRes: pipeline.defaults.refRes
+                )
+            } ?? pipeline.defaults
+        var request = RenderRequest(
+            prompt: prompt,
+            width: picture.size?.width ?? defaults.width,
+            height: picture.size?.height ?? defaults.height,
+            steps: picture.steps ?? defaults.steps,
+            guidance: picture.guidance ?? defaults.guidance,
+            seed: seed,
+            refRes: picture.refRes ?? defaults.refRes
+        )
+        request.negativePrompt = picture.negativePrompt ?? task?.negative_prompt ?? ""
+        request.firstStepGuidance = picture.firstStepGuidance ?? task?.first_step_guidance ?? 0
+        request.trueCFG = TrueCFG(
+            scale: picture.trueCfg?.scale ?? task?.true_cfg ?? 1,
+            start: picture.trueCfg?.start ?? task?.cfg_start ?? 0,
+            end: picture.trueCfg?.end ?? task?.cfg_end ?? 0,
+            guidance: picture.negativeGuidance ?? task?.neg_guidance ?? 3.5
+        )
+        request.conditions = conditions
+        request.prepare = picture.prepare ?? (task == nil ? .resize : .none)
+        request.posterior = picture.posterior ?? task?.posterior ?? .mode
+        request.noise = picture.noise ?? .float32
+        let tokens = picture.maxTextTokens ?? task?.max_text_tokens
+        request.maxTextTokens = tokens == 0 ? nil : tokens
+        return request
+    }
+}
