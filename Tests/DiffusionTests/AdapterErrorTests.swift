@@ -91,8 +91,8 @@ import Testing
             ),
             (
                 ["text_encoder.layers.0.lora_A.weight": [2, 8]],
-                "no pair for the transformer, only 1 text-encoder keys; "
-                    + "text encoders take no adapters"
+                "no pair for the transformer, only 1 for text encoders; "
+                    + "those take no adapters"
             ),
             (
                 [

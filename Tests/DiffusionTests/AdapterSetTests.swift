@@ -100,6 +100,24 @@ import Testing
         )
     }
 
+    @Test("a model without the folder is plain FLUX, and an error when a version is required")
+    func noFolder() throws {
+        let plain = try AdapterSet(
+            folder: nil,
+            selection: AdapterSelection(dreamO: .preferred(.v1)),
+            configuration: adapterConfiguration
+        )
+        #expect(plain.version == nil && plain.adapters.isEmpty && plain.embeddings == nil)
+        let error = #expect(throws: AdapterError.self) {
+            _ = try AdapterSet(
+                folder: nil,
+                selection: AdapterSelection(dreamO: .required(.v1)),
+                configuration: adapterConfiguration
+            )
+        }
+        #expect(try #require(error).description.hasPrefix("dreamo/dreamo.safetensors: not found"))
+    }
+
     @Test("none is plain FLUX, with the user's adapters after nothing else")
     func plain() throws {
         let folder = try folder(Self.everything)

@@ -60,8 +60,8 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
         case .noPairs(let file, let skipped):
             skipped == 0
                 ? "\(file): no LoRA pair found; give a safetensors file with down and up matrices"
-                : "\(file): no pair for the transformer, only \(skipped) text-encoder keys; "
-                    + "text encoders take no adapters"
+                : "\(file): no pair for the transformer, only \(skipped) for text encoders; "
+                    + "those take no adapters"
         case .missingFile(let path, let wanted, let remedy):
             "\(path): not found, but \(wanted) needs it; \(remedy)"
         case .missingEmbedding(let file, let key):

@@ -24,13 +24,13 @@ package struct AdapterSet: Sendable {
     /// Opens what a selection means for one model.
     ///
     /// - Parameters:
-    ///   - folder: The model's `dreamo` folder, which need not exist.
+    ///   - folder: The model's `dreamo` folder, or nil when it has none.
     ///   - selection: What was asked for.
     ///   - configuration: The transformer's.
     /// - Throws: `AdapterError` when a file that was asked for is missing or does not fit the
     ///   model; `SafetensorsError` when one is broken.
     package init(
-        folder: String,
+        folder: String?,
         selection: AdapterSelection,
         configuration: FluxConfiguration
     ) throws {
@@ -40,7 +40,7 @@ package struct AdapterSet: Sendable {
         var names: [String] = []
         var embeddings: DreamOEmbeddings?
         var hasTurbo = false
-        if let version {
+        if let version, let folder {
             for part in DreamOFile.parts(of: version, withTurbo: selection.usesTurbo) {
                 let path = "\(folder)/\(part.name)"
                 guard fileExists(path) else { continue }
@@ -81,9 +81,11 @@ package struct AdapterSet: Sendable {
     /// Which version's files to use, or nil for plain FLUX.
     private static func version(
         of choice: AdapterSelection.Choice,
-        folder: String
+        folder: String?
     ) throws(AdapterError) -> AdapterVersion? {
-        func isThere(_ part: DreamOFile) -> Bool { fileExists("\(folder)/\(part.name)") }
+        func isThere(_ part: DreamOFile) -> Bool {
+            folder.map { fileExists("\($0)/\(part.name)") } ?? false
+        }
         switch choice {
         case .none:
             return nil
@@ -95,7 +97,7 @@ package struct AdapterSet: Sendable {
         case .required(let version):
             for part in [.main] + DreamOFile.own(of: version) where !isThere(part) {
                 throw .missingFile(
-                    path: "\(folder)/\(part.name)",
+                    path: "\(folder ?? "dreamo")/\(part.name)",
                     wanted: "--adapters \(version.rawValue)",
                     remedy: "add the file or leave the option out to use what is there"
                 )
