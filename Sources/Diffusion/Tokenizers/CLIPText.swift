@@ -19,10 +19,9 @@ enum CLIPText {
 
     /// Returns the words of a text, normalized and in lower case.
     static func words(of text: String) -> [String] {
-        let cleaned = cleaned(text)._nfc
-        var scalars = String.UnicodeScalarView()
-        scalars.append(contentsOf: cleaned)
-        return split(lowercased(Array(scalars)))
+        // Twice: one pass leaves the marks of two neighbouring U+0F73, U+0F75 or U+0F81 unsorted.
+        let once = String(String.UnicodeScalarView(cleaned(text)._nfc))
+        return split(lowercased(Array(once._nfc)))
     }
 
     /// Returns the text without control characters, with plain spaces, and ideographs set apart.
@@ -76,13 +75,13 @@ enum CLIPText {
         }
     }
 
-    /// Returns the matches of CLIP's pattern; white space parts words and is dropped.
+    /// Returns the matches of CLIP's pattern; what it skips parts words.
     private static func split(_ text: [Unicode.Scalar]) -> [String] {
         var words: [String] = []
         var start = 0
         while start < text.count {
             let rest = text[start...]
-            guard !text[start].properties.isWhitespace else {
+            guard !isSeparator(text[start]) else {
                 start += 1
                 continue
             }
@@ -94,7 +93,7 @@ enum CLIPText {
             } else if isNumber(text[start]) {
                 length = 1
             } else {
-                length = rest.prefix { !isLetter($0) && !isNumber($0) && !isSpace($0) }.count
+                length = rest.prefix { !isLetter($0) && !isNumber($0) && !isSeparator($0) }.count
             }
             var word = String.UnicodeScalarView()
             word.append(contentsOf: rest.prefix(length))
@@ -114,8 +113,10 @@ enum CLIPText {
         text.starts(with: phrase) { $0 == $1 || ($0 == "ſ" && $1 == "s") }
     }
 
-    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.properties.isWhitespace
+    /// Returns whether the pattern matches a scalar nowhere: white space, and the iota subscript,
+    /// which is no letter but folds to one.
+    private static func isSeparator(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || scalar.value == 0x345
     }
 
     private static func isLetter(_ scalar: Unicode.Scalar) -> Bool {

@@ -21,7 +21,12 @@ struct CharacterMap: Sendable {
         guard size >= 4, size.isMultiple(of: 4), size <= bytes.count - 4 else {
             return nil
         }
-        units = stride(from: 4, to: 4 + size, by: 4).map { Self.word(bytes, at: $0) }
+        units = bytes.withUnsafeBytes { buffer in
+            // In bounds by the checks above; loads may be unaligned.
+            stride(from: 4, to: 4 + size, by: 4).map {
+                UInt32(littleEndian: buffer.loadUnaligned(fromByteOffset: $0, as: UInt32.self))
+            }
+        }
         replacements = bytes[(4 + size)...]
     }
 

@@ -152,12 +152,13 @@ package struct T5Tokenizer: Sendable {
     private func ids(ofWords words: ArraySlice<UInt8>, isFirst: Bool) -> [Int] {
         let isPrefixed = prefix == .always || prefix == .first && isFirst
         let isMarked = words.starts(with: Self.mark)
-        var text = isPrefixed && !isMarked ? Self.mark + words : Array(words)
+        let text = isPrefixed && !isMarked ? Self.mark + words : Array(words)
         var ids: [Int] = []
-        while !text.isEmpty {
-            let end = Self.nextMark(in: text[...]) ?? text.endIndex
-            ids += vocabulary.ids(of: text[..<end])
-            text.removeSubrange(..<end)
+        var start = 0
+        while start < text.count {
+            let end = Self.nextMark(in: text[start...]) ?? text.count
+            ids += vocabulary.ids(of: text[start..<end])
+            start = end
         }
         return ids
     }
