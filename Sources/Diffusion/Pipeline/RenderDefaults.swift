@@ -23,7 +23,7 @@ extension RenderPipeline {
             width: own?.width ?? 1024,
             height: own?.height ?? 1024,
             steps: own?.steps ?? (adapters.hasTurbo ? 12 : 25),
-            guidance: own?.guidance ?? adapters.version?.defaultGuidance ?? 3.5,
+            guidance: own?.guidance ?? Float(adapters.version?.defaultGuidance ?? 3.5),
             refRes: own?.referenceResolution ?? 512
         )
     }
