@@ -76,14 +76,27 @@ struct TimeTextEmbedding: Sendable {
         }
     }
 
-    /// Cosines of x at 128 frequencies, then their sines; all in float32, as published.
-    private static func fill(_ out: Tensor, _ x: Float) {
+    /// Frequencies 10000^(−k/128), in float32 throughout as published.
+    ///
+    /// PyTorch's exponential rounds two of them up where the nearest float is below. Times a
+    /// guidance in the thousands, that one unit in the last place is the largest error of the
+    /// whole vector, so it is kept.
+    private static let frequencies: [Float] = {
         let half = channels / 2
-        for k in 0..<half {
+        let roundedUp = [12, 106]
+        return (0..<half).map { k in
             let exponent = -Float(log(10000.0)) * Float(k) / Float(half)
-            let angle = x * Float(exp(Double(exponent)))
-            out.base[k] = Float(cos(Double(angle)))
-            out.base[half + k] = Float(sin(Double(angle)))
+            let frequency = Float(exp(Double(exponent)))
+            return roundedUp.contains(k) ? frequency.nextUp : frequency
+        }
+    }()
+
+    /// Cosines of x at 128 frequencies, then their sines.
+    private static func fill(_ out: Tensor, _ x: Float) {
+        for (k, frequency) in frequencies.enumerated() {
+            let angle = Double(x * frequency)
+            out.base[k] = Float(cos(angle))
+            out.base[frequencies.count + k] = Float(sin(angle))
         }
     }
 }
