@@ -93,6 +93,11 @@ enum SafetensorsMutations {
 
     private static func mutated(_ valid: [UInt8], _ random: inout SplitMix) -> [UInt8] {
         var bytes = valid
+        if random.below(3) == 0 {
+            // The values alone: the file opens, and what is read must follow the bytes.
+            bytes[8 + ValidFile.headerCount + random.below(66)] = UInt8(random.below(256))
+            return bytes
+        }
         for _ in 0...random.below(3) {
             let header = min(bytes.count, 8 + ValidFile.headerCount)
             switch random.below(8) {

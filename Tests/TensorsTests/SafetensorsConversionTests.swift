@@ -51,7 +51,9 @@ struct SafetensorsConversionTests {
         kernel_widen_bf16(&values, codes, codes.count)
         expect(values, equal: codes.map { UInt32($0) << 16 })
 
-        let wide: [Float] = [1, 1.003_906_25, 1.011_718_75, -3.141_592_7, 3.4e38, 1e-45, 0.1]
+        let wide: [Float] = [
+            1, 1.003_906_25, 1.011_718_75, -3.141_592_7, 3.4e38, .leastNonzeroMagnitude, 0.1,
+        ]
         var narrow = [UInt16](repeating: 0, count: wide.count)
         kernel_narrow_bf16(&narrow, wide, wide.count)
         #expect(narrow == [0x3F80, 0x3F80, 0x3F82, 0xC049, 0x7F80, 0x0000, 0x3DCD])
