@@ -272,4 +272,48 @@ struct ModelDirectoryTests {
                 == ["made", "whole"]
         )
     }
+
+    @Test("configurations are read from the shapes of files that lie alone")
+    func inference() throws {
+        var geometry = ModelGeometry.tiny
+        geometry.transformer = .dev
+        geometry.transformer.numLayers = 1
+        geometry.transformer.numSingleLayers = 2
+        geometry.transformer.numAttentionHeads = 1
+        geometry.transformer.jointAttentionDim = 48
+        geometry.transformer.pooledProjectionDim = 64
+        geometry.textEncoder.hiddenSize = 64
+        geometry.textEncoder.numAttentionHeads = 1
+        geometry.autoencoder.layersPerBlock = 1
+        let whole = "\(folder.path)/whole"
+        let model = RandomModel(geometry: geometry, seed: 1, layout: .bfl, type: .bfloat16)
+        try model.write(to: whole)
+        let flat = "\(folder.path)/flat"
+        try FileManager.default.createDirectory(
+            atPath: flat,
+            withIntermediateDirectories: true
+        )
+        let files = [
+            ("flux1-dev", "flux"), ("ae", "ae"), ("text_encoder/model", "clip_l"),
+            ("text_encoder_2/model", "t5xxl_fp16"),
+        ]
+        for (source, name) in files {
+            try FileManager.default.moveItem(
+                atPath: "\(whole)/\(source).safetensors",
+                toPath: "\(flat)/\(name).safetensors"
+            )
+        }
+        let made = try ModelAssembly(
+            transformer: "\(flat)/flux.safetensors",
+            autoencoder: "\(flat)/ae.safetensors",
+            clip: "\(flat)/clip_l.safetensors",
+            t5: "\(flat)/t5xxl_fp16.safetensors",
+            tokenizers: whole
+        ).write(to: "\(folder.path)/made")
+        #expect(made.transformer.configuration == geometry.transformer)
+        #expect(made.textEncoder.configuration == geometry.textEncoder)
+        #expect(made.textEncoder2.configuration == geometry.textEncoder2)
+        #expect(made.autoencoder.configuration == geometry.autoencoder)
+        #expect(made.scheduler == .dev)
+    }
 }
