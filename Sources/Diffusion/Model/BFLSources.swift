@@ -186,7 +186,7 @@ package struct BFLAutoencoderSource: MappedSource {
         guard let stored = attention[layer] else { return nil }
         return TensorPlace(
             tensor: "\(words[0]).mid.attn_1.\(stored).\(kind)",
-            isPointwise: kind == "weight"
+            isPointwise: kind == "weight" && layer != "group_norm"
         )
     }
 }

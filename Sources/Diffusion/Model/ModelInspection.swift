@@ -38,6 +38,7 @@ package struct ModelInspection: Codable, Sendable {
     /// - Parameters:
     ///   - model: The opened model.
     ///   - threads: How many tensors are hashed at once.
+    /// - Throws: An error when a file cannot be read.
     package init(_ model: ModelDirectory, threads: Int = 2) async throws {
         path = model.path
         layout = model.layout.rawValue

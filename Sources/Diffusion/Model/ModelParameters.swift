@@ -6,6 +6,11 @@ package struct ModelParameter: Sendable, Hashable {
     package let name: String
     package let shape: [Int]
 
+    package init(name: String, shape: [Int]) {
+        self.name = name
+        self.shape = shape
+    }
+
     /// Count of values.
     package var count: Int { shape.reduce(1, *) }
 }
