@@ -10,8 +10,9 @@ package struct Migration: Sendable, Hashable {
     package let sql: String
 }
 
-/// The schema's steps in their order. A step that was released is never changed; the next one is
-/// added to this list and to `sql/`.
+/// The schema's steps in their order.
+///
+/// A step that was released is never changed; the next one is added to this list and to `sql/`.
 package enum Migrations {
     /// All steps, the oldest first.
     package static let all: [Migration] = [

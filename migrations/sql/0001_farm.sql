@@ -17,7 +17,7 @@ CREATE TABLE model (
 CREATE TABLE worker (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
-    -- Counts the registrations under this name: a process that was replaced has an older one.
+    -- Counts the registrations of this id.
     epoch bigint NOT NULL DEFAULT 1,
     state text NOT NULL DEFAULT 'starting' CHECK (
         state IN ('starting', 'idle', 'busy', 'draining', 'asleep', 'quarantined', 'lost')
@@ -32,9 +32,6 @@ CREATE TABLE worker (
     registered_at timestamptz NOT NULL DEFAULT now(),
     last_seen_at timestamptz NOT NULL DEFAULT now()
 );
-
--- A registration finds the earlier process of the same name.
-CREATE INDEX worker_by_name ON worker (name);
 
 -- The expiry duty looks for silent workers among the living ones only.
 CREATE INDEX worker_living ON worker (last_seen_at) WHERE state <> 'lost';
