@@ -4,28 +4,107 @@ import PackageDescription
 let package = Package(
     name: "dreamfarm",
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(
+            url: "https://github.com/swift-server/swift-service-lifecycle.git",
+            from: "2.13.0"
+        ),
     ],
     targets: [
-        .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
-        .target(name: "FarmModel", dependencies: [.crypto, .yams]),
-        .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
-        .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
-        .systemLibrary(name: "CLinux"),
-        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-        .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
-        .testTarget(name: "MigrationsTests", dependencies: ["Migrations"]),
-        .testTarget(
-            name: "FarmStoreTests",
-            dependencies: ["FarmModel", "FarmStore", "Migrations", "Postgres", "TestSupport"]
+        // Floor 7: executables. Parse arguments, build, run.
+        .executableTarget(
+            name: "dreamfarm",
+            dependencies: ["Diffusion", "FarmClient", "FarmModel", "Imaging", .argumentParser]
         ),
+        .executableTarget(
+            name: "dreamfarm-coordinator",
+            dependencies: ["FarmCoordinator", .argumentParser, .logging]
+        ),
+        .executableTarget(
+            name: "dreamfarm-worker",
+            dependencies: ["FarmWorker", .argumentParser, .logging]
+        ),
+
+        // Floor 6: the two services. They never import each other.
+        .target(
+            name: "FarmCoordinator",
+            dependencies: [
+                "BlobStore", "FarmModel", "FarmStore", "Migrations", "Postgres", .crypto,
+                .hummingbird, .logging, .serviceLifecycle,
+            ]
+        ),
+        .target(
+            name: "FarmWorker",
+            dependencies: ["Diffusion", "FarmClient", "FarmModel", .logging, .serviceLifecycle]
+        ),
+
+        // Floor 4: what the services are made of.
+        .target(name: "BlobStore", dependencies: [.crypto]),
+        .target(
+            name: "Diffusion",
+            dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
+        ),
+        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
+        .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
+
+        // Floor 3: layers and models, as functions of weights.
+        .target(name: "Networks", dependencies: ["Tensors"]),
+
+        // Floor 2: the numbers.
+        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .crypto]),
+
+        // Floor 1: values and thin, safe wrappers.
+        .target(name: "FarmModel", dependencies: [.crypto, .yams]),
+        .target(name: "HTTPTransport", dependencies: ["CLibCurl", .logging]),
+        .target(name: "Imaging", dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"]),
+        .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
+        .target(name: "Postgres", dependencies: ["CLibPQ", .logging]),
+
+        // Floor 0: C.
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+        .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+        .systemLibrary(
+            name: "CLibCurl",
+            pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
+        .systemLibrary(
+            name: "CLibJPEG",
+            pkgConfig: "libjpeg",
+            providers: [.apt(["libjpeg62-turbo-dev"])]
+        ),
+        .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CLibWebP",
+            pkgConfig: "libwebp",
+            providers: [.apt(["libwebp-dev"])]
+        ),
+        .systemLibrary(
+            name: "COpenBLAS",
+            pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"])]
+        ),
+
+        // Tests: one target a module, plus shared support.
+        .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
     ]
 )
 
 extension Target.Dependency {
+    static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
+    static let logging = product(name: "Logging", package: "swift-log")
+    static let serviceLifecycle = product(
+        name: "ServiceLifecycle",
+        package: "swift-service-lifecycle"
+    )
     static let yams = product(name: "Yams", package: "Yams")
 }
 
