@@ -18,80 +18,80 @@ let package = Package(
         // Floor 7: executables. Parse arguments, build, run.
         .executableTarget(
             name: "dreamfarm",
-            dependencies: ["Diffusion", "FarmClient", "FarmModel", "Imaging", .argumentParser]
+            dependencies: ["FarmClient", "FarmModel", .argumentParser]
         ),
         .executableTarget(
             name: "dreamfarm-coordinator",
-            dependencies: ["FarmCoordinator", .argumentParser, .logging]
+            dependencies: ["FarmCoordinator", "FarmModel", .argumentParser, .logging]
         ),
         .executableTarget(
             name: "dreamfarm-worker",
-            dependencies: ["FarmWorker", .argumentParser, .logging]
+            dependencies: [
+                "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
+                .serviceLifecycle,
+            ]
         ),
 
         // Floor 6: the two services. They never import each other.
         .target(
             name: "FarmCoordinator",
             dependencies: [
-                "BlobStore", "FarmModel", "FarmStore", "Migrations", "Postgres", .crypto,
-                .hummingbird, .logging, .serviceLifecycle,
+                "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .hummingbird,
+                .logging, .serviceLifecycle,
             ]
         ),
         .target(
             name: "FarmWorker",
-            dependencies: ["Diffusion", "FarmClient", "FarmModel", .logging, .serviceLifecycle]
+            dependencies: ["FarmClient", "FarmModel", .logging, .serviceLifecycle]
         ),
 
         // Floor 4: what the services are made of.
-        .target(name: "BlobStore", dependencies: [.crypto]),
-        .target(
-            name: "Diffusion",
-            dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
-        ),
-        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
+        .target(name: "BlobStore", dependencies: ["FarmModel", .crypto]),
+        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
         .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
-
-        // Floor 3: layers and models, as functions of weights.
-        .target(name: "Networks", dependencies: ["Tensors"]),
-
-        // Floor 2: the numbers.
-        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .crypto]),
 
         // Floor 1: values and thin, safe wrappers.
         .target(name: "FarmModel", dependencies: [.crypto, .yams]),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", .logging]),
-        .target(name: "Imaging", dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"]),
-        .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
-        .target(name: "Postgres", dependencies: ["CLibPQ", .logging]),
+        .target(
+            name: "Migrations",
+            path: "migrations",
+            resources: [.embedInCode("sql")]
+        ),
+        .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
 
         // Floor 0: C.
-        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
-        .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
         .systemLibrary(
             name: "CLibCurl",
             pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]
         ),
-        .systemLibrary(
-            name: "CLibJPEG",
-            pkgConfig: "libjpeg",
-            providers: [.apt(["libjpeg62-turbo-dev"])]
-        ),
-        .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-        .systemLibrary(
-            name: "CLibWebP",
-            pkgConfig: "libwebp",
-            providers: [.apt(["libwebp-dev"])]
-        ),
-        .systemLibrary(
-            name: "COpenBLAS",
-            pkgConfig: "openblas",
-            providers: [.apt(["libopenblas-dev"])]
-        ),
+        .systemLibrary(name: "CLinux"),
 
         // Tests: one target a module, plus shared support.
         .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
+        .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
+        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
+        .testTarget(
+            name: "HTTPTransportTests",
+            dependencies: ["HTTPTransport", .hummingbird, .hummingbirdTesting]
+        ),
+        .testTarget(
+            name: "FarmCoordinatorTests",
+            dependencies: [
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
+                .hummingbird, .hummingbirdTesting,
+            ]
+        ),
+        .testTarget(
+            name: "FarmWorkerTests",
+            dependencies: [
+                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
+                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                .hummingbirdTesting, .logging, .serviceLifecycle,
+            ]
+        ),
     ]
 )
 

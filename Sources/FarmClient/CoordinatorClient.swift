@@ -1,5 +1,5 @@
-package import FarmModel
-package import FoundationEssentials
+import FarmModel
+import FoundationEssentials
 package import HTTPTransport
 
 /// The coordinator's API as typed calls.

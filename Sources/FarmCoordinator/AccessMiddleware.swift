@@ -27,10 +27,10 @@ struct AccessMiddleware<Context: RequestContext>: RouterMiddleware {
     let policy: AccessPolicy
     private static var openPaths: Set<String> { ["/healthz", "/readyz"] }
 
-    func handle(
+    @concurrent func handle(
         _ request: Request,
         context: Context,
-        next: (Request, Context) async throws -> Response
+        next: @concurrent (Request, Context) async throws -> Response
     ) async throws -> Response {
         try checkHost(request)
         try checkOrigin(request)

@@ -1,10 +1,10 @@
 import BlobStore
 import FarmModel
-package import FarmStore
+import FarmStore
 import FoundationEssentials
 import Hummingbird
 package import Logging
-package import Postgres
+import Postgres
 import ServiceLifecycle
 
 /// The settings of a coordinator, read once.

@@ -1,3 +1,4 @@
+import BlobStore
 import FarmModel
 import FarmStore
 import FoundationEssentials

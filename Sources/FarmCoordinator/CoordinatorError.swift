@@ -45,10 +45,10 @@ extension Response {
 
 /// Answers every error with a problem, and logs those that are the coordinator's own.
 struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
-    func handle(
+    @concurrent func handle(
         _ request: Request,
         context: Context,
-        next: (Request, Context) async throws -> Response
+        next: @concurrent (Request, Context) async throws -> Response
     ) async throws -> Response {
         do {
             return try await next(request, context)

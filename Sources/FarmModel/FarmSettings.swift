@@ -18,3 +18,17 @@ package enum FarmSettings {
         dataDirectory + "/token"
     }
 }
+
+extension FarmSettings {
+    /// Reads a duration as settings write it, `8s`, `2m`, `1h` or a bare number of seconds, or
+    /// returns nil for other text.
+    package static func duration(_ text: String) -> Duration? {
+        let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
+        let unit = text.last.flatMap { units[$0] }
+        let number = unit == nil ? text[...] : text.dropLast()
+        guard let value = Double(number), value.isFinite, (0...1e9).contains(value) else {
+            return nil
+        }
+        return .seconds(value * (unit ?? 1))
+    }
+}

@@ -1,7 +1,7 @@
 package import FarmClient
 import FarmModel
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The settings of a worker, read once.
 package struct WorkerConfiguration: Sendable {

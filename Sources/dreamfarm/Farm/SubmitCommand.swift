@@ -89,13 +89,8 @@ struct DurationArgument: ExpressibleByArgument {
     var duration: Duration
 
     init?(argument: String) {
-        let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
-        let unit = argument.last.flatMap { units[$0] }
-        let number = unit == nil ? argument[...] : argument.dropLast()
-        guard let value = Double(number), value.isFinite, value >= 0, value <= 1e9 else {
-            return nil
-        }
-        duration = .seconds(value * (unit ?? 1))
+        guard let duration = FarmSettings.duration(argument) else { return nil }
+        self.duration = duration
     }
 }
 
