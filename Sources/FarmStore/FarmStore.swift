@@ -1,0 +1,67 @@
+package import FarmModel
+package import Postgres
+
+/// Every SQL statement of the farm, one method for each thing that is decided.
+///
+/// The database's `now()` is the clock. A domain "no" (a stale lease, a key that means another job)
+/// is a return value; a `DatabaseError` is thrown when the database could not answer.
+///
+/// Rows are always locked in one order, so that no two methods wait for each other: tasks (by id, or
+/// skipping what is locked), then jobs by id, then the worker.
+package struct FarmStore: Sendable {
+    let pool: PostgresPool
+    let configuration: FarmStoreConfiguration
+
+    /// Creates the store of the pool's database.
+    package init(
+        pool: PostgresPool,
+        configuration: FarmStoreConfiguration = FarmStoreConfiguration()
+    ) {
+        self.pool = pool
+        self.configuration = configuration
+    }
+}
+
+/// The farm's periods and limits, read once.
+package struct FarmStoreConfiguration: Sendable {
+    /// How long a lease lasts without a heartbeat.
+    package var lease: Duration = .seconds(60)
+
+    /// How many lapsed leases make a task poison.
+    package var maxLapses = 3
+
+    /// How long a task rests after its first failure; it doubles with each.
+    package var backoff: Duration = .seconds(5)
+
+    /// The longest that a task rests after a failure.
+    package var maxBackoff: Duration = .seconds(300)
+
+    /// The time between two runs of the expiry duty from which on nobody was there to look.
+    package var dutyGap: Duration = .seconds(60)
+
+    /// How long a worker may be silent before it is lost.
+    package var workerTimeout: Duration = .seconds(120)
+
+    /// Creates the configuration with every value at its default.
+    package init() {}
+}
+
+extension Duration {
+    /// The duration in seconds, as `make_interval` takes it.
+    var inSeconds: Double {
+        let (seconds, attoseconds) = components
+        return Double(seconds) + Double(attoseconds) / 1e18
+    }
+}
+
+// FarmModel's words as parameters and columns; it has no database, so they are joined here.
+extension JobID: PostgresValue {}
+extension TaskID: PostgresValue {}
+extension ImageID: PostgresValue {}
+extension AttemptID: PostgresValue {}
+extension WorkerID: PostgresValue {}
+extension JobState: PostgresValue {}
+extension TaskState: PostgresValue {}
+extension ImageState: PostgresValue {}
+extension WorkerState: PostgresValue {}
+extension FailureClass: PostgresValue {}

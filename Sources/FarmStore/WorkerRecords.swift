@@ -1,0 +1,200 @@
+package import FarmModel
+package import FoundationEssentials
+import Postgres
+
+/// What a worker says of itself when it begins.
+package struct WorkerRegistration: Sendable {
+    package var name: String
+    /// The name under which an unknown model is recorded.
+    package var modelName: String
+    package var modelDigest: String
+    package var precision: String
+    package var pool = "default"
+    package var memory: Int64 = 0
+    package var tags: [String] = []
+    /// What jobs take that leave a key out, as JSON; kept when the model is first recorded.
+    package var modelDefaults = "{}"
+    /// The build of the engine.
+    package var engine = ""
+
+    /// Creates a registration with the defaults of everything else.
+    package init(name: String, modelName: String, modelDigest: String, precision: String) {
+        self.name = name
+        self.modelName = modelName
+        self.modelDigest = modelDigest
+        self.precision = precision
+    }
+}
+
+/// Who the worker is from now on.
+package struct RegisteredWorker: Sendable, Hashable {
+    package let id: WorkerID
+    package let epoch: Int64
+    /// The name of the model as the farm knows its digest.
+    package let modelName: String
+}
+
+/// A model that the farm knows.
+package struct ModelRecord: Sendable, Hashable {
+    package let name: String
+    package let digest: String
+    /// As its first worker gave them, JSON.
+    package let defaults: String
+    package let recordedAt: Date
+
+    init(_ row: Row) throws {
+        name = try row.decode("name")
+        digest = try row.decode("digest")
+        defaults = try row.decode("defaults")
+        recordedAt = try row.decode("recorded_at")
+    }
+}
+
+/// A worker as it stands.
+package struct WorkerRecord: Sendable, Hashable {
+    package let id: WorkerID
+    package let name: String
+    package let state: WorkerState
+    package let pool: String
+    package let modelName: String
+    package let modelDigest: String
+    package let precision: String
+    package let registeredAt: Date
+    package let lastSeenAt: Date
+    package let leasedTasks: Int
+
+    init(_ row: Row) throws {
+        id = try row.decode("id")
+        name = try row.decode("name")
+        state = try row.decode("state")
+        pool = try row.decode("pool")
+        modelName = try row.decode("model_name")
+        modelDigest = try row.decode("model_digest")
+        precision = try row.decode("precision")
+        registeredAt = try row.decode("registered_at")
+        lastSeenAt = try row.decode("last_seen_at")
+        leasedTasks = try row.decode("leased_tasks")
+    }
+}
+
+/// The answer to a heartbeat.
+package enum HeartbeatOutcome: Sendable, Hashable {
+    /// There is no such worker: it has to register again.
+    case unknownWorker
+    /// The attempts whose leases run on, and those to stop: cancelled, or no longer this worker's.
+    case answer(extended: [AttemptFence], cancel: [AttemptFence])
+}
+
+/// The answer to a claim.
+package enum ClaimOutcome: Sendable, Hashable {
+    /// There is no such worker: it has to register again.
+    case unknownWorker
+    /// The leased tasks; none when nothing waits that this worker can run.
+    case tasks([ClaimedTask])
+}
+
+/// A leased task.
+package struct ClaimedTask: Sendable, Hashable {
+    package let fence: AttemptFence
+    package let job: JobID
+    package let leaseDeadline: Date
+    /// The images that are not delivered yet, by index.
+    package var images: [ClaimedImage]
+}
+
+/// An image to render.
+package struct ClaimedImage: Sendable, Hashable {
+    package let id: ImageID
+    package let index: Int
+    package let name: String
+    package let seed: Int64
+    package let parameters: String
+}
+
+/// The bytes of a picture, stored already.
+package struct DeliveredOutput: Sendable, Hashable {
+    /// The SHA-256 of the bytes, which is their address.
+    package var digest: String
+    package var size: Int64
+
+    package init(digest: String, size: Int64) {
+        self.digest = digest
+        self.size = size
+    }
+}
+
+/// What became of a delivery.
+package enum DeliverOutcome: Sendable, Hashable {
+    /// The image is delivered, now.
+    case delivered
+    /// This attempt had delivered it before; nothing changed and this digest stands.
+    case alreadyDelivered(digest: String)
+    /// The lease is not current, nothing changed.
+    case stale
+    /// The task has no image of this index.
+    case unknownImage
+}
+
+/// Why an attempt failed.
+package struct AttemptFailure: Sendable, Hashable {
+    package var failureClass: FailureClass
+    /// What failed, in words a person can act on.
+    package var message: String
+
+    package init(failureClass: FailureClass, message: String) {
+        self.failureClass = failureClass
+        self.message = message
+    }
+}
+
+/// What became of the end of an attempt.
+package enum AttemptOutcome: Sendable, Hashable {
+    /// The attempt is over, by this call or the same one before; the task stands so.
+    case done(TaskState)
+    /// The lease is not current, nothing changed.
+    case stale
+    /// So many images are not delivered, nothing changed.
+    case incomplete(undelivered: Int)
+}
+
+/// One try at a task.
+package struct AttemptRecord: Sendable, Hashable {
+    package let fence: AttemptFence
+    package let worker: WorkerID
+    package let job: JobID
+    package let startedAt: Date
+    package let finishedAt: Date?
+    /// `succeeded`, `failed`, `lapsed`, `released` or `cancelled`; nil while it runs.
+    package let outcome: String?
+    package let failure: FailureView?
+
+    init(_ row: Row) throws {
+        fence = AttemptFence(
+            task: try row.decode("task_id"),
+            attempt: try row.decode("id"),
+            epoch: try row.decode("epoch")
+        )
+        worker = try row.decode("worker_id")
+        job = try row.decode("job_id")
+        startedAt = try row.decode("started_at")
+        finishedAt = try row.decodeIfPresent("finished_at")
+        outcome = try row.decodeIfPresent("outcome")
+        failure = try FailureView(row)
+    }
+}
+
+/// What one run of the expiry duty did.
+package struct ExpiryReport: Sendable, Hashable {
+    /// Leases that ran out; their tasks are ready again or failed.
+    package var lapsed = 0
+    /// Tasks among them that failed as poison.
+    package var poisoned = 0
+    /// Workers that were silent for too long.
+    package var lostWorkers = 0
+    /// Leases extended because nobody had looked for a while.
+    package var extendedAfterGap = 0
+    /// Whether another coordinator was at it, so that this run did nothing.
+    package var wasHeldElsewhere = false
+
+    package init() {}
+}

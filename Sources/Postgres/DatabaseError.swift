@@ -1,0 +1,99 @@
+/// What the database, or the way to it, refused.
+///
+/// The description names the SQLSTATE, the server's message and the statement. Values of parameters
+/// never stand in it: where the server repeats one in its message, it is replaced by `$n` or `…`.
+package struct DatabaseError: Error, Sendable {
+    /// The five characters of the SQLSTATE; nil when the server did not send one.
+    package let sqlState: String?
+
+    /// The first line of the server's message, or of libpq's, without values of parameters.
+    package let message: String
+
+    /// The statement with `$n` for its parameters; nil outside of a statement.
+    package let sql: String?
+
+    /// The constraint that refused, when one did.
+    package let constraint: String?
+
+    /// Tells whether the connection is gone, so that the same statement may succeed on another.
+    ///
+    /// What the statement did before the connection was lost is not known.
+    package let isConnectionLoss: Bool
+
+    init(
+        sqlState: String?,
+        message: String,
+        sql: String? = nil,
+        constraint: String? = nil,
+        isConnectionLoss: Bool = false
+    ) {
+        self.sqlState = sqlState
+        self.message = message
+        self.sql = sql
+        self.constraint = constraint
+        self.isConnectionLoss = isConnectionLoss
+    }
+}
+
+extension DatabaseError {
+    /// SQLSTATEs that callers tell apart.
+    package enum State {
+        package static let uniqueViolation = "23505"
+        package static let checkViolation = "23514"
+        package static let queryCanceled = "57014"
+        package static let adminShutdown = "57P01"
+        package static let invalidTextRepresentation = "22P02"
+        package static let tooManyConnections = "53300"
+        package static let undefinedTable = "42P01"
+    }
+
+    /// Creates the error of a message that may repeat parameters of the query.
+    init(
+        sqlState: String?,
+        serverMessage: String,
+        query: Query,
+        constraint: String?,
+        isConnectionLoss: Bool
+    ) {
+        self.init(
+            sqlState: sqlState,
+            message: Self.redacted(serverMessage, of: query.binds, sqlState: sqlState),
+            sql: query.sql,
+            constraint: constraint,
+            isConnectionLoss: isConnectionLoss
+        )
+    }
+
+    /// Returns the message with everything that may be a parameter's value taken out.
+    private static func redacted(
+        _ message: String,
+        of binds: [String?],
+        sqlState: String?
+    ) -> String {
+        var text = message
+        // Class 22, data exceptions, quotes the offending value or a part of it.
+        if let sqlState, sqlState.hasPrefix("22"), !binds.isEmpty {
+            text = text.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
+                .map { $0.offset.isMultiple(of: 2) ? String($0.element) : "…" }
+                .joined(separator: "\"")
+        }
+        for (index, bind) in binds.enumerated() {
+            guard let bind, !bind.isEmpty else { continue }
+            text = text.replacing("\"\(bind)\"", with: "$\(index + 1)")
+            if bind.count > 3 { text = text.replacing(bind, with: "$\(index + 1)") }
+        }
+        return text
+    }
+}
+
+extension DatabaseError: CustomStringConvertible {
+    package var description: String {
+        var text = "database: \(message)"
+        if let sqlState { text += " [\(sqlState)]" }
+        if let sql {
+            let oneLine = sql.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            text += " in: \(oneLine)"
+        }
+        return text
+    }
+}

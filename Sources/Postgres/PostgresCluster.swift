@@ -1,0 +1,126 @@
+import Dispatch
+import Glibc
+
+/// A PostgreSQL of our own inside a folder: the database of a farm that was given none.
+///
+/// It listens on a socket in a folder that only its user can enter, knows one user (`dreamfarm`) by
+/// its peer's identity, and has no TCP. It lives in a session of its own: when this process is
+/// killed it goes on, and the next `start` of the folder adopts it.
+package final class PostgresCluster: Sendable {
+    /// Where the cluster is and how it runs, read once.
+    package struct Configuration: Sendable {
+        /// The folder that holds the data, the server's log and the locks; made when missing.
+        package var folder: String
+
+        /// The folder for the socket; nil for a short one made from the folder's path.
+        package var runtimeFolder: String?
+
+        /// The folders to look for server programs in; nil for the usual ones.
+        package var binaryFolders: [String]?
+
+        /// The account that the server runs as when this process is root's.
+        package var systemUser = "postgres"
+
+        /// Whether commits reach the disk; false is for tests.
+        package var isDurable = true
+
+        /// How long starting and stopping may take.
+        package var patience: Duration = .seconds(60)
+
+        /// Creates the configuration of a folder, everything else at its default.
+        package init(folder: String) {
+            self.folder = folder
+        }
+    }
+
+    /// The database of the cluster, reached over its socket.
+    package let connection: PostgresConfiguration
+
+    /// Whether a running server of the folder was taken over.
+    package let wasAdopted: Bool
+
+    /// The account that the server runs as where that is not the caller's own.
+    package let runsAs: String?
+
+    /// The server's main process.
+    package let processID: Int32
+
+    private let site: ClusterSite
+    private let binaries: PostgresBinaries
+    private let isChild: Bool
+
+    /// Held shared while the cluster is in use; who can have it alone is the last to use it.
+    private let holder: FileLock
+
+    private init(
+        site: ClusterSite,
+        binaries: PostgresBinaries,
+        postmaster: Postmaster,
+        isChild: Bool,
+        holder: FileLock
+    ) {
+        self.site = site
+        self.binaries = binaries
+        self.isChild = isChild
+        self.holder = holder
+        connection = PostgresConfiguration(
+            conninfo: postmaster.conninfo(database: ClusterSite.databaseName)
+        )
+        wasAdopted = !isChild
+        runsAs = site.runUser?.name
+        processID = postmaster.processID
+    }
+
+    /// Returns the running cluster of the folder: adopted when it runs, else started, and made first
+    /// when the folder is empty.
+    ///
+    /// Throws `PostgresClusterError`, and `DatabaseError` when the server answers with one.
+    package static func start(_ configuration: Configuration) async throws -> PostgresCluster {
+        try await offPool { try startBlocking(configuration) }
+    }
+
+    /// Stops the server, its open sessions too, unless another process uses it; once.
+    ///
+    /// Throws `PostgresClusterError` when the server does not end in time.
+    package func stop() async throws {
+        try await offPool { [self] in
+            guard holder.upgradeToExclusive() else { return }
+            defer { holder.release() }
+            try site.stop(binaries)
+            if isChild { ServerProcess.wait(for: processID) }
+        }
+    }
+
+    private static func startBlocking(_ configuration: Configuration) throws -> PostgresCluster {
+        let site = try ClusterSite(configuration)
+        try site.prepareFolder()
+        // One start at a time; the lock ends with this function.
+        let starting = try FileLock(path: site.startLockPath, patience: configuration.patience)
+        defer { starting.release() }
+        let binaries = try PostgresBinaries.find(
+            major: site.majorVersion(),
+            cluster: site.folder,
+            searched: configuration.binaryFolders ?? PostgresBinaries.usualFolders
+        )
+        if try site.majorVersion() == nil { try site.initialize(binaries) }
+        let holder = try FileLock(sharing: site.useLockPath)
+        let adopted = try site.adopt(binaries)
+        let postmaster = try adopted ?? site.launch(binaries)
+        let cluster = PostgresCluster(
+            site: site,
+            binaries: binaries,
+            postmaster: postmaster,
+            isChild: adopted == nil,
+            holder: holder
+        )
+        try site.createDatabase(postmaster)
+        return cluster
+    }
+}
+
+/// Runs blocking work on a thread outside of the cooperative pool.
+func offPool<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+    }
+}

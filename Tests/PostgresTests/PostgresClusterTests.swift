@@ -1,0 +1,182 @@
+import Foundation
+import Glibc
+import Postgres
+import Testing
+
+@Suite(.timeLimit(.minutes(3))) struct PostgresClusterTests {
+    /// Calls the body with a configuration in a new folder, which is removed at the end.
+    private func withSite(
+        _ body: (PostgresCluster.Configuration) async throws -> Void
+    ) async throws {
+        let folder = "/tmp/dreamfarm-cluster-\(getpid())-\(UInt32.random(in: 0...0xffff))"
+        var configuration = PostgresCluster.Configuration(folder: folder)
+        configuration.runtimeFolder = "\(folder)/run"
+        configuration.isDurable = false
+        let result: Result<Void, any Error>
+        do {
+            try await body(configuration)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        try FileManager.default.removeItem(atPath: folder)
+        try result.get()
+    }
+
+    private func read(_ cluster: PostgresCluster, _ query: Query) async throws -> String {
+        let pool = PostgresPool(cluster.connection)
+        let rows = try await pool.query(query)
+        await pool.close()
+        return try #require(rows.first).decode("value")
+    }
+
+    @Test("a cluster keeps its data over stop and start, has no TCP and one private socket")
+    func lifecycle() async throws {
+        try await withSite { configuration in
+            let first = try await PostgresCluster.start(configuration)
+            #expect(!first.wasAdopted)
+            #expect(first.runsAs == (geteuid() == 0 ? "postgres" : nil))
+            #expect(
+                try await read(first, "SELECT current_setting('listen_addresses') AS value") == ""
+            )
+            let user = "SELECT current_user || ' ' || current_database() AS value"
+            #expect(try await read(first, Query(raw: user)) == "dreamfarm dreamfarm")
+            let mode = try FileManager.default.attributesOfItem(
+                atPath: try #require(configuration.runtimeFolder)
+            )[.posixPermissions]
+            #expect(mode as? Int == 0o700)
+            _ = try await read(
+                first,
+                "SELECT set_config('x.y', 'z', false) AS value"
+            )
+            let pool = PostgresPool(first.connection)
+            try await pool.execute("CREATE TABLE kept AS SELECT 'here' AS value")
+            await pool.close()
+            try await first.stop()
+            #expect(kill(first.processID, 0) != 0)
+
+            let second = try await PostgresCluster.start(configuration)
+            #expect(!second.wasAdopted)
+            #expect(try await read(second, "SELECT value FROM kept") == "here")
+            try await second.stop()
+        }
+    }
+
+    @Test("the last user of a running cluster stops it, others leave it")
+    func adoption() async throws {
+        try await withSite { configuration in
+            let first = try await PostgresCluster.start(configuration)
+            let second = try await PostgresCluster.start(configuration)
+            let third = try await PostgresCluster.start(configuration)
+            #expect(second.wasAdopted)
+            #expect(third.wasAdopted)
+            #expect(second.processID == first.processID)
+            try await second.stop()
+            try await third.stop()
+            #expect(try await read(first, "SELECT 'yes' AS value") == "yes")
+            try await first.stop()
+            #expect(kill(first.processID, 0) != 0)
+        }
+    }
+
+    @Test("a server outlives its killed parent and is adopted")
+    func orphan() async throws {
+        try await withSite { configuration in
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [folder = configuration.folder as String] in
+                var configuration = PostgresCluster.Configuration(folder: folder)
+                configuration.runtimeFolder = "\(folder)/run"
+                configuration.isDurable = false
+                _ = try await PostgresCluster.start(configuration)
+                kill(getpid(), SIGKILL)
+            }
+            let adopted = try await PostgresCluster.start(configuration)
+            #expect(adopted.wasAdopted)
+            #expect(try await read(adopted, "SELECT 'yes' AS value") == "yes")
+            try await adopted.stop()
+        }
+    }
+
+    @Test("a server that was killed is started again, its stale pid file notwithstanding")
+    func killedServer() async throws {
+        try await withSite { configuration in
+            let first = try await PostgresCluster.start(configuration)
+            kill(first.processID, SIGKILL)
+            var status: Int32 = 0
+            waitpid(first.processID, &status, 0)
+            // The number in the file belongs to a live process that is no server: this one.
+            let pidFile = "\(configuration.folder)/data/postmaster.pid"
+            let text = try String(contentsOfFile: pidFile, encoding: .utf8)
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let reused = (["\(getpid())"] + lines.dropFirst()).joined(separator: "\n")
+            try reused.write(toFile: pidFile, atomically: false, encoding: .utf8)
+
+            let second = try await PostgresCluster.start(configuration)
+            #expect(!second.wasAdopted)
+            #expect(second.processID != first.processID)
+            #expect(try await read(second, "SELECT 'yes' AS value") == "yes")
+            try await second.stop()
+        }
+    }
+
+    @Test("data of another major version is refused with both versions named")
+    func majorVersion() async throws {
+        try await withSite { configuration in
+            let data = "\(configuration.folder)/data"
+            try FileManager.default.createDirectory(
+                atPath: data,
+                withIntermediateDirectories: true
+            )
+            try "9.3\n".write(toFile: "\(data)/PG_VERSION", atomically: false, encoding: .utf8)
+            let error = try await #require(throws: PostgresClusterError.self) {
+                _ = try await PostgresCluster.start(configuration)
+            }
+            guard case .majorVersionMismatch(_, let made, let installed) = error else {
+                throw error
+            }
+            #expect(made == "9.3")
+            #expect(!installed.isEmpty)
+            #expect("\(error)".contains("install the package postgresql-9.3"))
+        }
+    }
+
+    @Test("missing programs are an error that names the package")
+    func noBinaries() async throws {
+        try await withSite { configuration in
+            var configuration = configuration
+            configuration.binaryFolders = ["/nonexistent"]
+            let error = try await #require(throws: PostgresClusterError.self) {
+                _ = try await PostgresCluster.start(configuration)
+            }
+            #expect(error == .binariesMissing(searched: ["/nonexistent"]))
+            #expect("\(error)".contains("apt-get install postgresql"))
+        }
+    }
+
+    @Test("a runtime folder that others can enter is refused")
+    func unsafeRuntimeFolder() async throws {
+        try await withSite { configuration in
+            let runtime = try #require(configuration.runtimeFolder)
+            try FileManager.default.createDirectory(
+                atPath: runtime,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o777]
+            )
+            let error = try await #require(throws: PostgresClusterError.self) {
+                _ = try await PostgresCluster.start(configuration)
+            }
+            #expect("\(error)".contains("mode 0700: remove it"))
+        }
+    }
+
+    @Test("a socket folder too long for a socket is refused before anything is made")
+    func longRuntimeFolder() async throws {
+        var configuration = PostgresCluster.Configuration(folder: "/tmp/dreamfarm-never-made")
+        configuration.runtimeFolder = "/tmp/" + String(repeating: "x", count: 90)
+        let error = try await #require(throws: PostgresClusterError.self) {
+            _ = try await PostgresCluster.start(configuration)
+        }
+        #expect("\(error)".contains("too long for a socket (at most 88 bytes)"))
+        #expect(!FileManager.default.fileExists(atPath: "/tmp/dreamfarm-never-made"))
+    }
+}

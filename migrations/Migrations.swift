@@ -1,0 +1,25 @@
+/// One numbered step of the database's schema.
+package struct Migration: Sendable, Hashable {
+    /// Its place in the order, from 1 without gaps.
+    package let number: Int
+
+    /// Its file's name without the ending, such as `0001_farm`.
+    package let name: String
+
+    /// The text of the file: statements that run in one transaction.
+    package let sql: String
+}
+
+/// The schema's steps in their order.
+///
+/// A step that was released is never changed; the next one is added to this list and to `sql/`.
+package enum Migrations {
+    /// All steps, the oldest first.
+    package static let all: [Migration] = [
+        Migration(number: 1, name: "0001_farm", sql: text(PackageResources._001_farm_sql))
+    ]
+
+    private static func text(_ bytes: [UInt8]) -> String {
+        String(decoding: bytes, as: UTF8.self)
+    }
+}
