@@ -1,0 +1,102 @@
+import FarmModel
+import FoundationEssentials
+package import HTTPTransport
+
+/// The coordinator's API as typed calls.
+///
+/// Every call throws ``FarmClientError`` where there is no answer, and `CancellationError` where
+/// the task was cancelled.
+package struct CoordinatorClient: Sendable {
+    /// The coordinator's address, without a `/` at its end.
+    package let coordinator: String
+    private let token: String
+    private let transport: HTTPTransport
+    private let retry: RetryPolicy
+
+    package init(
+        coordinator: String,
+        token: String,
+        transport: HTTPTransport = HTTPTransport(),
+        retry: RetryPolicy = .standard
+    ) {
+        self.coordinator = coordinator.hasSuffix("/") ? String(coordinator.dropLast()) : coordinator
+        self.token = token
+        self.transport = transport
+        self.retry = retry
+    }
+
+    /// The token that a coordinator of this machine left in its data folder.
+    ///
+    /// - Throws: ``FarmClientError/noToken(path:)`` where there is none that can be read.
+    package static func localToken(in dataDirectory: String) throws(FarmClientError) -> String {
+        let path = FarmSettings.tokenFile(in: dataDirectory)
+        guard let data = FileManager.default.contents(atPath: path), !data.isEmpty else {
+            throw .noToken(path: path)
+        }
+        return String(decoding: data.filter { $0 > 0x20 && $0 < 0x7f }, as: UTF8.self)
+    }
+
+    // MARK: - Calls
+
+    /// Sends a message and reads the answer as `Answer`.
+    func call<Answer: Decodable>(
+        _ method: String,
+        _ path: String,
+        _ message: (some Encodable)? = String?.none,
+        timeout: Duration = .seconds(60),
+        isIdempotent: Bool? = nil
+    ) async throws -> Answer {
+        let body = try message.map { HTTPBody.bytes(try FarmJSON.encode($0)) } ?? .none
+        let response = try await send(
+            method,
+            path,
+            body: body,
+            contentType: "application/json",
+            timeout: timeout,
+            isIdempotent: isIdempotent
+        )
+        guard let answer = try? FarmJSON.decode(Answer.self, from: response.body) else {
+            throw FarmClientError.unreadable(url: coordinator + path, status: response.status)
+        }
+        return answer
+    }
+
+    /// Sends a request and returns its answer if that is a success.
+    @discardableResult
+    func send(
+        _ method: String,
+        _ path: String,
+        body: HTTPBody = .none,
+        contentType: String,
+        destination: HTTPDestination = .memory(limit: 64 << 20),
+        timeout: Duration? = .seconds(60),
+        isIdempotent: Bool? = nil
+    ) async throws -> HTTPResponse {
+        let request = HTTPRequest(
+            method: method,
+            url: coordinator + path,
+            headers: [
+                (name: "Authorization", value: "Bearer \(token)"),
+                (name: "Content-Type", value: contentType),
+            ],
+            body: body,
+            destination: destination,
+            timeout: timeout,
+            isIdempotent: isIdempotent
+        )
+        let response: HTTPResponse
+        do {
+            response = try await transport.send(request, retry: retry)
+        } catch let error as HTTPTransportError where error.isUnreachable {
+            throw FarmClientError.unreachable(error)
+        }
+        guard response.isSuccess else {
+            guard let problem = try? FarmJSON.decode(ProblemDetails.self, from: response.body)
+            else {
+                throw FarmClientError.unreadable(url: request.url, status: response.status)
+            }
+            throw FarmClientError.refused(problem)
+        }
+        return response
+    }
+}

@@ -1,0 +1,135 @@
+package import FoundationEssentials
+
+/// A request to a server.
+package struct HTTPRequest: Sendable {
+    package var method: String
+    package var url: String
+    /// Names and values; a name may stand twice.
+    package var headers: [(name: String, value: String)]
+    package var body: HTTPBody
+    package var destination: HTTPDestination
+    /// How long the whole exchange may take; nil for as long as bytes move.
+    package var timeout: Duration?
+    /// Whether doing it twice is the same as doing it once, so that it may be tried again.
+    package var isIdempotent: Bool
+
+    package init(
+        method: String,
+        url: String,
+        headers: [(name: String, value: String)] = [],
+        body: HTTPBody = .none,
+        destination: HTTPDestination = .memory(limit: 64 << 20),
+        timeout: Duration? = .seconds(60),
+        isIdempotent: Bool? = nil
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.destination = destination
+        self.timeout = timeout
+        self.isIdempotent = isIdempotent ?? ["GET", "HEAD", "PUT", "DELETE"].contains(method)
+    }
+}
+
+/// What a request sends.
+package enum HTTPBody: Sendable {
+    case none
+    case bytes(Data)
+    /// The file at a path, read as it is sent.
+    case file(String)
+}
+
+/// Where the body of a 2xx answer goes; other answers' bodies always go to memory.
+package enum HTTPDestination: Sendable {
+    /// Memory, with an error when it is longer than `limit` bytes.
+    case memory(limit: Int)
+    /// The file at a path, which is created or emptied.
+    case file(String)
+}
+
+/// A server's answer, whatever its status.
+package struct HTTPResponse: Sendable {
+    package var status: Int
+    /// Values by lower-case name; the last one where a name stands twice.
+    package var headers: [String: String]
+    /// Empty where the body went to a file.
+    package var body: Data
+
+    /// Whether the status is 2xx.
+    package var isSuccess: Bool { (200..<300).contains(status) }
+}
+
+/// Why there is no answer.
+package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
+    case invalidURL(String)
+    /// Nothing was sent, because no connection came about.
+    case cannotConnect(url: String, reason: String)
+    /// The connection broke while the exchange was under way.
+    case connectionLost(url: String, reason: String)
+    case timedOut(url: String)
+    case bodyTooLarge(url: String, limit: Int)
+    /// A file that is sent or received failed.
+    case file(path: String, reason: String)
+    case other(url: String, reason: String)
+
+    package var description: String {
+        switch self {
+        case .invalidURL(let url):
+            "'\(url)' is not an http or https address; give one like http://127.0.0.1:8470"
+        case .cannotConnect(let url, let reason):
+            "cannot reach \(url): \(reason); is the server running?"
+        case .connectionLost(let url, let reason):
+            "the connection to \(url) broke: \(reason); try again"
+        case .timedOut(let url): "\(url) did not answer in time; try again"
+        case .bodyTooLarge(let url, let limit):
+            "the answer of \(url) is longer than \(limit) bytes"
+        case .file(let path, let reason): "\(path): \(reason)"
+        case .other(let url, let reason): "\(url): \(reason)"
+        }
+    }
+
+    /// Whether the server cannot be reached, as against a wrong request.
+    package var isUnreachable: Bool {
+        switch self {
+        case .cannotConnect, .connectionLost, .timedOut: true
+        case .invalidURL, .bodyTooLarge, .file, .other: false
+        }
+    }
+}
+
+/// How often, and after how long, a request is tried again.
+package struct RetryPolicy: Sendable {
+    /// How many tries there are in all.
+    package var attempts: Int
+    /// The wait before the second try; it doubles with each.
+    package var firstDelay: Duration
+    package var largestDelay: Duration
+
+    package init(attempts: Int, firstDelay: Duration, largestDelay: Duration) {
+        self.attempts = attempts
+        self.firstDelay = firstDelay
+        self.largestDelay = largestDelay
+    }
+
+    /// Five tries within about four seconds.
+    package static let standard = RetryPolicy(
+        attempts: 5,
+        firstDelay: .milliseconds(250),
+        largestDelay: .seconds(2)
+    )
+
+    /// One try.
+    package static let never = RetryPolicy(
+        attempts: 1,
+        firstDelay: .zero,
+        largestDelay: .zero
+    )
+
+    /// The wait after the `attempt`th try, 1 for the first: half of it fixed, half drawn, so that
+    /// many clients do not come back together.
+    package func delay(after attempt: Int) -> Duration {
+        let doubled = firstDelay * Double(1 << min(attempt - 1, 20))
+        return min(doubled, largestDelay) * Double.random(in: 0.5...1)
+    }
+}

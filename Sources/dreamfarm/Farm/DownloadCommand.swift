@@ -1,0 +1,100 @@
+import ArgumentParser
+import FarmClient
+import FarmModel
+import FoundationEssentials
+import Glibc
+
+/// Usage: `dreamfarm download JOB --output DIR [--contact-sheet FILE]`.
+struct DownloadCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "download",
+        abstract: "Fetch the delivered pictures of a job."
+    )
+
+    @Argument(help: "The job's id or key.")
+    var job: String
+
+    @Option(help: "The folder to put the pictures in.")
+    var output: String
+
+    @Option(help: "Make one picture of all pictures, at this path.")
+    var contactSheet: String?
+
+    @OptionGroup var farm: FarmOptions
+
+    func run() async throws {
+        try await FarmExit.run {
+            let client = try farm.client()
+            let job = try await client.job(job)
+            var paths: [String] = []
+            for try await image in JobImages(client: client, job: job.id)
+            where image.state == .delivered {
+                let path = try await fetch(image, from: client)
+                paths.append(path)
+                if farm.format == .text { print(path) }
+            }
+            if let contactSheet {
+                try writeContactSheet(of: paths, to: contactSheet)
+            }
+            if farm.format == .json { print(try FarmJSON.text(paths)) }
+            let missing = job.images.total - paths.count
+            if missing > 0 {
+                StandardError.write("\(missing) of \(job.images.total) images are not delivered\n")
+            }
+            return .done
+        }
+    }
+
+    /// Fetches one picture beside its place, checks its digest, and renames it.
+    private func fetch(_ image: ImageView, from client: CoordinatorClient) async throws -> String {
+        guard OutputName.isSafe(image.name) else { throw DownloadError.unsafeName(image.name) }
+        let path = output + "/" + image.name
+        if let digest = image.digest, let data = FileManager.default.contents(atPath: path),
+            BlobDigest(of: data).rawValue == digest
+        {
+            return path
+        }
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+            .joined(separator: "/")
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder,
+                withIntermediateDirectories: true
+            )
+        } catch {
+            throw DownloadError.unwritable(folder)
+        }
+        let aside = path + ".part"
+        defer { unlink(aside) }
+        try await client.downloadImage(image.id, to: aside)
+        guard let data = FileManager.default.contents(atPath: aside),
+            image.digest == nil || BlobDigest(of: data).rawValue == image.digest
+        else { throw DownloadError.damaged(image.name) }
+        guard rename(aside, path) == 0 else { throw DownloadError.unwritable(path) }
+        return path
+    }
+
+    private func writeContactSheet(of paths: [String], to path: String) throws {
+        guard let sheet = try makeContactSheet(pictures: paths) else { return }
+        let aside = path + ".part"
+        defer { unlink(aside) }
+        guard FileManager.default.createFile(atPath: aside, contents: sheet),
+            rename(aside, path) == 0
+        else { throw DownloadError.unwritable(path) }
+    }
+}
+
+/// Why a picture is not on the disk.
+enum DownloadError: Error, CustomStringConvertible {
+    case unsafeName(String)
+    case unwritable(String)
+    case damaged(String)
+
+    var description: String {
+        switch self {
+        case .unsafeName(let name): "the farm gives the name '\(name)', which leaves the folder"
+        case .unwritable(let path): "\(path): cannot be written; check --output"
+        case .damaged(let name): "\(name) came with other bytes than were delivered; try again"
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import FarmClient
+import FarmModel
+import FoundationEssentials
+import Glibc
+
+/// The options that every command shares which talks to a coordinator.
+struct FarmOptions: ParsableArguments {
+    @Option(help: "The coordinator's address (environment: DREAMFARM_COORDINATOR).")
+    var coordinator: String?
+
+    @Option(help: "The token to show (environment: DREAMFARM_TOKEN).")
+    var token: String?
+
+    @Option(help: "The coordinator's data folder, where its token lies.")
+    var dataDir: String?
+
+    @Option(name: [.customShort("o"), .long], help: "How to print: text or json.")
+    var format: OutputFormat = .text
+
+    /// A client of the coordinator that the options name.
+    ///
+    /// - Throws: ``FarmClientError`` when there is no token.
+    func client() throws -> CoordinatorClient {
+        let environment = ProcessInfo.processInfo.environment
+        let folder =
+            dataDir ?? environment["DREAMFARM_DATA_DIR"]
+            ?? FarmSettings.dataDirectory(isRoot: geteuid() == 0, home: environment["HOME"] ?? "")
+        return CoordinatorClient(
+            coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
+                ?? FarmSettings.coordinator,
+            token: try token ?? environment["DREAMFARM_TOKEN"]
+                ?? CoordinatorClient.localToken(in: folder)
+        )
+    }
+}
+
+/// How a command prints what it found.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text
+    case json
+}
+
+/// Writes lines to standard error, where messages go.
+enum StandardError {
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    static func write(_ text: String) {
+        FileHandleText.write(text, to: STDERR_FILENO)
+    }
+}
+
+/// Writes text to a descriptor without buffering.
+enum FileHandleText {
+    static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let length = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard length > 0 else { return }
+            bytes = bytes.dropFirst(length)
+        }
+    }
+}

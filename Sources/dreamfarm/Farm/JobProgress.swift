@@ -1,0 +1,59 @@
+import FarmClient
+import FarmModel
+import FoundationEssentials
+import Glibc
+
+/// Follows a job to its end and shows how far it is: a bar on a terminal, plain lines elsewhere.
+struct JobProgress {
+    let client: CoordinatorClient
+    /// How long to wait at most; nil for as long as it takes.
+    var timeout: Duration?
+    var interval: Duration = .milliseconds(500)
+
+    /// Waits until the job is over.
+    ///
+    /// - Parameter id: The job.
+    /// - Returns: The job as it ended, or nil when the time is over.
+    /// - Throws: What the calls throw when the coordinator refuses; one that is away is waited for
+    ///   within the time.
+    func follow(_ id: JobID) async throws -> JobView? {
+        let deadline = timeout.map { ContinuousClock.now + $0 }
+        var last = ""
+        while true {
+            do {
+                let job = try await client.job(id.description)
+                let line = Self.line(for: job)
+                if line != last { show(line, isLast: job.state.isFinal) }
+                last = line
+                if job.state.isFinal { return job }
+            } catch FarmClientError.unreachable(let error) {
+                if last != "away" { StandardError.write("\(error); waiting\n") }
+                last = "away"
+            }
+            if let deadline, ContinuousClock.now + interval > deadline { return nil }
+            try await Task.sleep(for: interval)
+        }
+    }
+
+    private func show(_ line: String, isLast: Bool) {
+        if StandardError.isTerminal {
+            StandardError.write("\r\u{1b}[K\(line)\(isLast ? "\n" : "")")
+        } else {
+            StandardError.write(line + "\n")
+        }
+    }
+
+    /// `spring-campaign [#####.....] 4/8 running, 2 rendering`.
+    static func line(for job: JobView) -> String {
+        let images = job.images
+        let width = 20
+        let filled = images.total == 0 ? 0 : images.delivered * width / images.total
+        let bar =
+            String(repeating: "#", count: filled)
+            + String(repeating: ".", count: width - filled)
+        var line = "\(job.name) [\(bar)] \(images.delivered)/\(images.total) \(job.state)"
+        if images.rendering > 0 { line += ", \(images.rendering) rendering" }
+        if images.failed > 0 { line += ", \(images.failed) failed" }
+        return line
+    }
+}
