@@ -6,7 +6,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
         .package(
@@ -18,37 +20,44 @@ let package = Package(
         // Floor 7: executables. Parse arguments, build, run.
         .executableTarget(
             name: "dreamfarm",
-            dependencies: ["Diffusion", "FarmClient", "FarmModel", "Imaging", .argumentParser]
+            dependencies: [
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .argumentParser,
+            ]
         ),
         .executableTarget(
             name: "dreamfarm-coordinator",
-            dependencies: ["FarmCoordinator", .argumentParser, .logging]
+            dependencies: ["FarmCoordinator", "FarmModel", .argumentParser, .logging]
         ),
         .executableTarget(
             name: "dreamfarm-worker",
-            dependencies: ["FarmWorker", .argumentParser, .logging]
+            dependencies: [
+                "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
+                .serviceLifecycle,
+            ]
         ),
 
         // Floor 6: the two services. They never import each other.
         .target(
             name: "FarmCoordinator",
             dependencies: [
-                "BlobStore", "FarmModel", "FarmStore", "Migrations", "Postgres", .crypto,
-                .hummingbird, .logging, .serviceLifecycle,
+                "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .httpTypes,
+                .hummingbird, .logging, .nioCore, .serviceLifecycle,
             ]
         ),
         .target(
             name: "FarmWorker",
-            dependencies: ["Diffusion", "FarmClient", "FarmModel", .logging, .serviceLifecycle]
+            dependencies: [
+                "Diffusion", "FarmClient", "FarmModel", "Tensors", .logging, .serviceLifecycle,
+            ]
         ),
 
         // Floor 4: what the services are made of.
-        .target(name: "BlobStore", dependencies: [.crypto]),
+        .target(name: "BlobStore", dependencies: ["FarmModel", .crypto]),
         .target(
             name: "Diffusion",
             dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
         ),
-        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
+        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
         .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
 
         // Floor 3: layers and models, as functions of weights.
@@ -60,11 +69,20 @@ let package = Package(
         // Floor 1: values and thin, safe wrappers.
         .target(name: "FarmModel", dependencies: [.crypto, .yams]),
         .target(name: "HTTPTransport", dependencies: ["CLibCurl", .logging]),
-        .target(name: "Imaging", dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"]),
+        .target(name: "Imaging", dependencies: ["CImaging"]),
         .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
-        .target(name: "Postgres", dependencies: ["CLibPQ", .logging]),
+        .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
 
         // Floor 0: C.
+        .target(
+            name: "CImaging",
+            dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"],
+            cSettings: [.unsafeFlags(["-O3"])],
+            linkerSettings: [
+                .linkedLibrary("png16"), .linkedLibrary("jpeg"), .linkedLibrary("webp"),
+                .linkedLibrary("webpdemux"),
+            ]
+        ),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
         .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
         .systemLibrary(
@@ -81,9 +99,10 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
             name: "CLibWebP",
-            pkgConfig: "libwebp",
+            pkgConfig: "libwebpdemux",
             providers: [.apt(["libwebp-dev"])]
         ),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(
             name: "COpenBLAS",
             pkgConfig: "openblas",
@@ -92,15 +111,46 @@ let package = Package(
 
         // Tests: one target a module, plus shared support.
         .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
-    ]
+        .executableTarget(
+            name: "safetensors-mutations",
+            dependencies: ["Tensors"],
+            path: "Tests/SafetensorsMutations"
+        ),
+        .testTarget(
+            name: "DiffusionTests",
+            dependencies: ["Diffusion", "Imaging", "Networks", "Tensors"],
+            resources: [.copy("Fixtures")]
+        ),
+        .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
+        .testTarget(
+            name: "FarmStoreTests",
+            dependencies: ["FarmModel", "FarmStore", "Migrations", "Postgres", "TestSupport"]
+        ),
+        .testTarget(
+            name: "ImagingTests",
+            dependencies: ["Imaging"],
+            resources: [.copy("Fixtures")]
+        ),
+        .testTarget(name: "MigrationsTests", dependencies: ["Migrations"]),
+        .testTarget(
+            name: "NetworksTests",
+            dependencies: ["Networks", "Tensors"],
+            exclude: ["Goldens"]
+        ),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
+        .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
+    ],
+    cxxLanguageStandard: .cxx17
 )
 
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
+    static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let serviceLifecycle = product(
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"

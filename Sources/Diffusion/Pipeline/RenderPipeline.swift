@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import Imaging
 import Networks
 package import Tensors
