@@ -81,15 +81,7 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .hummingbird, .hummingbirdTesting,
-            ]
-        ),
-        .testTarget(
-            name: "FarmWorkerTests",
-            dependencies: [
-                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
-                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
-                .hummingbirdTesting, .logging, .serviceLifecycle,
+                .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
     ]
