@@ -47,7 +47,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Tensors", .logging, .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
+                .serviceLifecycle,
             ]
         ),
 

@@ -75,6 +75,16 @@ package final class RenderPipeline {
         try checkVocabularies()
     }
 
+    /// The digest of the model with the adapters in use: what the farm knows it by.
+    package var digest: ModelDigest {
+        ModelDigest(
+            of: ["base \(modelDigest)"]
+                + listing.enumerated().map { index, adapter in
+                    "adapter \(index) \(adapter.digest) \(adapter.strength)"
+                }
+        )
+    }
+
     /// Reads every part now, so that no picture waits for one.
     package func loadAll() throws {
         _ = try loadTextEncoders()
