@@ -116,9 +116,9 @@ package final class RenderPipeline {
     struct EncodedPrompt {
         let t5IDs: [Int]
         let clipIDs: [Int]
-        /// (text tokens, T5's width)
+        /// T5's features: (text tokens, T5's width).
         let features: Tensor
-        /// (1, CLIP's width)
+        /// CLIP's vector: (1, CLIP's width).
         let pooled: Tensor
     }
 

@@ -57,7 +57,8 @@ final class ProgressDisplay {
     }
 
     private static func seconds(_ duration: Duration) -> String {
-        let value = Double(duration.components.seconds)
+        let value =
+            Double(duration.components.seconds)
             + Double(duration.components.attoseconds) / 1e18
         return String(format: value < 10 ? "%.2f" : "%.0f", value)
     }
