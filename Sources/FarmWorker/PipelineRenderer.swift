@@ -62,7 +62,10 @@ package actor PipelineRenderer: ImageRenderer {
         log("digesting \(configuration.path)")
         let pipeline = try RenderPipeline(
             model: directory,
-            digest: try await directory.baseDigest(threads: compute.threads),
+            digest: try await directory.baseDigest(
+                threads: compute.threads,
+                cache: .standard
+            ),
             selection: AdapterSelection(
                 dreamO: try configuration.adapters.map { name in
                     try AdapterSelection.choice(named: name)
