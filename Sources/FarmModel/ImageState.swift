@@ -1,0 +1,50 @@
+/// Where an image stands; an image is one output picture.
+package enum ImageState: String, Codable, CaseIterable, Sendable {
+    /// No worker has it.
+    case waiting
+    /// It belongs to a leased task.
+    case rendering
+    /// Its bytes are stored; this never changes again.
+    case delivered
+    /// Given up, with a reason.
+    case failed
+    /// Stopped by a person.
+    case cancelled
+
+    /// Whether nothing more happens to the image by itself.
+    package var isFinal: Bool {
+        switch self {
+        case .waiting, .rendering: false
+        case .delivered, .failed, .cancelled: true
+        }
+    }
+
+    /// The state after `event`, or nil where the event cannot happen.
+    package func state(after event: ImageEvent) -> ImageState? {
+        switch (self, event) {
+        case (.waiting, .claim): .rendering
+        case (.rendering, .giveBack): .waiting
+        case (.rendering, .deliver): .delivered
+        case (.rendering, .failForGood): .failed
+        case (.waiting, .cancel), (.rendering, .cancel): .cancelled
+        case (.failed, .retry): .waiting
+        default: nil
+        }
+    }
+}
+
+/// What can happen to an image.
+package enum ImageEvent: String, CaseIterable, Sendable {
+    /// A worker takes the lease of its task.
+    case claim
+    /// Its attempt ended without it, and its task is to be tried again.
+    case giveBack
+    /// Its bytes are stored under a current lease.
+    case deliver
+    /// Its task is given up.
+    case failForGood
+    /// A person stops it.
+    case cancel
+    /// A person asks for another try.
+    case retry
+}

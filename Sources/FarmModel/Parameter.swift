@@ -1,0 +1,97 @@
+/// A key that may be an axis of a job, in the order in which axes are multiplied when the job
+/// does not say.
+package enum Parameter: String, CaseIterable, Codable, Sendable {
+    case prompt
+    case references
+    case seed
+    case size
+    case guidance
+    case steps
+    case negativePrompt = "negative_prompt"
+    case trueGuidance = "true_cfg"
+    case firstStepGuidance = "first_step_guidance"
+    case prepare
+    case referenceResolution = "ref_res"
+    case posterior
+    case noise
+    case stepCache = "step_cache"
+    case maxTextTokens = "max_text_tokens"
+    case loras
+
+    /// Whether the key may stand under `render`; the others stand under `parameters` only.
+    var isRenderKey: Bool {
+        switch self {
+        case .prompt, .references, .seed, .size, .guidance: false
+        default: true
+        }
+    }
+}
+
+/// One axis of a job: a parameter and the values that it takes in turn.
+package struct ParameterAxis: Hashable, Sendable {
+    package var parameter: Parameter
+    /// At least one value.
+    package var values: [ParameterValue]
+}
+
+/// One checked value of a parameter.
+package enum ParameterValue: Hashable, Sendable {
+    case prompt(String)
+    case references([ConditionSpecification])
+    case seed(Int64)
+    case size(width: Int, height: Int)
+    case guidance(Double)
+    case steps(Int)
+    case negativePrompt(String)
+    case trueGuidance(TrueGuidance)
+    case firstStepGuidance(Double)
+    case prepare(Preparation)
+    case referenceResolution(Int)
+    case posterior(PosteriorChoice)
+    case noise(NoisePrecision)
+    case maxTextTokens(Int)
+    /// A value that means the function is off, of a parameter that this release cannot turn on.
+    case off
+
+    /// The value as a specification writes it.
+    var specification: SpecificationValue {
+        switch self {
+        case .prompt(let text), .negativePrompt(let text): .string(text)
+        case .references(let conditions): .list(conditions.map(\.specification))
+        case .seed(let value): .integer(Int(value))
+        case .size(let width, let height): .string("\(width)x\(height)")
+        case .guidance(let value), .firstStepGuidance(let value): .number(value)
+        case .steps(let value), .referenceResolution(let value), .maxTextTokens(let value):
+            .integer(value)
+        case .trueGuidance(let value):
+            .mapping([
+                "scale": .number(value.scale), "start": .integer(value.start),
+                "end": .integer(value.end), "guidance": .number(value.guidance),
+            ])
+        case .prepare(let value): .string(value.rawValue)
+        case .posterior(let value): .string(value.rawValue)
+        case .noise(let value): .string(value.rawValue)
+        case .off: .null
+        }
+    }
+
+    /// The value as part of a file name, for parameters whose values are short.
+    var fileNamePart: String? {
+        switch self {
+        case .seed, .size, .guidance, .steps, .firstStepGuidance, .prepare, .referenceResolution,
+            .posterior, .noise, .maxTextTokens:
+            if case .string(let text) = specification { text } else { specification.canonicalJSON }
+        case .prompt, .references, .negativePrompt, .trueGuidance, .off: nil
+        }
+    }
+}
+
+extension ConditionSpecification {
+    var specification: SpecificationValue {
+        var entries: [String: SpecificationValue] = [
+            "image": .string(image), "task": .string(task.rawValue), "slot": .integer(slot),
+        ]
+        if let sha256 { entries["sha256"] = .string(sha256.rawValue) }
+        return .mapping(entries)
+    }
+}

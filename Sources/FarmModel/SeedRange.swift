@@ -1,0 +1,43 @@
+/// Seeds written as ranges, as in `1-10:2, 1,4,9`: comma-separated numbers and inclusive ranges,
+/// each range with an optional step.
+enum SeedRange {
+    /// The seeds of `text` in order, or nil where it is not a range.
+    ///
+    /// A text that names more than `limit` seeds is nil too.
+    static func seeds(in text: String, limit: Int) -> [Int64]? {
+        var seeds: [Int64] = []
+        for term in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let range = range(of: trimmed(term)) else { return nil }
+            let count = (range.last - range.first) / range.step
+            guard count < Int64(limit - seeds.count) else { return nil }
+            seeds += Array(stride(from: range.first, through: range.last, by: Int(range.step)))
+        }
+        return seeds
+    }
+
+    private static func range(of term: Substring) -> (first: Int64, last: Int64, step: Int64)? {
+        let parts = term.split(separator: ":", omittingEmptySubsequences: false)
+        guard let span = parts.first else { return nil }
+        let ends = span.split(separator: "-", omittingEmptySubsequences: false).map(number)
+        let step = parts.count == 2 ? number(parts[1]) : 1
+        guard let first = ends.first ?? nil, let last = ends.last ?? nil, let step,
+            ends.count <= 2, parts.count <= ends.count, first <= last, step > 0
+        else { return nil }
+        return (first, last, step)
+    }
+
+    private static func number(_ text: Substring) -> Int64? {
+        let digits = trimmed(text)
+        guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }) else {
+            return nil
+        }
+        return Int64(digits)
+    }
+
+    private static func trimmed(_ text: Substring) -> Substring {
+        var text = text
+        while text.first == " " { text.removeFirst() }
+        while text.last == " " { text.removeLast() }
+        return text
+    }
+}

@@ -1,0 +1,62 @@
+/// Where a task stands; a task is what a worker claims.
+package enum TaskState: String, Codable, CaseIterable, Sendable {
+    /// Not to be claimed now: paused, or waiting for another job.
+    case blocked
+    /// To be claimed by the next worker that can run it.
+    case ready
+    /// A worker holds its lease.
+    case leased
+    /// Each of its images is delivered.
+    case succeeded
+    /// Given up, with a reason.
+    case failed
+    /// Stopped by a person.
+    case cancelled
+
+    /// Whether nothing more happens to the task by itself.
+    package var isFinal: Bool {
+        switch self {
+        case .blocked, .ready, .leased: false
+        case .succeeded, .failed, .cancelled: true
+        }
+    }
+
+    /// The state after `event`, or nil where the event cannot happen.
+    package func state(after event: TaskEvent) -> TaskState? {
+        switch (self, event) {
+        case (.ready, .block): .blocked
+        case (.blocked, .unblock): .ready
+        case (.ready, .claim): .leased
+        case (.leased, .lapse), (.leased, .release), (.leased, .failForNow): .ready
+        case (.leased, .succeed): .succeeded
+        case (.leased, .failForGood): .failed
+        case (.blocked, .cancel), (.ready, .cancel), (.leased, .cancel): .cancelled
+        case (.failed, .retry): .ready
+        default: nil
+        }
+    }
+}
+
+/// What can happen to a task.
+package enum TaskEvent: String, CaseIterable, Sendable {
+    /// Its job is paused or waits for another.
+    case block
+    /// What it waited for has come.
+    case unblock
+    /// A worker takes its lease.
+    case claim
+    /// Its lease ran out.
+    case lapse
+    /// Its worker gave it back unharmed, or was made to.
+    case release
+    /// Its attempt failed in a way that may pass; it is tried again after back-off.
+    case failForNow
+    /// Its attempt delivered every image.
+    case succeed
+    /// Its attempt failed in a way that will not pass, or once too often.
+    case failForGood
+    /// A person stops it.
+    case cancel
+    /// A person asks for another try.
+    case retry
+}

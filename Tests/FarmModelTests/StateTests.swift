@@ -1,0 +1,89 @@
+import FarmModel
+import Testing
+
+@Suite struct StateTests {
+    @Test("a task goes only where the design says")
+    func task() {
+        let legal: [TaskState: [TaskEvent: TaskState]] = [
+            .blocked: [.unblock: .ready, .cancel: .cancelled],
+            .ready: [.block: .blocked, .claim: .leased, .cancel: .cancelled],
+            .leased: [
+                .lapse: .ready, .release: .ready, .failForNow: .ready, .succeed: .succeeded,
+                .failForGood: .failed, .cancel: .cancelled,
+            ],
+            .failed: [.retry: .ready],
+        ]
+        for state in TaskState.allCases {
+            for event in TaskEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == [.succeeded, .failed, .cancelled].contains(state))
+        }
+    }
+
+    @Test("an image goes only where the design says")
+    func image() {
+        let legal: [ImageState: [ImageEvent: ImageState]] = [
+            .waiting: [.claim: .rendering, .cancel: .cancelled],
+            .rendering: [
+                .giveBack: .waiting, .deliver: .delivered, .failForGood: .failed,
+                .cancel: .cancelled,
+            ],
+            .failed: [.retry: .waiting],
+        ]
+        for state in ImageState.allCases {
+            for event in ImageEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == [.delivered, .failed, .cancelled].contains(state))
+        }
+    }
+
+    @Test("a job goes only where the design says")
+    func job() {
+        let legal: [JobState: [JobEvent: JobState]] = [
+            .pending: [.start: .running, .pause: .paused, .cancel: .cancelled],
+            .running: [
+                .pause: .paused, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
+            ],
+            .paused: [
+                .resume: .pending, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
+            ],
+            .failed: [.retry: .running],
+        ]
+        for state in JobState.allCases {
+            for event in JobEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == [.succeeded, .failed, .cancelled].contains(state))
+        }
+    }
+
+    @Test("a worker goes only where the design says")
+    func worker() {
+        let legal: [WorkerState: [WorkerEvent: WorkerState]] = [
+            .starting: [
+                .becomeReady: .idle, .drain: .draining, .quarantine: .quarantined, .lose: .lost,
+            ],
+            .idle: [
+                .claim: .busy, .drain: .draining, .sleep: .asleep, .quarantine: .quarantined,
+                .lose: .lost,
+            ],
+            .busy: [
+                .claim: .busy, .finish: .idle, .drain: .draining, .quarantine: .quarantined,
+                .lose: .lost,
+            ],
+            .draining: [
+                .finish: .asleep, .sleep: .asleep, .quarantine: .quarantined, .lose: .lost,
+            ],
+            .asleep: [.wake: .idle, .lose: .lost],
+            .quarantined: [.wake: .idle, .lose: .lost],
+            .lost: [.beHeard: .idle],
+        ]
+        for state in WorkerState.allCases {
+            for event in WorkerEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+        }
+    }
+}
