@@ -45,20 +45,35 @@ import Testing
                 atPath: try #require(configuration.runtimeFolder)
             )[.posixPermissions]
             #expect(mode as? Int == 0o700)
-            _ = try await read(
-                first,
-                "SELECT set_config('x.y', 'z', false) AS value"
-            )
             let pool = PostgresPool(first.connection)
             try await pool.execute("CREATE TABLE kept AS SELECT 'here' AS value")
             await pool.close()
             try await first.stop()
             #expect(kill(first.processID, 0) != 0)
+            let runtime = try #require(configuration.runtimeFolder)
+            #expect(!FileManager.default.fileExists(atPath: runtime))
 
             let second = try await PostgresCluster.start(configuration)
             #expect(!second.wasAdopted)
             #expect(try await read(second, "SELECT value FROM kept") == "here")
             try await second.stop()
+        }
+    }
+
+    @Test("without a runtime folder the socket is in a short private place of the machine")
+    func usualRuntimeFolder() async throws {
+        try await withSite { configuration in
+            var configuration = configuration
+            configuration.runtimeFolder = nil
+            let cluster = try await PostgresCluster.start(configuration)
+            let path = try await read(
+                cluster,
+                "SELECT current_setting('unix_socket_directories') AS value"
+            )
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+            #expect(mode as? Int == 0o700)
+            try await cluster.stop()
+            #expect(!FileManager.default.fileExists(atPath: path))
         }
     }
 
