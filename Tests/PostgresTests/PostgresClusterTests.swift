@@ -8,7 +8,7 @@ import Testing
     private func withSite(
         _ body: (PostgresCluster.Configuration) async throws -> Void
     ) async throws {
-        let folder = "/tmp/dreamfarm-cluster-\(getpid())-\(UInt32.random(in: 0...0xffff))"
+        let folder = "/tmp/dreamfarm-test-\(getpid())-\(UInt32.random(in: 0...0xffff))"
         var configuration = PostgresCluster.Configuration(folder: folder)
         configuration.runtimeFolder = "\(folder)/run"
         configuration.isDurable = false
@@ -109,6 +109,8 @@ import Testing
             #expect(adopted.wasAdopted)
             #expect(try await read(adopted, "SELECT 'yes' AS value") == "yes")
             try await adopted.stop()
+            let pidFile = "\(configuration.folder)/data/postmaster.pid"
+            #expect(!FileManager.default.fileExists(atPath: pidFile))
         }
     }
 
