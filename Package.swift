@@ -84,6 +84,14 @@ let package = Package(
                 .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
+        .testTarget(
+            name: "FarmWorkerTests",
+            dependencies: [
+                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
+                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                .hummingbirdTesting, .logging, .serviceLifecycle,
+            ]
+        ),
     ]
 )
 
