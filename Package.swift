@@ -132,16 +132,15 @@ let package = Package(
             dependencies: ["Imaging"],
             resources: [.copy("Fixtures")]
         ),
-        .testTarget(name: "MigrationsTests", dependencies: ["Migrations"]),
         .testTarget(
-            name: "NetworksTests",
-            dependencies: ["Networks", "Tensors"],
-            exclude: ["Goldens"]
+            name: "FarmWorkerTests",
+            dependencies: [
+                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
+                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                .hummingbirdTesting, .logging, .serviceLifecycle,
+            ]
         ),
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
-        .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
-    ],
-    cxxLanguageStandard: .cxx17
+    ]
 )
 
 extension Target.Dependency {
