@@ -117,20 +117,23 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
+        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "Imaging", "Networks", "Tensors"],
             resources: [.copy("Fixtures")]
         ),
+        .testTarget(
+            name: "FarmCoordinatorTests",
+            dependencies: [
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
+                .hummingbird, .hummingbirdTesting,
+            ]
+        ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
         .testTarget(
             name: "FarmStoreTests",
             dependencies: ["FarmModel", "FarmStore", "Migrations", "Postgres", "TestSupport"]
-        ),
-        .testTarget(
-            name: "ImagingTests",
-            dependencies: ["Imaging"],
-            resources: [.copy("Fixtures")]
         ),
         .testTarget(
             name: "FarmWorkerTests",
@@ -140,7 +143,25 @@ let package = Package(
                 .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
-    ]
+        .testTarget(
+            name: "HTTPTransportTests",
+            dependencies: ["HTTPTransport", .hummingbird, .hummingbirdTesting]
+        ),
+        .testTarget(
+            name: "ImagingTests",
+            dependencies: ["Imaging"],
+            resources: [.copy("Fixtures")]
+        ),
+        .testTarget(name: "MigrationsTests", dependencies: ["Migrations"]),
+        .testTarget(
+            name: "NetworksTests",
+            dependencies: ["Networks", "Tensors"],
+            exclude: ["Goldens"]
+        ),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
+        .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
+    ],
+    cxxLanguageStandard: .cxx17
 )
 
 extension Target.Dependency {
