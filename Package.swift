@@ -32,7 +32,7 @@ let package = Package(
             name: "dreamfarm-worker",
             dependencies: [
                 "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
-                .serviceLifecycle,
+                .serviceLifecycle, .unixSignals,
             ]
         ),
 
@@ -176,6 +176,7 @@ extension Target.Dependency {
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"
     )
+    static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let yams = product(name: "Yams", package: "Yams")
 }
 
