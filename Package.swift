@@ -127,7 +127,7 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .hummingbird, .hummingbirdTesting,
+                .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
@@ -145,7 +145,7 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .hummingbird, .hummingbirdTesting]
+            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
         ),
         .testTarget(
             name: "ImagingTests",
