@@ -64,7 +64,7 @@ let package = Package(
         .target(name: "Networks", dependencies: ["Tensors"]),
 
         // Floor 2: the numbers.
-        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .crypto]),
+        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"]),
 
         // Floor 1: values and thin, safe wrappers.
         .target(name: "FarmModel", dependencies: [.crypto, .yams]),

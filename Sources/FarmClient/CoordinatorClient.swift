@@ -10,13 +10,13 @@ package struct CoordinatorClient: Sendable {
     /// The coordinator's address, without a `/` at its end.
     package let coordinator: String
     private let token: String
-    private let transport: HTTPTransport
+    private let transport: HTTPClient
     private let retry: RetryPolicy
 
     package init(
         coordinator: String,
         token: String,
-        transport: HTTPTransport = HTTPTransport(),
+        transport: HTTPClient = HTTPClient(),
         retry: RetryPolicy = .standard
     ) {
         self.coordinator = coordinator.hasSuffix("/") ? String(coordinator.dropLast()) : coordinator

@@ -1,5 +1,5 @@
 /// The sizes of a FLUX transformer, as `transformer/config.json` gives them.
-package struct FluxConfiguration: Decodable, Sendable, Equatable {
+package struct FluxConfiguration: Codable, Sendable, Equatable {
     /// Width of an input token: 64, a 2×2 patch of 16 latent channels.
     package var inChannels: Int
     /// Count of double-stream blocks.
@@ -38,7 +38,7 @@ package struct FluxConfiguration: Decodable, Sendable, Equatable {
 }
 
 /// The sizes of a T5 encoder, as `text_encoder_2/config.json` gives them.
-package struct T5Configuration: Decodable, Sendable, Equatable {
+package struct T5Configuration: Codable, Sendable, Equatable {
     package var vocabSize: Int
     package var dModel: Int
     package var dKV: Int
@@ -66,7 +66,7 @@ package struct T5Configuration: Decodable, Sendable, Equatable {
 }
 
 /// The sizes of a CLIP text encoder, as `text_encoder/config.json` gives them.
-package struct CLIPConfiguration: Decodable, Sendable, Equatable {
+package struct CLIPConfiguration: Codable, Sendable, Equatable {
     package var vocabSize: Int
     package var hiddenSize: Int
     package var intermediateSize: Int
@@ -87,7 +87,7 @@ package struct CLIPConfiguration: Decodable, Sendable, Equatable {
 }
 
 /// The sizes of an autoencoder, as `vae/config.json` gives them.
-package struct AutoencoderConfiguration: Decodable, Sendable, Equatable {
+package struct AutoencoderConfiguration: Codable, Sendable, Equatable {
     package var inChannels: Int
     package var outChannels: Int
     package var latentChannels: Int

@@ -6,6 +6,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import ServiceLifecycle
+import UnixSignals
 
 /// The command `dreamfarm-worker`.
 @main

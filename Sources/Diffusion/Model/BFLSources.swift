@@ -7,7 +7,7 @@ package import Tensors
 /// the rows, `linear1` is q, k, v and the feed-forward projection, and the two halves of
 /// `norm_out.linear` are swapped.
 package struct BFLTransformerSource: MappedSource {
-    let set: SafetensorsSet
+    package let set: SafetensorsSet
     private let prefix: String
 
     /// The prefix that checkpoints with several networks put before each name.
@@ -30,7 +30,7 @@ package struct BFLTransformerSource: MappedSource {
         self.set.shape(of: prefix + "guidance_in.in_layer.weight") != nil
     }
 
-    func place(of name: String) -> TensorPlace? {
+    package func place(of name: String) -> TensorPlace? {
         guard let dot = name.lastIndex(of: ".") else { return nil }
         let layer = name[..<dot]
         let kind = String(name[dot...])
@@ -128,7 +128,7 @@ package struct BFLTransformerSource: MappedSource {
 /// The decoder counts its levels from the finest, and the middle attention's projections are 1×1
 /// convolutions.
 package struct BFLAutoencoderSource: MappedSource {
-    let set: SafetensorsSet
+    package let set: SafetensorsSet
     private let levels: Int
 
     /// The autoencoder of one file with that many levels of resolution.
@@ -142,7 +142,7 @@ package struct BFLAutoencoderSource: MappedSource {
         set.shape(of: "encoder.down.0.block.0.conv1.weight") != nil
     }
 
-    func place(of name: String) -> TensorPlace? {
+    package func place(of name: String) -> TensorPlace? {
         Self.place(of: name, levels: levels)
     }
 

@@ -1,17 +1,32 @@
 package import Tensors
 
 /// Where a tensor of the diffusers layout lies in files of another layout.
-struct TensorPlace: Equatable {
+package struct TensorPlace: Equatable, Sendable {
     /// The stored tensor's name.
     var tensor: String
     /// The stored rows, in the order in which they are read; nil means all.
     var rows: [Range<Int>]?
     /// Whether trailing sides of 1 are left out: a 1×1 convolution read as a linear layer.
     var isPointwise = false
+
+    /// The shape of what is read, or nil when the file has no such tensor or too few rows.
+    func shape(in set: SafetensorsSet) -> [Int]? {
+        guard var shape = set.shape(of: tensor) else { return nil }
+        if let rows {
+            guard let height = shape.first, rows.allSatisfy({ $0.upperBound <= height }) else {
+                return nil
+            }
+            shape[0] = rows.reduce(0) { $0 + $1.count }
+        }
+        if isPointwise {
+            while shape.count > 2, shape.last == 1 { shape.removeLast() }
+        }
+        return shape
+    }
 }
 
 /// A source whose tensors are stored tensors, or rows of them, under other names.
-protocol MappedSource: ParameterSource {
+package protocol MappedSource: ParameterSource {
     /// The stored weights.
     var set: SafetensorsSet { get }
 
@@ -21,7 +36,7 @@ protocol MappedSource: ParameterSource {
 
 extension MappedSource {
     package func shape(of name: String) -> [Int]? {
-        place(of: name).flatMap(shape(at:))
+        place(of: name)?.shape(in: set)
     }
 
     package func read(
@@ -32,7 +47,7 @@ extension MappedSource {
         guard let place = place(of: name) else {
             throw SafetensorsError.missing(file: set.location, tensor: name)
         }
-        guard let stored = set.shape(of: place.tensor), let held = self.shape(at: place) else {
+        guard let stored = set.shape(of: place.tensor), let held = place.shape(in: set) else {
             throw SafetensorsError.missing(file: set.location, tensor: place.tensor)
         }
         guard held == shape else {
@@ -50,25 +65,11 @@ extension MappedSource {
             start += elements.count
         }
     }
-
-    private func shape(at place: TensorPlace) -> [Int]? {
-        guard var shape = set.shape(of: place.tensor) else { return nil }
-        if let rows = place.rows {
-            guard let height = shape.first, rows.allSatisfy({ $0.upperBound <= height }) else {
-                return nil
-            }
-            shape[0] = rows.reduce(0) { $0 + $1.count }
-        }
-        if place.isPointwise {
-            while shape.count > 2, shape.last == 1 { shape.removeLast() }
-        }
-        return shape
-    }
 }
 
 /// Weights in the diffusers layout, under a prefix or under other names of the same tensors.
 package struct DiffusersSource: MappedSource {
-    let set: SafetensorsSet
+    package let set: SafetensorsSet
     private let prefix: String
 
     /// The weights of one part.
@@ -83,7 +84,7 @@ package struct DiffusersSource: MappedSource {
 
     /// The place under the name itself, else under the other names that published files use:
     /// CLIP without `text_model.`, T5's table as `encoder.embed_tokens.weight`.
-    func place(of name: String) -> TensorPlace? {
+    package func place(of name: String) -> TensorPlace? {
         var names = [prefix + name]
         if name.hasPrefix("text_model.") { names.append(String(name.dropFirst(11))) }
         if name == "shared.weight" { names.append("encoder.embed_tokens.weight") }

@@ -8,7 +8,7 @@ package struct ModelPart<Configuration: Sendable>: Sendable {
     package let name: String
     package let configuration: Configuration
     /// The weights under diffusers names.
-    package let source: any ParameterSource
+    package let source: any MappedSource
     /// The weights as they are stored.
     package let set: SafetensorsSet
     /// The tensors that the network reads.
@@ -98,14 +98,6 @@ package struct ModelDirectory: Sendable {
         defaults = try places.find("dreamo/defaults.json")
             .map { try ConfigurationFile(path: $0).decode(ModelDefaults.self) }
         try checkTogether()
-    }
-
-    /// The parts with weights, by name.
-    package var weights: [(part: String, set: SafetensorsSet)] {
-        [
-            (transformer.name, transformer.set), (textEncoder.name, textEncoder.set),
-            (textEncoder2.name, textEncoder2.set), (autoencoder.name, autoencoder.set),
-        ]
     }
 
     // MARK: - Parts

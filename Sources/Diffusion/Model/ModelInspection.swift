@@ -126,39 +126,4 @@ extension ModelDirectory {
             return (names ?? []).filter { $0.hasSuffix(".safetensors") }.map { folder + $0 }
         }.sorted()
     }
-
-    /// Digests everything that determines a picture: weights, configurations, tokenizers and
-    /// adapters.
-    ///
-    /// - Parameter threads: How many tensors are hashed at once.
-    /// - Returns: The digest, which does not depend on how weights are sharded.
-    /// - Throws: An error when a file cannot be read.
-    package func digest(threads: Int = 2) async throws -> ModelDigest {
-        var weights = self.weights
-        for name in adapterFiles {
-            let set = try SafetensorsSet(path: "\(adaptersFolder ?? "")/\(name)")
-            weights.append(("dreamo/\(name)", set))
-        }
-        var files: [(name: String, path: String)] = []
-        let configurations = [
-            ("transformer", transformer.configurationFile),
-            ("text_encoder", textEncoder.configurationFile),
-            ("text_encoder_2", textEncoder2.configurationFile),
-            ("vae", autoencoder.configurationFile),
-        ]
-        for (name, path) in configurations {
-            if let path { files.append(("\(name)/config.json", path)) }
-        }
-        for (folder, path) in [("tokenizer", tokenizerFolder), ("tokenizer_2", tokenizer2Folder)] {
-            for name in ["vocab.json", "merges.txt", "spiece.model", "tokenizer_config.json"]
-            where FileManager.default.fileExists(atPath: "\(path)/\(name)") {
-                files.append(("\(folder)/\(name)", "\(path)/\(name)"))
-            }
-        }
-        if let adaptersFolder, defaults != nil {
-            files.append(("dreamo/defaults.json", "\(adaptersFolder)/defaults.json"))
-        }
-        if let schedulerFile { files.append(("scheduler/scheduler_config.json", schedulerFile)) }
-        return try await ModelDigest.compute(weights: weights, files: files, threads: threads)
-    }
 }

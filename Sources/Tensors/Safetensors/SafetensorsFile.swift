@@ -99,23 +99,35 @@ package final class SafetensorsFile: ParameterSource {
         return values
     }
 
-    /// Calls `body` with the stored bytes of one tensor, a piece at a time, in order.
+    /// Calls `body` with the stored bytes of all or some values of a tensor, piece by piece.
     ///
     /// Pages are given back after each piece.
     package func forEachPiece(
         of name: String,
+        elements: Range<Int>? = nil,
         _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         guard let entry = entries[name] else {
             throw SafetensorsError.missing(file: path, tensor: name)
         }
+        let elements = elements ?? 0..<entry.count
+        guard let width = entry.type.byteCount, elements.upperBound <= entry.count else {
+            throw SafetensorsError.missing(file: path, tensor: name)
+        }
         let piece = 4 << 20
-        for start in stride(from: 0, to: entry.bytes.count, by: piece) {
-            let first = dataStart + entry.bytes.lowerBound + start
-            let range = first..<min(first + piece, dataStart + entry.bytes.upperBound)
+        let base = dataStart + entry.bytes.lowerBound
+        let end = base + elements.upperBound * width
+        for first in stride(from: base + elements.lowerBound * width, to: end, by: piece) {
+            let range = first..<min(first + piece, end)
             try body(mapping.bytes(in: range))
             mapping.release(range)
         }
+    }
+
+    /// The factor of a float8 weight's values that a tensor beside it gives, else 1.
+    package func scale(of name: String) throws(SafetensorsError) -> Float {
+        guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
+        return try scale(of: entry)
     }
 
     private func entry(

@@ -45,7 +45,7 @@ struct RenderPlan {
         let directory = try ModelDirectory(path: model.model, parts: model.parts)
         let pipeline = try RenderPipeline(
             model: directory,
-            digest: try await directory.digest(threads: compute.threads),
+            digest: try await directory.baseDigest(threads: compute.threads),
             selection: try selection(),
             compute: compute
         )

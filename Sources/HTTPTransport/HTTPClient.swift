@@ -8,7 +8,7 @@ import Synchronization
 /// Each exchange runs on a thread of a queue of its own, never on the cooperative pool, and keeps
 /// its connection for the next request. Cancelling the caller's task ends the exchange within
 /// about a second.
-package final class HTTPTransport: Sendable {
+package final class HTTPClient: Sendable {
     private let queue = DispatchQueue(label: "dreamfarm.http", attributes: .concurrent)
     private let idle = Mutex<[CurlHandle]>([])
     private let logger: Logger

@@ -1,0 +1,139 @@
+import Crypto
+import FoundationEssentials
+import Tensors
+
+/// A SHA-256 of what determines a model's pictures.
+///
+/// It covers the tensors that the networks read, under their diffusers names, with type, shape
+/// and stored bytes; the configurations in effect; and the tokenizers. How tensors are spread over
+/// files, and in which layout, does not change it.
+package struct ModelDigest: Sendable, Hashable, CustomStringConvertible {
+    /// The digest in lower-case hexadecimal digits.
+    package let description: String
+
+    init(of lines: [String]) {
+        var hash = SHA256()
+        for line in lines.sorted() {
+            hash.update(data: Data("\(line)\n".utf8))
+        }
+        description = hexadecimal(hash.finalize())
+    }
+}
+
+extension ModelDirectory {
+    /// Digests the base model: weights, configurations and tokenizers, without adapters.
+    ///
+    /// - Parameter threads: How many tensors are hashed at once.
+    /// - Returns: The digest.
+    /// - Throws: An error when a file cannot be read.
+    package func baseDigest(threads: Int = 2) async throws -> ModelDigest {
+        ModelDigest(of: try await baseLines(threads: threads))
+    }
+
+    /// Digests the whole model: the base, and every adapter file in its `dreamo/` folder.
+    ///
+    /// - Parameter threads: How many tensors are hashed at once.
+    /// - Returns: The digest.
+    /// - Throws: An error when a file cannot be read.
+    package func digest(threads: Int = 2) async throws -> ModelDigest {
+        var places: [StoredTensor] = []
+        for file in adapterFiles {
+            let set = try SafetensorsSet(path: "\(adaptersFolder ?? "")/\(file)")
+            places += set.names.map {
+                StoredTensor(
+                    part: "dreamo/\(file)",
+                    name: $0,
+                    set: set,
+                    place: TensorPlace(tensor: $0)
+                )
+            }
+        }
+        let adapters = try await Self.lines(places, threads: threads)
+        return ModelDigest(of: try await baseLines(threads: threads) + adapters)
+    }
+
+    private func baseLines(threads: Int) async throws -> [String] {
+        let tensors =
+            transformer.storedTensors + textEncoder.storedTensors + textEncoder2.storedTensors
+            + autoencoder.storedTensors
+        return try await Self.lines(tensors, threads: threads) + configurationLines()
+            + tokenizerLines()
+    }
+
+    private static func lines(_ tensors: [StoredTensor], threads: Int) async throws -> [String] {
+        try await withThrowingTaskGroup(of: String.self) { group in
+            var lines: [String] = []
+            for (index, tensor) in tensors.enumerated() {
+                if index >= max(1, threads), let line = try await group.next() {
+                    lines.append(line)
+                }
+                group.addTask { try tensor.line() }
+            }
+            for try await line in group { lines.append(line) }
+            return lines
+        }
+    }
+
+    private func configurationLines() throws -> [String] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        func line(_ name: String, _ value: some Encodable) throws -> String {
+            "configuration \(name) \(String(decoding: try encoder.encode(value), as: UTF8.self))"
+        }
+        return [
+            try line(transformer.name, transformer.configuration),
+            try line(textEncoder.name, textEncoder.configuration),
+            try line(textEncoder2.name, textEncoder2.configuration),
+            try line(autoencoder.name, autoencoder.configuration),
+            try line("scheduler", scheduler),
+        ]
+    }
+
+    private func tokenizerLines() throws -> [String] {
+        let names = ["vocab.json", "merges.txt", "spiece.model", "tokenizer_config.json"]
+        return try [("tokenizer", tokenizerFolder), ("tokenizer_2", tokenizer2Folder)]
+            .flatMap { part, folder in
+                try names.filter { fileExists("\(folder)/\($0)") }.map { name in
+                    "file \(part)/\(name) \(try fileDigest("\(folder)/\(name)"))"
+                }
+            }
+    }
+}
+
+/// A tensor that a network reads, and where it is stored.
+private struct StoredTensor: Sendable {
+    let part: String
+    let name: String
+    let set: SafetensorsSet
+    let place: TensorPlace
+
+    /// Part, name, type, shape and the digest of the stored bytes, in one line.
+    func line() throws -> String {
+        let file = try set.requiredFile(place.tensor)
+        guard let entry = file.entries[place.tensor], let shape = place.shape(in: set) else {
+            throw SafetensorsError.missing(file: file.path, tensor: place.tensor)
+        }
+        var hash = SHA256()
+        let width = entry.shape.dropFirst().reduce(1, *)
+        for rows in place.rows ?? [0..<(entry.shape.first ?? 1)] {
+            try file.forEachPiece(
+                of: place.tensor,
+                elements: rows.lowerBound * width..<rows.upperBound * width
+            ) { hash.update(bufferPointer: $0) }
+        }
+        let scale = try file.scale(of: place.tensor)
+        let suffix = scale == 1 ? "" : " × \(scale)"
+        return "tensor \(part) \(name) \(entry.type) \(shape) \(hexadecimal(hash.finalize()))"
+            + suffix
+    }
+}
+
+extension ModelPart {
+    fileprivate var storedTensors: [StoredTensor] {
+        parameters.list.compactMap { parameter in
+            source.place(of: parameter.name).map {
+                StoredTensor(part: name, name: parameter.name, set: set, place: $0)
+            }
+        }
+    }
+}
