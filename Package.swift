@@ -47,7 +47,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Tensors", .logging, .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
+                .serviceLifecycle,
             ]
         ),
 
@@ -116,15 +117,35 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
+        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "Imaging", "Networks", "Tensors"],
             resources: [.copy("Fixtures")]
         ),
+        .testTarget(
+            name: "FarmCoordinatorTests",
+            dependencies: [
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
+                .hummingbird, .hummingbirdTesting,
+            ]
+        ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
         .testTarget(
             name: "FarmStoreTests",
             dependencies: ["FarmModel", "FarmStore", "Migrations", "Postgres", "TestSupport"]
+        ),
+        .testTarget(
+            name: "FarmWorkerTests",
+            dependencies: [
+                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
+                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                .hummingbirdTesting, .logging, .serviceLifecycle,
+            ]
+        ),
+        .testTarget(
+            name: "HTTPTransportTests",
+            dependencies: ["HTTPTransport", .hummingbird, .hummingbirdTesting]
         ),
         .testTarget(
             name: "ImagingTests",

@@ -1,14 +1,21 @@
-import FarmStore
-import Logging
+package import FarmStore
+package import Logging
 import ServiceLifecycle
 
 /// Returns the tasks of lapsed leases, again and again, under the store's own lock.
-struct ExpiryService: Service {
-    let store: FarmStore
-    let interval: Duration
-    let logger: Logger
+package struct ExpiryService: Service {
+    private let store: FarmStore
+    private let interval: Duration
+    private let logger: Logger
 
-    func run() async throws {
+    /// A service that looks for lapsed leases once in `interval`.
+    package init(store: FarmStore, interval: Duration, logger: Logger) {
+        self.store = store
+        self.interval = interval
+        self.logger = logger
+    }
+
+    package func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {

@@ -251,6 +251,8 @@ struct ClusterSite: Sendable {
 
     /// Stops the server of the data folder, ending its sessions, and waits for it.
     func stop(_ binaries: PostgresBinaries) throws(PostgresClusterError) {
+        // The socket's folder goes with the server; one that holds anything else stays.
+        defer { rmdir(runtimeFolder) }
         guard Postmaster(dataFolder: dataFolder) != nil else { return }
         let seconds = max(1, patience.milliseconds / 1000)
         let answer = try ServerProcess.run(

@@ -32,8 +32,17 @@ final class FileLock: Sendable {
     deinit { release() }
 
     /// Makes a shared lock exclusive; false when somebody else shares it, or it was released.
+    ///
+    /// Tries for half a second: the lock of a process that was killed outlasts it by a moment.
     func upgradeToExclusive() -> Bool {
-        descriptor.withLock { $0 >= 0 && flock($0, LOCK_EX | LOCK_NB) == 0 }
+        descriptor.withLock { file in
+            guard file >= 0 else { return false }
+            for _ in 0..<25 {
+                if flock(file, LOCK_EX | LOCK_NB) == 0 { return true }
+                usleep(20_000)
+            }
+            return false
+        }
     }
 
     /// Gives the lock back.

@@ -119,8 +119,12 @@ package final class PostgresCluster: Sendable {
 }
 
 /// Runs blocking work on a thread outside of the cooperative pool.
+///
+/// The queue is one of its own: on Linux the global queues share their threads with that pool.
 func offPool<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
     try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue.global().async { continuation.resume(with: Result(catching: body)) }
+        DispatchQueue(label: "dreamfarm.postgres.cluster").async {
+            continuation.resume(with: Result(catching: body))
+        }
     }
 }

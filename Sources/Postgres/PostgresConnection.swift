@@ -94,12 +94,11 @@ package actor PostgresConnection {
 
     private func run(_ query: Query, isScript: Bool = false) async throws -> QueryResult {
         try Task.checkCancellation()
-        let handle = try openHandle()
         statement += 1
         let (signal, statement) = (signal, statement)
         do {
             return try await withTaskCancellationHandler {
-                try handle.run(query, isScript: isScript, cancellation: (signal, statement))
+                try perform(query, isScript: isScript, statement: statement)
             } onCancel: {
                 signal.cancel(statement)
             }
@@ -108,5 +107,17 @@ package actor PostgresConnection {
         {
             throw CancellationError()
         }
+    }
+
+    /// Blocks this actor's thread until the server has answered.
+    ///
+    /// A method, for the isolation's sake: a closure that captured the handle alone would not be the
+    /// actor's, and would block a thread of the cooperative pool.
+    private func perform(
+        _ query: Query,
+        isScript: Bool,
+        statement: UInt64
+    ) throws -> QueryResult {
+        try openHandle().run(query, isScript: isScript, cancellation: (signal, statement))
     }
 }

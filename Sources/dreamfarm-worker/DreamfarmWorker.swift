@@ -48,7 +48,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
             let logger = Logger(label: "dreamfarm.worker")
             let worker = WorkerService(
                 calls: try settings.client(),
-                renderer: try await makeRenderer(settings),
+                renderer: try await makeRenderer(settings, logger: logger),
                 configuration: settings.configuration,
                 logger: logger
             )

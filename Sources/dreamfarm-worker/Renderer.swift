@@ -1,9 +1,18 @@
-import FarmModel
 import FarmWorker
+import Logging
 
 /// The renderer of the model that the settings name.
 ///
-/// - Throws: ``RenderFailure`` when the model cannot be loaded.
-func makeRenderer(_ settings: WorkerOptions) async throws -> any ImageRenderer {
-    throw RenderFailure(.workersFault, "\(settings.model): this build has no renderer")
+/// - Throws: An error that names the file and the remedy when the model cannot be used.
+func makeRenderer(_ settings: WorkerOptions, logger: Logger) async throws -> any ImageRenderer {
+    try await PipelineRenderer(
+        PipelineRenderer.Configuration(
+            path: settings.model,
+            name: settings.registeredName,
+            adapters: settings.adapters,
+            usesTurbo: !settings.noTurbo,
+            threads: settings.threads
+        ),
+        log: { logger.info("\($0)") }
+    )
 }

@@ -1,9 +1,16 @@
 import ArgumentParser
 
+/// The command `dreamfarm`.
 @main
 struct Dreamfarm: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm",
-        subcommands: [RenderCommand.self, ModelCommand.self]
+        abstract: "A render farm for DreamO pictures.",
+        subcommands: [
+            RenderCommand.self, ModelCommand.self, SubmitCommand.self, DownloadCommand.self,
+            JobsCommand.self, JobCommand.self, CancelCommand.self,
+        ]
     )
+
+    static func main() async { await runAsMain() }
 }

@@ -134,12 +134,14 @@ import Testing
 
     @Test("a server that is silent runs into the time-out", .timeLimit(.minutes(1)))
     func timeout() async throws {
+        let (gate, opener) = AsyncStream.makeStream(of: Void.self)
         let router = Router()
         router.get("slow") { _, _ in
-            try await Task.sleep(for: .seconds(30))
+            for await _ in gate {}
             return "late"
         }
         try await serve(router) { address in
+            defer { opener.finish() }
             let url = address + "/slow"
             await #expect(throws: HTTPTransportError.timedOut(url: url)) {
                 try await HTTPClient().send(
@@ -153,13 +155,15 @@ import Testing
     @Test("cancelling the task ends the exchange", .timeLimit(.minutes(1)))
     func cancellation() async throws {
         let (arrivals, arrived) = AsyncStream.makeStream(of: Void.self)
+        let (gate, opener) = AsyncStream.makeStream(of: Void.self)
         let router = Router()
         router.get("slow") { _, _ in
             arrived.yield()
-            try await Task.sleep(for: .seconds(30))
+            for await _ in gate {}
             return "late"
         }
         try await serve(router) { address in
+            defer { opener.finish() }
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     await #expect(throws: CancellationError.self) {

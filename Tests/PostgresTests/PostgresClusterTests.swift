@@ -8,7 +8,7 @@ import Testing
     private func withSite(
         _ body: (PostgresCluster.Configuration) async throws -> Void
     ) async throws {
-        let folder = "/tmp/dreamfarm-cluster-\(getpid())-\(UInt32.random(in: 0...0xffff))"
+        let folder = "/tmp/dreamfarm-test-\(getpid())-\(UInt32.random(in: 0...0xffff))"
         var configuration = PostgresCluster.Configuration(folder: folder)
         configuration.runtimeFolder = "\(folder)/run"
         configuration.isDurable = false
@@ -45,20 +45,35 @@ import Testing
                 atPath: try #require(configuration.runtimeFolder)
             )[.posixPermissions]
             #expect(mode as? Int == 0o700)
-            _ = try await read(
-                first,
-                "SELECT set_config('x.y', 'z', false) AS value"
-            )
             let pool = PostgresPool(first.connection)
             try await pool.execute("CREATE TABLE kept AS SELECT 'here' AS value")
             await pool.close()
             try await first.stop()
             #expect(kill(first.processID, 0) != 0)
+            let runtime = try #require(configuration.runtimeFolder)
+            #expect(!FileManager.default.fileExists(atPath: runtime))
 
             let second = try await PostgresCluster.start(configuration)
             #expect(!second.wasAdopted)
             #expect(try await read(second, "SELECT value FROM kept") == "here")
             try await second.stop()
+        }
+    }
+
+    @Test("without a runtime folder the socket is in a short private place of the machine")
+    func usualRuntimeFolder() async throws {
+        try await withSite { configuration in
+            var configuration = configuration
+            configuration.runtimeFolder = nil
+            let cluster = try await PostgresCluster.start(configuration)
+            let path = try await read(
+                cluster,
+                "SELECT current_setting('unix_socket_directories') AS value"
+            )
+            let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+            #expect(mode as? Int == 0o700)
+            try await cluster.stop()
+            #expect(!FileManager.default.fileExists(atPath: path))
         }
     }
 
@@ -94,6 +109,8 @@ import Testing
             #expect(adopted.wasAdopted)
             #expect(try await read(adopted, "SELECT 'yes' AS value") == "yes")
             try await adopted.stop()
+            let pidFile = "\(configuration.folder)/data/postmaster.pid"
+            #expect(!FileManager.default.fileExists(atPath: pidFile))
         }
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 @testable import Postgres
 import TestSupport
 import Testing
@@ -83,6 +84,40 @@ import Testing
         #expect(Set(backends).count <= 3)
         #expect(pool.counts.taken == 0)
         #expect(pool.counts.idle <= 3)
+        await pool.close()
+    }
+
+    @Test("statements that wait take no thread that others need")
+    func waitingStatements() async throws {
+        var configuration = try TestDatabase.configuration()
+        let waiters = ProcessInfo.processInfo.activeProcessorCount + 4
+        configuration.maxConnections = waiters + 1
+        let pool = PostgresPool(configuration)
+        let lock = Int.random(in: 1...Int.max)
+        let waited = try await withThrowingTaskGroup { group in
+            try await pool.withTransaction { connection in
+                try await connection.execute("SELECT pg_advisory_xact_lock(\(lock))")
+                for _ in 0..<waiters {
+                    group.addTask {
+                        try await pool.withTransaction { other in
+                            try await other.execute("SELECT pg_advisory_xact_lock(\(lock))")
+                        }
+                    }
+                }
+                func waiting() async throws -> Int? {
+                    try await connection.query(
+                        """
+                        SELECT count(*) AS n FROM pg_locks WHERE NOT granted
+                            AND locktype = 'advisory'
+                            AND (classid::bigint << 32 | objid::bigint) = \(lock)
+                        """
+                    ).first?.decode("n")
+                }
+                while try await waiting() != waiters { await Task.yield() }
+            }
+            return try await group.reduce(0, +)
+        }
+        #expect(waited == waiters)
         await pool.close()
     }
 

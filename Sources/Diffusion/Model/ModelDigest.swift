@@ -18,16 +18,34 @@ package struct ModelDigest: Sendable, Hashable, CustomStringConvertible {
         }
         description = hexadecimal(hash.finalize())
     }
+
+    /// A digest written down before, or nil when these are not 64 hexadecimal digits.
+    init?(hexadecimal digits: String) {
+        guard digits.utf8.count == 64, digits.allSatisfy(\.isHexDigit) else { return nil }
+        description = digits
+    }
 }
 
 extension ModelDirectory {
     /// Digests the base model: weights, configurations and tokenizers, without adapters.
     ///
-    /// - Parameter threads: How many tensors are hashed at once.
+    /// - Parameters:
+    ///   - threads: How many tensors are hashed at once.
+    ///   - cache: Where digests of unchanged files are remembered, or nil to hash them anew.
     /// - Returns: The digest.
     /// - Throws: An error when a file cannot be read.
-    package func baseDigest(threads: Int = 2) async throws -> ModelDigest {
-        ModelDigest(of: try await baseLines(threads: threads))
+    package func baseDigest(
+        threads: Int = 2,
+        cache: DigestCache? = nil
+    ) async throws -> ModelDigest {
+        func compute() async throws -> ModelDigest {
+            ModelDigest(of: try await baseLines(threads: threads))
+        }
+        guard let cache else { return try await compute() }
+        let files =
+            [transformer.set, textEncoder.set, textEncoder2.set, autoencoder.set]
+            .flatMap { $0.files.map(\.path) } + tokenizerFiles.map(\.path)
+        return try await cache.digest(of: files, settings: try configurationLines(), compute)
     }
 
     /// Digests the whole model: the base, and every adapter file in its `dreamo/` folder.
@@ -90,13 +108,16 @@ extension ModelDirectory {
     }
 
     private func tokenizerLines() throws -> [String] {
+        try tokenizerFiles.map { "file \($0.name) \(try fileDigest($0.path))" }
+    }
+
+    private var tokenizerFiles: [(name: String, path: String)] {
         let names = ["vocab.json", "merges.txt", "spiece.model", "tokenizer_config.json"]
-        return try [("tokenizer", tokenizerFolder), ("tokenizer_2", tokenizer2Folder)]
+        return [("tokenizer", tokenizerFolder), ("tokenizer_2", tokenizer2Folder)]
             .flatMap { part, folder in
-                try names.filter { fileExists("\(folder)/\($0)") }.map { name in
-                    "file \(part)/\(name) \(try fileDigest("\(folder)/\(name)"))"
-                }
+                names.map { ("\(part)/\($0)", "\(folder)/\($0)") }
             }
+            .filter { fileExists($0.path) }
     }
 }
 

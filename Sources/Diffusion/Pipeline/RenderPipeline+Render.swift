@@ -9,6 +9,10 @@ package struct StepProgress {
     package let steps: Int
     /// How long the last step took.
     package let duration: Duration
+    /// How long the last step took, in seconds.
+    package var seconds: Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    }
     /// Decodes where the picture is heading; costs a decoding.
     package let preview: () throws -> PixelImage
 }

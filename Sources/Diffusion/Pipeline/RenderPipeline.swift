@@ -75,6 +75,16 @@ package final class RenderPipeline {
         try checkVocabularies()
     }
 
+    /// The digest of the model with the adapters in use: what the farm knows it by.
+    package var digest: ModelDigest {
+        ModelDigest(
+            of: ["base \(modelDigest)"]
+                + listing.enumerated().map { index, adapter in
+                    "adapter \(index) \(adapter.digest) \(adapter.strength)"
+                }
+        )
+    }
+
     /// Reads every part now, so that no picture waits for one.
     package func loadAll() throws {
         _ = try loadTextEncoders()
@@ -106,9 +116,9 @@ package final class RenderPipeline {
     struct EncodedPrompt {
         let t5IDs: [Int]
         let clipIDs: [Int]
-        /// (text tokens, T5's width)
+        /// T5's features: (text tokens, T5's width).
         let features: Tensor
-        /// (1, CLIP's width)
+        /// CLIP's vector: (1, CLIP's width).
         let pooled: Tensor
     }
 

@@ -1,7 +1,9 @@
 import Glibc
 import Synchronization
 
-/// Whether Ctrl-C was pressed. The first press stops at the next step, a second one at once.
+/// Whether Ctrl-C was pressed.
+///
+/// The first press stops at the next step, a second one at once.
 struct Interruption {
     /// The user asked to stop.
     struct Interrupted: Error, CustomStringConvertible {

@@ -4,7 +4,7 @@ import Glibc
 
 /// Progress on standard error: a bar on a terminal, plain lines elsewhere.
 final class ProgressDisplay {
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isTerminal = StandardError.isTerminal
     private var recent: [Duration] = []
     private var started = ContinuousClock.now
 
@@ -43,15 +43,22 @@ final class ProgressDisplay {
 
     /// A picture was written.
     func end(_ job: RenderJob) {
-        note("\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s")
+        var usage = rusage()
+        getrusage(RUSAGE_SELF, &usage)
+        let peak = String(format: "%.2f", Double(usage.ru_maxrss) / (1 << 20))
+        note(
+            "\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s,"
+                + " peak memory \(peak) GiB"
+        )
     }
 
     private func write(_ text: String) {
-        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+        StandardError.write(text)
     }
 
     private static func seconds(_ duration: Duration) -> String {
-        let value = Double(duration.components.seconds)
+        let value =
+            Double(duration.components.seconds)
             + Double(duration.components.attoseconds) / 1e18
         return String(format: value < 10 ? "%.2f" : "%.0f", value)
     }

@@ -45,7 +45,10 @@ struct RenderPlan {
         let directory = try ModelDirectory(path: model.model, parts: model.parts)
         let pipeline = try RenderPipeline(
             model: directory,
-            digest: try await directory.baseDigest(threads: compute.threads),
+            digest: try await directory.baseDigest(
+                threads: compute.threads,
+                cache: .standard
+            ),
             selection: try selection(),
             compute: compute
         )

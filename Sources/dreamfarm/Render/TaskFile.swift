@@ -70,7 +70,8 @@ struct TaskFile: Decodable, Equatable {
         task.conditions = task.conditions?.map { condition in
             var condition = condition
             if !condition.image.hasPrefix("/") {
-                condition.image = folder.appending(path: condition.image).path(percentEncoded: false)
+                let file = folder.appending(path: condition.image)
+                condition.image = file.path(percentEncoded: false)
             }
             return condition
         }

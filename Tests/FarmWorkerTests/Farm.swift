@@ -1,0 +1,136 @@
+import BlobStore
+import FarmClient
+import FarmCoordinator
+import FarmModel
+import FarmStore
+import FarmWorker
+import FoundationEssentials
+import HTTPTransport
+import Hummingbird
+import HummingbirdTesting
+import Logging
+import ServiceLifecycle
+import TestSupport
+
+/// A coordinator in this process, with a database and a socket of its own.
+struct Farm: Sendable {
+    let client: CoordinatorClient
+    private let folder: String
+    private let logger: Logger
+
+    private static let token = "a-token-for-tests"
+
+    /// Serves a farm while `body` runs; leases are expired as in the product.
+    static func run(
+        lease: Duration = .seconds(30),
+        _ body: @escaping @Sendable (Farm) async throws -> Void
+    ) async throws {
+        var settings = FarmStoreConfiguration()
+        settings.lease = lease
+        settings.backoff = .milliseconds(10)
+        let store = FarmStore(pool: try TestDatabase.pool(), configuration: settings)
+        _ = try await store.migrate()
+        let folder = FileManager.default.temporaryDirectory.path + "/farm-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let testLogger = logger
+        let timing = LeaseTiming(
+            lease: lease,
+            heartbeat: .milliseconds(50),
+            longestWait: .seconds(2),
+            poll: .milliseconds(10)
+        )
+        let api = CoordinatorAPI(
+            store: store,
+            blobs: try FolderBlobStore(folder: folder + "/blobs"),
+            timing: timing
+        )
+        let application = Application(
+            router: api.router(policy: AccessPolicy(token: token, hosts: nil)),
+            configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
+            services: [
+                ExpiryService(store: store, interval: .milliseconds(50), logger: testLogger)
+            ],
+            logger: testLogger
+        )
+        try await application.test(.live) { server in
+            let client = CoordinatorClient(
+                coordinator: "http://127.0.0.1:\(server.port ?? 0)",
+                token: token
+            )
+            try await body(Farm(client: client, folder: folder, logger: testLogger))
+        }
+    }
+
+    /// Runs a worker while `body` runs, then shuts it down.
+    func withWorker(
+        _ name: String,
+        _ renderer: FakeRenderer,
+        _ body: () async throws -> Void
+    ) async throws {
+        let worker = WorkerService(
+            calls: client,
+            renderer: renderer,
+            configuration: WorkerConfiguration(
+                name: name,
+                cacheFolder: folder + "/" + name,
+                claimWait: .seconds(1),
+                backoff: .milliseconds(10),
+                largestBackoff: .milliseconds(50)
+            ),
+            logger: logger
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    try await worker.run()
+                } catch is CancellationError {
+                    // The end that the test asks for.
+                }
+            }
+            try await body()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    /// Submits a job as soon as a worker has made its model known.
+    func submit(_ text: String, references: [String: Data] = [:]) async throws -> JobID {
+        for data in references.values { try await upload(data) }
+        let specification = try JobSpecification(parsing: text)
+            .withDigests(references.mapValues { BlobDigest(of: $0) })
+        while try await client.models().items.isEmpty { await Task.yield() }
+        return try await client.submit(specification, key: nil).id
+    }
+
+    /// Submits a job before any worker runs, with the model made known by hand.
+    func submitFirst(_ text: String, _ model: RendererModel) async throws -> JobID {
+        _ = try await client.register(
+            RegistrationRequest(name: "herald", pool: "default", model: model)
+        )
+        return try await submit(text)
+    }
+
+    /// Waits until a job is over.
+    func end(of job: JobID) async throws -> JobView {
+        while true {
+            let view = try await client.job(job.description)
+            if view.state.isFinal { return view }
+            await Task.yield()
+        }
+    }
+
+    /// The bytes of a delivered picture.
+    func picture(of image: ImageID) async throws -> Data? {
+        let path = folder + "/picture"
+        try await client.downloadImage(image, to: path)
+        return FileManager.default.contents(atPath: path)
+    }
+
+    private func upload(_ data: Data) async throws {
+        let path = folder + "/upload"
+        _ = FileManager.default.createFile(atPath: path, contents: data)
+        try await client.uploadBlob(BlobDigest(of: data), file: path)
+    }
+}
