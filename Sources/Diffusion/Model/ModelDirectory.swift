@@ -155,7 +155,7 @@ package struct ModelDirectory: Sendable {
             name: "vae",
             configuration: configuration,
             source: isBFL
-                ? BFLAutoencoderSource(set, levels: levels) as any ParameterSource
+                ? BFLAutoencoderSource(set, levels: levels) as any MappedSource
                 : DiffusersSource(set),
             set: set,
             parameters: ModelParameters(configuration),
