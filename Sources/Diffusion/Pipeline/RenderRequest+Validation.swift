@@ -39,7 +39,8 @@ extension RenderRequest {
         where value < 16 || value % 16 != 0 {
             throw .side(name: name, value: value)
         }
-        try check("size", width * height, 16...1 << 26)
+        let (pixels, overflows) = width.multipliedReportingOverflow(by: height)
+        try check("size", overflows ? .max : pixels, 16...1 << 26)
         try check("steps", steps, 1...1000)
         try check("ref-res", refRes, 16...4096)
         if let maxTextTokens {
