@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 
 /// Values of about -2…2, without a pattern.
@@ -45,9 +46,7 @@ struct TestMatrix {
 extension Tensor {
     /// A view with a gap after each row, of these values.
     static func gapped(_ rows: Int, _ columns: Int, seed: UInt64, gap: Int = 3) -> Tensor {
-        let whole = Tensor(rows: rows, columns: columns + gap)
-        whole.fill(.nan)
-        let view = whole.columns(1..<columns + 1)
+        let view = unwritten(rows, columns, gap: gap)
         view.copy(
             from: Tensor(
                 rows: rows,
@@ -61,8 +60,20 @@ extension Tensor {
     /// A copy with its own memory.
     var copied: Tensor { Tensor(rows: rows, columns: columns, values: values) }
 
-    /// The values to the last bit.
-    var bits: [UInt32] { values.map(\.bitPattern) }
+    /// A view with a gap after each row, in which nothing was written yet.
+    static func unwritten(_ rows: Int, _ columns: Int, gap: Int = 3) -> Tensor {
+        let whole = Tensor(rows: rows, columns: columns + gap)
+        whole.fill(.nan)
+        return whole.columns(1..<columns + 1)
+    }
+
+    /// Whether all values are the same to the last bit.
+    func hasBits(of other: Tensor) -> Bool {
+        rows == other.rows && columns == other.columns
+            && (0..<rows).allSatisfy {
+                memcmp(row($0), other.row($0), columns * MemoryLayout<Float>.stride) == 0
+            }
+    }
 }
 
 /// The largest distance of values from what they should be, in units of 1 or of their size.

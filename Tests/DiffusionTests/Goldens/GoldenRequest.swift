@@ -72,12 +72,15 @@ extension Golden {
     /// A pipeline of the model, or of the same model elsewhere.
     func pipeline(
         of directory: ModelDirectory? = nil,
+        digest: ModelDigest? = nil,
         in compute: Compute = Compute(threads: 2)
     ) async throws -> RenderPipeline {
         let directory = try directory ?? ModelDirectory(path: model)
+        let known: ModelDigest
+        if let digest { known = digest } else { known = try await directory.baseDigest(threads: 1) }
         return try RenderPipeline(
             model: directory,
-            digest: try await directory.baseDigest(threads: 1),
+            digest: known,
             selection: selection(),
             compute: compute
         )

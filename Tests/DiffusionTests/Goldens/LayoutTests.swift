@@ -16,11 +16,11 @@ struct LayoutTests {
         #expect(model.layout == .diffusers)
         #expect(other.layout == .bfl)
         let digest = try await model.baseDigest(threads: 2)
-        #expect(try await other.baseDigest(threads: 2) == digest)
-        #expect(try await other.digest(threads: 2) == model.digest(threads: 2))
+        let otherDigest = try await other.baseDigest(threads: 2)
+        #expect(otherDigest == digest)
         let request = try golden.request()
-        let expected = try await golden.pipeline(of: model).render(request)
-        let pipeline = try await golden.pipeline(of: other)
+        let expected = try await golden.pipeline(of: model, digest: digest).render(request)
+        let pipeline = try await golden.pipeline(of: other, digest: otherDigest)
         let picture = try pipeline.render(request)
         #expect(picture.image == expected.image)
         #expect(picture.png == expected.png)
@@ -34,8 +34,9 @@ struct LayoutTests {
         try rewrite.writeWeights(to: folder.path)
         try rewrite.link(Self.companions, into: folder.path)
         try await expectSame(golden, ModelDirectory(path: folder.path))
-        let file = "\(folder.path)/flux1-dev.safetensors"
-        try await expectSame(golden, ModelDirectory(path: file))
+        let named = try ModelDirectory(path: "\(folder.path)/flux1-dev.safetensors")
+        let whole = try await named.digest(threads: 2)
+        #expect(try await ModelDirectory(path: golden.model).digest(threads: 2) == whole)
     }
 
     @Test(
