@@ -4,7 +4,6 @@ import Imaging
 package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
     case side(name: String, value: Int)
     case slot(name: String, slot: Int)
-    case repeatedSlot(first: String, second: String, slot: Int)
     case placeholder(slot: Int, given: [Int])
     case unpreparedSide(name: String, width: Int, height: Int)
     case outOfRange(key: String, value: String, allowed: String)
@@ -15,8 +14,6 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
             "\(name) \(value) is not a multiple of 16 of at least 16: try \(rounded(value))"
         case .slot(let name, let slot):
             "\(name): slot \(slot) is outside 1…9: choose one of the placeholders [ref#1]…[ref#9]"
-        case .repeatedSlot(let first, let second, let slot):
-            "\(first) and \(second) both have slot \(slot): give each reference a slot of its own"
         case .placeholder(let slot, let given):
             "the prompt's [ref#\(slot)] has no reference in slot \(slot)"
                 + (given.isEmpty
@@ -42,7 +39,8 @@ extension RenderRequest {
         where value < 16 || value % 16 != 0 {
             throw .side(name: name, value: value)
         }
-        try check("size", width * height, 16...1 << 26)
+        let (pixels, overflows) = width.multipliedReportingOverflow(by: height)
+        try check("size", overflows ? .max : pixels, 16...1 << 26)
         try check("steps", steps, 1...1000)
         try check("ref-res", refRes, 16...4096)
         if let maxTextTokens {

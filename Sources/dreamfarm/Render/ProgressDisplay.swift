@@ -45,7 +45,7 @@ final class ProgressDisplay {
     func end(_ job: RenderJob) {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        let peak = String(format: "%.2f", Double(usage.ru_maxrss) / 1_048_576)
+        let peak = String(format: "%.2f", Double(usage.ru_maxrss) / Double(1 << 20))
         note(
             "\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s,"
                 + " peak memory \(peak) GiB"
