@@ -19,6 +19,13 @@ extension CheckedConfiguration {
         }
     }
 
+    /// Checks that a norm's epsilon is positive and small.
+    func checkEpsilon(_ key: String, _ value: Float, file: String) throws(ModelError) {
+        guard value > 0, value < 1 else {
+            throw .configuration(file: file, problem: "has \(value) at key '\(key)'")
+        }
+    }
+
     func checkCounts(_ counts: [(String, Int)], file: String) throws(ModelError) {
         for (key, count) in counts where !(0...1_000 ~= count) {
             throw .configuration(file: file, problem: "has \(count) at key '\(key)'")
@@ -74,6 +81,16 @@ extension T5Configuration: CheckedConfiguration {
             file: file
         )
         try checkCounts([("num_layers", numLayers)], file: file)
+        try checkEpsilon("layer_norm_epsilon", layerNormEpsilon, file: file)
+        let exact = relativeAttentionNumBuckets / 4
+        guard exact > 0, relativeAttentionMaxDistance > exact else {
+            throw .configuration(
+                file: file,
+                problem: "has relative_attention_max_distance \(relativeAttentionMaxDistance), "
+                    + "which \(relativeAttentionNumBuckets) buckets "
+                    + "(relative_attention_num_buckets) cannot divide"
+            )
+        }
     }
 }
 
@@ -89,6 +106,7 @@ extension CLIPConfiguration: CheckedConfiguration {
             file: file
         )
         try checkCounts([("num_hidden_layers", numHiddenLayers)], file: file)
+        try checkEpsilon("layer_norm_eps", layerNormEps, file: file)
         guard hiddenSize.isMultiple(of: numAttentionHeads) else {
             throw .configuration(
                 file: file,
@@ -109,11 +127,19 @@ extension AutoencoderConfiguration: CheckedConfiguration {
             ] + blockOutChannels.map { ("block_out_channels", $0) },
             file: file
         )
-        guard 1...8 ~= blockOutChannels.count, layersPerBlock <= 100 else {
+        // Four levels make a token 16 pixels wide, of which every side is a multiple.
+        guard 1...4 ~= blockOutChannels.count, layersPerBlock <= 100 else {
             throw .configuration(
                 file: file,
                 problem: "has \(blockOutChannels.count) block_out_channels and layers_per_block "
                     + "\(layersPerBlock)"
+            )
+        }
+        guard inChannels == 3, outChannels == 3 else {
+            throw .configuration(
+                file: file,
+                problem: "has in_channels \(inChannels) and out_channels \(outChannels), "
+                    + "pictures have 3"
             )
         }
         for width in blockOutChannels where !width.isMultiple(of: normNumGroups) {
@@ -127,6 +153,32 @@ extension AutoencoderConfiguration: CheckedConfiguration {
             throw .configuration(
                 file: file,
                 problem: "has scaling_factor \(scalingFactor), shift_factor \(shiftFactor)"
+            )
+        }
+    }
+}
+
+extension SchedulerConfiguration: CheckedConfiguration {
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("num_train_timesteps", numTrainTimesteps),
+                ("base_image_seq_len", baseImageSeqLen), ("max_image_seq_len", maxImageSeqLen),
+            ],
+            file: file
+        )
+        guard shift > 0, shift <= 1000 else {
+            throw .configuration(file: file, problem: "has \(shift) at key 'shift'")
+        }
+        for (key, value) in [("base_shift", baseShift), ("max_shift", maxShift)]
+        where !(-10...10 ~= value) {
+            throw .configuration(file: file, problem: "has \(value) at key '\(key)'")
+        }
+        guard baseImageSeqLen < maxImageSeqLen else {
+            throw .configuration(
+                file: file,
+                problem: "has base_image_seq_len \(baseImageSeqLen), which is not below "
+                    + "max_image_seq_len \(maxImageSeqLen)"
             )
         }
     }

@@ -85,6 +85,7 @@ package struct ModelDirectory: Sendable {
             scheduler = try ConfigurationFile(path: schedulerFile).decode(
                 SchedulerConfiguration.self
             )
+            try scheduler.check(file: schedulerFile)
         } else if layout == .bfl {
             scheduler = transformer.configuration.guidanceEmbeds ? .dev : .schnell
         } else {
@@ -155,7 +156,7 @@ package struct ModelDirectory: Sendable {
             name: "vae",
             configuration: configuration,
             source: isBFL
-                ? BFLAutoencoderSource(set, levels: levels) as any ParameterSource
+                ? BFLAutoencoderSource(set, levels: levels) as any MappedSource
                 : DiffusersSource(set),
             set: set,
             parameters: ModelParameters(configuration),

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Networks
-package import Tensors
+import Tensors
 
 /// What a model directory holds, for people and scripts.
 package struct ModelInspection: Codable, Sendable {

@@ -7,6 +7,7 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
     case repeatedSlot(first: String, second: String, slot: Int)
     case placeholder(slot: Int, given: [Int])
     case unpreparedSide(name: String, width: Int, height: Int)
+    case cfgWindow(start: Int, end: Int)
     case outOfRange(key: String, value: String, allowed: String)
 
     package var description: String {
@@ -17,6 +18,8 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
             "\(name): slot \(slot) is outside 1…9: choose one of the placeholders [ref#1]…[ref#9]"
         case .repeatedSlot(let first, let second, let slot):
             "\(first) and \(second) both have slot \(slot): give each reference a slot of its own"
+        case .placeholder(slot: 0, _):
+            "the prompt's [ref#0] names no reference: slots are 1…9, from [ref#1] to [ref#9]"
         case .placeholder(let slot, let given):
             "the prompt's [ref#\(slot)] has no reference in slot \(slot)"
                 + (given.isEmpty
@@ -25,6 +28,8 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
         case .unpreparedSide(let name, let width, let height):
             "\(name) is \(width)×\(height), and without preparation its sides must be"
                 + " multiples of 16: use --prepare resize, or resize the file"
+        case .cfgWindow(let start, let end):
+            "true-cfg \(start):\(end) is no range of steps: from 0 on, the end not before the start"
         case .outOfRange(let key, let value, let allowed):
             "\(key) \(value) is out of range: \(allowed)"
         }
@@ -42,7 +47,9 @@ extension RenderRequest {
         where value < 16 || value % 16 != 0 {
             throw .side(name: name, value: value)
         }
-        try check("size", width * height, 16...1 << 26)
+        try check("width", width, 16...1 << 16)
+        try check("height", height, 16...1 << 16)
+        try check("size", width * height, 256...1 << 26)
         try check("steps", steps, 1...1000)
         try check("ref-res", refRes, 16...4096)
         if let maxTextTokens {
@@ -53,6 +60,9 @@ extension RenderRequest {
             ("true-cfg", trueCFG.scale), ("negative-guidance", trueCFG.guidance),
         ] where !(value >= 0 && value <= 1000) {
             throw .outOfRange(key: key, value: "\(value)", allowed: "a number from 0 to 1000")
+        }
+        guard trueCFG.scale <= 1 || 0 <= trueCFG.start && trueCFG.start <= trueCFG.end else {
+            throw .cfgWindow(start: trueCFG.start, end: trueCFG.end)
         }
         try validateConditions()
     }
@@ -77,13 +87,15 @@ extension RenderRequest {
             guard (1...9).contains(condition.slot) else {
                 throw .slot(name: condition.name, slot: condition.slot)
             }
-            names[condition.slot] = condition.name
+            if let first = names.updateValue(condition.name, forKey: condition.slot) {
+                throw .repeatedSlot(first: first, second: condition.name, slot: condition.slot)
+            }
             let (width, height) = (condition.image.width, condition.image.height)
             guard prepare != .none || width % 16 == 0 && height % 16 == 0 else {
                 throw .unpreparedSide(name: condition.name, width: width, height: height)
             }
         }
-        for slot in 1...9 where prompt.contains("[ref#\(slot)]") && names[slot] == nil {
+        for slot in 0...9 where prompt.contains("[ref#\(slot)]") && names[slot] == nil {
             throw .placeholder(slot: slot, given: names.keys.sorted())
         }
     }

@@ -6,6 +6,7 @@ enum OutputFile {
         case noFolder(path: String, folder: String)
         case notWritable(path: String, folder: String)
         case isFolder(path: String)
+        case empty(option: String)
 
         var description: String {
             switch self {
@@ -16,6 +17,8 @@ enum OutputFile {
                     + " another"
             case .isFolder(let path):
                 "\(path): is a folder: name a file in it"
+            case .empty(let option):
+                "\(option) is empty: give the path of a file"
             }
         }
     }
@@ -31,13 +34,15 @@ enum OutputFile {
     }
 
     /// Checks before hours of work that the result can be written.
-    static func checkWritable(_ path: String) throws(PathError) {
+    ///
+    /// - Parameters:
+    ///   - path: The file that will be written.
+    ///   - option: The option that names it.
+    static func checkWritable(_ path: String, option: String) throws(PathError) {
+        guard !path.isEmpty else { throw .empty(option: option) }
         var isFolder = ObjCBool(false)
-        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder),
-            isFolder.boolValue
-        {
-            throw .isFolder(path: path)
-        }
+        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        if exists && isFolder.boolValue || path.hasSuffix("/") { throw .isFolder(path: path) }
         let parent = URL(filePath: path).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.fileExists(atPath: parent, isDirectory: &isFolder),
             isFolder.boolValue

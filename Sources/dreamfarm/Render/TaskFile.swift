@@ -62,7 +62,7 @@ struct TaskFile: Decodable, Equatable {
         do {
             task = try JSONDecoder().decode(TaskFile.self, from: data)
         } catch let error as DecodingError {
-            throw ReadError(error, path: path)
+            throw ReadError(error, path: path, data: data)
         } catch {
             throw .syntax(path: path, reason: "\(error)")
         }
@@ -94,25 +94,59 @@ struct TaskFile: Decodable, Equatable {
 }
 
 extension TaskFile.ReadError {
-    fileprivate init(_ error: DecodingError, path: String) {
+    fileprivate init(_ error: DecodingError, path: String, data: Data) {
         func key(_ context: DecodingError.Context, _ last: (any CodingKey)? = nil) -> String {
             let keys = context.codingPath + (last.map { [$0] } ?? [])
             return keys.map { $0.intValue.map(String.init) ?? $0.stringValue }
                 .joined(separator: ".")
         }
         switch error {
+        case .typeMismatch(_, let context) where context.codingPath.isEmpty,
+            .valueNotFound(_, let context) where context.codingPath.isEmpty:
+            self = .syntax(path: path, reason: "something else is at its top")
         case .keyNotFound(let missing, let context):
             self = .key(path: path, key: key(context, missing), problem: "is missing: add it")
         case .typeMismatch(let type, let context):
-            self = .key(path: path, key: key(context), problem: "is not of type \(type)")
+            self = .key(path: path, key: key(context), problem: "is not \(Self.noun(type))")
         case .valueNotFound(let type, let context):
-            self = .key(path: path, key: key(context), problem: "is null: give a \(type)")
+            self = .key(path: path, key: key(context), problem: "is null, not \(Self.noun(type))")
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:
-            self = .key(path: path, key: key(context), problem: context.debugDescription)
+            self = .key(path: path, key: key(context), problem: "has a bad value: \(context.debugDescription)")
         case .dataCorrupted(let context):
-            self = .syntax(path: path, reason: context.debugDescription)
+            if let key = Self.unfitKey(data) {
+                self = .key(path: path, key: key, problem: "has a number out of range or not whole")
+            } else {
+                let reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
+                self = .syntax(path: path, reason: reason)
+            }
         @unknown default:
             self = .syntax(path: path, reason: "\(error)")
+        }
+    }
+
+    /// The key whose number its type cannot hold, or nil when the data is no JSON object.
+    ///
+    /// The decoder does not say which: every key is optional, so each is tried alone.
+    private static func unfitKey(_ data: Data) -> String? {
+        guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+            return nil
+        }
+        return object.sorted { $0.key < $1.key }.first { key, value in
+            guard let alone = try? JSONSerialization.data(withJSONObject: [key: value]) else {
+                return true
+            }
+            return (try? JSONDecoder().decode(TaskFile.self, from: alone)) == nil
+        }?.key
+    }
+
+    private static func noun(_ type: any Any.Type) -> String {
+        switch type {
+        case is Int.Type, is UInt64.Type: "a whole number"
+        case is Float.Type, is Double.Type: "a number"
+        case is Bool.Type: "true or false"
+        case is String.Type: "a string"
+        case is [Any].Type: "a list"
+        default: "of the right form: compare it with the example in README.md"
         }
     }
 }
