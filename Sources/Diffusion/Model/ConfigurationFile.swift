@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 
 /// Reads a JSON configuration of a model and says which key is missing or wrong.
 struct ConfigurationFile {
@@ -17,6 +18,13 @@ struct ConfigurationFile {
         defaults: [String: String] = [:]
     ) throws(ModelError) -> Value {
         guard let data = try? Data(contentsOf: URL(filePath: path)) else {
+            guard access(path, F_OK) != 0 else {
+                let isDenied = access(path, R_OK) != 0
+                throw .unreadable(
+                    path: path,
+                    reason: isDenied ? String(cString: strerror(errno)) : "it is not a file"
+                )
+            }
             throw .missing(
                 path: path,
                 what: "the configuration",

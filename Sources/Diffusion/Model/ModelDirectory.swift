@@ -170,6 +170,12 @@ package struct ModelDirectory: Sendable {
         classes: [String]
     ) throws(ModelError) {
         for file in files where access("\(folder)/\(file)", R_OK) != 0 {
+            guard errno == ENOENT else {
+                throw .unreadable(
+                    path: "\(folder)/\(file)",
+                    reason: String(cString: strerror(errno))
+                )
+            }
             throw .missing(
                 path: "\(folder)/\(file)",
                 what: "the tokenizer's file",

@@ -14,6 +14,7 @@ struct NewDirectory {
     ///   - path: The directory, which must not exist yet.
     ///   - check: Called before each file; what it throws ends the work.
     ///   - fill: Writes the files.
+    /// - Throws: `ModelError` where the directory cannot be made, and what the closures throw.
     static func make(
         _ path: String,
         check: @escaping () throws -> Void,

@@ -38,7 +38,8 @@ enum OutputFile {
     /// - Parameters:
     ///   - path: The file that will be written.
     ///   - option: The option that names it.
-    static func checkWritable(_ path: String, option: String) throws(PathError) {
+    /// - Throws: ``PathError`` for what would be in the way.
+    static func checkWritable(_ path: String, option: String = "--output") throws(PathError) {
         guard !path.isEmpty else { throw .empty(option: option) }
         var isFolder = ObjCBool(false)
         let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)

@@ -28,7 +28,7 @@ struct RenderCommand: AsyncParsableCommand {
         try interruption.check()
         let jobs = try plan.jobs(for: pipeline, log: progress.note)
         for job in jobs {
-            try OutputFile.checkWritable(job.path, option: "--output")
+            try OutputFile.checkWritable(job.path)
         }
         try pipeline.encodeConditions(of: jobs.map(\.request))
         pipeline.releaseEncoders()

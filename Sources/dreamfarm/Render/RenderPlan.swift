@@ -42,7 +42,7 @@ struct RenderPlan {
         self.model = model
         self.picture = picture
         self.output = output
-        try OutputFile.checkWritable(output.output, option: "--output")
+        try OutputFile.checkWritable(output.output)
         if let dump = output.dump {
             try OutputFile.checkWritable(dump, option: "--dump")
             if dump == output.output { throw PlanError.dumpOverOutput(path: dump) }

@@ -111,7 +111,8 @@ extension TaskFile.ReadError {
         case .valueNotFound(let type, let context):
             self = .key(path: path, key: key(context), problem: "is null, not \(Self.noun(type))")
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:
-            self = .key(path: path, key: key(context), problem: "has a bad value: \(context.debugDescription)")
+            let problem = "has a bad value: \(context.debugDescription)"
+            self = .key(path: path, key: key(context), problem: problem)
         case .dataCorrupted(let context):
             if let key = Self.unfitKey(data) {
                 self = .key(path: path, key: key, problem: "has a number out of range or not whole")
