@@ -72,7 +72,13 @@ package struct CLIPTextEncoder: Sendable {
     }
 
     /// The pooled vector of token ids, (1, hidden size): the state at the first greatest id.
-    package func callAsFunction(_ ids: [Int], in compute: Compute) -> Tensor {
+    ///
+    /// `trace` receives the embeddings and each layer's output, under upstream's names.
+    package func callAsFunction(
+        _ ids: [Int],
+        in compute: Compute,
+        trace: Trace? = nil
+    ) -> Tensor {
         let c = configuration
         precondition(ids.count <= c.maxPositionEmbeddings, "as many ids as positions, at most")
         let pooled = Tensor(rows: 1, columns: c.hiddenSize)
@@ -83,10 +89,11 @@ package struct CLIPTextEncoder: Sendable {
                 x.row(row).update(from: tokenEmbedding.row(id), count: c.hiddenSize)
             }
             compute.add(x, positionEmbedding.rows(0..<ids.count))
+            trace?("text_model.embeddings", x)
             let h = compute.scratch(ids.count, c.hiddenSize)
             let qkv = compute.scratch(ids.count, 3 * c.hiddenSize)
             let inner = compute.scratch(ids.count, c.intermediateSize)
-            for layer in layers {
+            for (index, layer) in layers.enumerated() {
                 norm(h, x, layer.layerNorm1, in: compute)
                 compute.linear(qkv, h, layer.qkv)
                 let q = qkv.columns(0..<c.hiddenSize)
@@ -103,6 +110,7 @@ package struct CLIPTextEncoder: Sendable {
                 norm(h, x, layer.layerNorm2, in: compute)
                 compute.linear(inner, h, layer.fc1, activation: .quickGELU)
                 compute.addLinear(x, gate: nil, inner, layer.fc2)
+                trace?("text_model.encoder.layers.\(index)", x)
             }
             let greatest = ids.max() ?? 0
             let row = ids.firstIndex(of: greatest) ?? 0

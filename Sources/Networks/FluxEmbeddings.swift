@@ -92,7 +92,7 @@ struct TimeTextEmbedding: Sendable {
     }()
 
     /// Cosines of x at 128 frequencies, then their sines.
-    private static func fill(_ out: Tensor, _ x: Float) {
+    static func fill(_ out: Tensor, _ x: Float) {
         for (k, frequency) in frequencies.enumerated() {
             let angle = Double(x * frequency)
             out.base[k] = Float(cos(angle))

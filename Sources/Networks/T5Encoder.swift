@@ -76,8 +76,13 @@ package struct T5Encoder: Sendable {
 
     /// The features of token ids: (tokens, model width).
     ///
-    /// Padding is attended to, as in FLUX.
-    package func callAsFunction(_ ids: [Int], in compute: Compute) -> Tensor {
+    /// Padding is attended to, as in FLUX. `trace` receives what each layer adds up to, under
+    /// upstream's names.
+    package func callAsFunction(
+        _ ids: [Int],
+        in compute: Compute,
+        trace: Trace? = nil
+    ) -> Tensor {
         let c = configuration
         let x = Tensor(rows: ids.count, columns: c.dModel)
         for (row, id) in ids.enumerated() {
@@ -90,7 +95,7 @@ package struct T5Encoder: Sendable {
             let qkv = compute.scratch(ids.count, 3 * c.inner)
             let gate = compute.scratch(ids.count, c.dFF)
             let up = compute.scratch(ids.count, c.dFF)
-            for block in blocks {
+            for (index, block) in blocks.enumerated() {
                 compute.rmsNorm(h, x, weight: block.attentionNorm, eps: c.layerNormEpsilon)
                 compute.linear(qkv, h, block.qkv)
                 let q = qkv.columns(0..<c.inner)
@@ -104,11 +109,13 @@ package struct T5Encoder: Sendable {
                     bias: bias
                 )
                 compute.addLinear(x, gate: nil, q, block.o)
+                trace?("encoder.block.\(index).layer.0", x)
                 compute.rmsNorm(h, x, weight: block.feedForwardNorm, eps: c.layerNormEpsilon)
                 compute.linear(gate, h, block.wi0, activation: .geluTanh)
                 compute.linear(up, h, block.wi1)
                 compute.multiplyElements(gate, by: up)
                 compute.addLinear(x, gate: nil, gate, block.wo)
+                trace?("encoder.block.\(index).layer.1", x)
             }
             compute.rmsNorm(h, x, weight: finalLayerNorm, eps: c.layerNormEpsilon)
             x.copy(from: h)

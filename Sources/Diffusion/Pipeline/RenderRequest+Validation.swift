@@ -4,7 +4,6 @@ import Imaging
 package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
     case side(name: String, value: Int)
     case slot(name: String, slot: Int)
-    case repeatedSlot(first: String, second: String, slot: Int)
     case placeholder(slot: Int, given: [Int])
     case unpreparedSide(name: String, width: Int, height: Int)
     case cfgWindow(start: Int, end: Int)
@@ -16,8 +15,6 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
             "\(name) \(value) is not a multiple of 16 of at least 16: try \(rounded(value))"
         case .slot(let name, let slot):
             "\(name): slot \(slot) is outside 1…9: choose one of the placeholders [ref#1]…[ref#9]"
-        case .repeatedSlot(let first, let second, let slot):
-            "\(first) and \(second) both have slot \(slot): give each reference a slot of its own"
         case .placeholder(slot: 0, _):
             "the prompt's [ref#0] names no reference: slots are 1…9, from [ref#1] to [ref#9]"
         case .placeholder(let slot, let given):
@@ -47,9 +44,8 @@ extension RenderRequest {
         where value < 16 || value % 16 != 0 {
             throw .side(name: name, value: value)
         }
-        try check("width", width, 16...1 << 16)
-        try check("height", height, 16...1 << 16)
-        try check("size", width * height, 256...1 << 26)
+        let (pixels, overflows) = width.multipliedReportingOverflow(by: height)
+        try check("size", overflows ? .max : pixels, 16...1 << 26)
         try check("steps", steps, 1...1000)
         try check("ref-res", refRes, 16...4096)
         if let maxTextTokens {
@@ -87,9 +83,7 @@ extension RenderRequest {
             guard (1...9).contains(condition.slot) else {
                 throw .slot(name: condition.name, slot: condition.slot)
             }
-            if let first = names.updateValue(condition.name, forKey: condition.slot) {
-                throw .repeatedSlot(first: first, second: condition.name, slot: condition.slot)
-            }
+            names[condition.slot] = condition.name
             let (width, height) = (condition.image.width, condition.image.height)
             guard prepare != .none || width % 16 == 0 && height % 16 == 0 else {
                 throw .unpreparedSide(name: condition.name, width: width, height: height)

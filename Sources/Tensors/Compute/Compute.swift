@@ -12,12 +12,15 @@ import Synchronization
 package final class Compute {
     /// How many threads an operation uses.
     package let threads: Int
-    private var arena = Arena()
+    private var arena: Arena
 
     /// Makes a compute.
     ///
-    /// - Parameter threads: The count of threads; nil for one a processor this process may use.
-    package init(threads: Int? = nil) {
+    /// - Parameters:
+    ///   - threads: The count of threads; nil for one a processor this process may use.
+    ///   - scratchBlock: How many values a block of scratch memory has at least.
+    package init(threads: Int? = nil, scratchBlock: Int = 4 << 20) {
+        arena = Arena(smallestBlock: scratchBlock)
         self.threads = max(1, threads ?? Compute.availableProcessors)
         openblas_set_num_threads(1)
     }
@@ -90,10 +93,14 @@ private struct Arena {
     private var current = 0
     private var used = 0
     private(set) var allocations = 0
+    private let smallestBlock: Int
 
-    private static let smallestBlock = 4 << 20
     /// Tensors start on a cache line.
     private static let alignment = 16
+
+    init(smallestBlock: Int) {
+        self.smallestBlock = smallestBlock
+    }
 
     var mark: Mark { Mark(block: current, used: used) }
     var bytes: Int { blocks.reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride }
@@ -114,7 +121,7 @@ private struct Arena {
             current += 1
             used = 0
         }
-        blocks.append(Memory(count: max(count, Arena.smallestBlock)))
+        blocks.append(Memory(count: max(count, smallestBlock)))
         allocations += 1
         current = blocks.count - 1
         used = count

@@ -53,7 +53,16 @@ struct RenderPlan {
     }
 
     /// Opens the model and its adapters.
-    func makePipeline(log: @escaping (String) -> Void) async throws -> RenderPipeline {
+    ///
+    /// - Parameters:
+    ///   - cache: Remembers the model's digest, or nil.
+    ///   - log: Receives what the user should know, a line at a time.
+    /// - Returns: The pipeline; no weight is read yet.
+    /// - Throws: What is missing, broken, or does not fit.
+    func makePipeline(
+        cache: DigestCache? = .standard,
+        log: @escaping (String) -> Void
+    ) async throws -> RenderPipeline {
         for key in picture.task.map(TaskFile.unknownKeys) ?? [] {
             log("warning: \(picture.task ?? ""): the key '\(key)' is unknown and ignored")
         }
@@ -63,7 +72,7 @@ struct RenderPlan {
             model: directory,
             digest: try await directory.baseDigest(
                 threads: compute.threads,
-                cache: .standard
+                cache: cache
             ),
             selection: selection,
             compute: compute
