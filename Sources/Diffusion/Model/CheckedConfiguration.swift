@@ -5,12 +5,19 @@ protocol CheckedConfiguration: Decodable, Sendable {
     /// Values, as JSON, of keys that published files leave out.
     static var defaults: [String: String] { get }
 
+    /// A tensor of the block behind the last one, by the key that counts the blocks.
+    ///
+    /// Weights that have it belong to another configuration.
+    var excess: [(key: String, tensor: String)] { get }
+
     /// Checks ranges and relations.
     func check(file: String) throws(ModelError)
 }
 
 extension CheckedConfiguration {
     static var defaults: [String: String] { [:] }
+
+    var excess: [(key: String, tensor: String)] { [] }
 
     /// Checks that sizes are positive and small enough for their products to be counted.
     func checkSizes(_ sizes: [(String, Int)], file: String) throws(ModelError) {
@@ -34,6 +41,16 @@ extension CheckedConfiguration {
 }
 
 extension FluxConfiguration: CheckedConfiguration {
+    var excess: [(key: String, tensor: String)] {
+        [
+            ("num_layers", "transformer_blocks.\(numLayers).attn.to_q.weight"),
+            (
+                "num_single_layers",
+                "single_transformer_blocks.\(numSingleLayers).attn.to_q.weight"
+            ),
+        ]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [
@@ -70,6 +87,10 @@ extension FluxConfiguration: CheckedConfiguration {
 extension T5Configuration: CheckedConfiguration {
     static let defaults = ["relative_attention_max_distance": "128"]
 
+    var excess: [(key: String, tensor: String)] {
+        [("num_layers", "encoder.block.\(numLayers).layer.0.SelfAttention.q.weight")]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [
@@ -95,6 +116,11 @@ extension T5Configuration: CheckedConfiguration {
 }
 
 extension CLIPConfiguration: CheckedConfiguration {
+    var excess: [(key: String, tensor: String)] {
+        let layer = "text_model.encoder.layers.\(numHiddenLayers)"
+        return [("num_hidden_layers", "\(layer).self_attn.q_proj.weight")]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [

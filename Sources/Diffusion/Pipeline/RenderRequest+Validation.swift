@@ -26,7 +26,7 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
             "\(name) is \(width)×\(height), and without preparation its sides must be"
                 + " multiples of 16: use --prepare resize, or resize the file"
         case .cfgWindow(let start, let end):
-            "true-cfg \(start):\(end) is no range of steps: from 0 on, the end not before the start"
+            "true-cfg \(start):\(end) is no range of steps: they count from 0"
         case .outOfRange(let key, let value, let allowed):
             "\(key) \(value) is out of range: \(allowed)"
         }
@@ -57,7 +57,7 @@ extension RenderRequest {
         ] where !(value >= 0 && value <= 1000) {
             throw .outOfRange(key: key, value: "\(value)", allowed: "a number from 0 to 1000")
         }
-        guard trueCFG.scale <= 1 || 0 <= trueCFG.start && trueCFG.start <= trueCFG.end else {
+        guard trueCFG.scale <= 1 || trueCFG.start >= 0 && trueCFG.end >= 0 else {
             throw .cfgWindow(start: trueCFG.start, end: trueCFG.end)
         }
         try validateConditions()

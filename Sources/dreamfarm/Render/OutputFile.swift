@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// Names of the pictures a command writes.
 enum OutputFile {
@@ -44,6 +45,13 @@ enum OutputFile {
         var isFolder = ObjCBool(false)
         let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
         if exists && isFolder.boolValue || path.hasSuffix("/") { throw .isFolder(path: path) }
+        // A device or pipe is written straight, whatever its folder allows.
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG,
+            FileManager.default.isWritableFile(atPath: path)
+        {
+            return
+        }
         let parent = URL(filePath: path).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.fileExists(atPath: parent, isDirectory: &isFolder),
             isFolder.boolValue
