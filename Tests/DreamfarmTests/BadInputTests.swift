@@ -58,6 +58,11 @@ struct BadInput: Sendable, CustomTestStringConvertible {
 /// `dreamfarm render` as a person runs it, with input that is wrong.
 @Suite("Bad input of `dreamfarm render`")
 struct BadInputTests {
+    /// A PNG file of one pixel.
+    private static let dot =
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
+        + "RU5ErkJggg=="
+
     @Test(
         "a usage error ends with 2",
         arguments: [
@@ -150,9 +155,9 @@ struct BadInputTests {
             },
             BadInput(
                 "no multiple of 16",
-                ["--reference", "face.png:ip", "--prepare", "none"],
-                named: ["face.png", "--prepare resize"]
-            ),
+                ["--reference", "dot.png:ip", "--prepare", "none"],
+                named: ["dot.png is 1×1", "--prepare resize"]
+            ) { try $0.write(try #require(Data(base64Encoded: dot)), to: "dot.png") },
         ]
     )
     func references(input: BadInput) throws {

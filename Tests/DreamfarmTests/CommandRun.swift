@@ -16,6 +16,8 @@ struct CommandRun {
     ///   - arguments: The command line behind the command's name.
     ///   - folder: Where relative paths lie, and the command's cache.
     ///   - onLine: Called with the process for each line as it comes.
+    /// - Returns: Its status and what it said.
+    /// - Throws: What starting the process throws.
     static func run(
         _ arguments: [String],
         in folder: ModelFolder,

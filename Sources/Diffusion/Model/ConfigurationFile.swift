@@ -67,24 +67,23 @@ struct ConfigurationFile {
         }
     }
 
-    /// The key whose number its type cannot hold, or nil when the data is no JSON object.
+    /// A key whose number its type cannot hold, or nil when the data is no JSON object.
     ///
-    /// The decoder does not say which: without that key it misses the key, or nothing.
+    /// The decoder does not say which: numbers are replaced key by key until it is content.
     private static func unfitKey<Value: Decodable>(_ type: Value.Type, _ data: Data) -> String? {
-        guard let members = try? JSONDecoder().decode([String: JSONValue].self, from: data) else {
+        guard var members = try? JSONDecoder().decode([String: JSONValue].self, from: data) else {
             return nil
         }
         return members.keys.sorted().first { key in
-            guard let rest = try? JSONEncoder().encode(members.filter({ $0.key != key })) else {
-                return false
-            }
+            members[key] = members[key]?.withOnes
+            guard let changed = try? JSONEncoder().encode(members) else { return false }
             do {
-                _ = try JSONDecoder().decode(type, from: rest)
+                _ = try JSONDecoder().decode(type, from: changed)
                 return true
-            } catch DecodingError.keyNotFound(let missing, _) {
-                return missing.stringValue == key
+            } catch DecodingError.dataCorrupted(let context) {
+                return !context.codingPath.isEmpty
             } catch {
-                return false
+                return true
             }
         }
     }
@@ -104,7 +103,7 @@ struct ConfigurationFile {
     }
 }
 
-/// Any JSON value; a number that no type holds counts as null.
+/// Any JSON value; a number that no type holds counts as infinity.
 private enum JSONValue: Codable {
     case null
     case bool(Bool)
@@ -115,7 +114,9 @@ private enum JSONValue: Codable {
 
     init(from decoder: any Decoder) throws {
         let value = try decoder.singleValueContainer()
-        if let bool = try? value.decode(Bool.self) {
+        if value.decodeNil() {
+            self = .null
+        } else if let bool = try? value.decode(Bool.self) {
             self = .bool(bool)
         } else if let number = try? value.decode(Double.self) {
             self = .number(number)
@@ -126,7 +127,17 @@ private enum JSONValue: Codable {
         } else if let object = try? value.decode([String: JSONValue].self) {
             self = .object(object)
         } else {
-            self = .null
+            self = .number(.infinity)
+        }
+    }
+
+    /// The value with 1 for each number in it.
+    var withOnes: JSONValue {
+        switch self {
+        case .number: .number(1)
+        case .list(let list): .list(list.map(\.withOnes))
+        case .object(let object): .object(object.mapValues(\.withOnes))
+        case .null, .bool, .string: self
         }
     }
 
