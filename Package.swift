@@ -32,7 +32,7 @@ let package = Package(
             name: "dreamfarm-worker",
             dependencies: [
                 "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
-                .serviceLifecycle,
+                .serviceLifecycle, .unixSignals,
             ]
         ),
 
@@ -127,7 +127,7 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .hummingbird, .hummingbirdTesting,
+                .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
@@ -145,7 +145,7 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .hummingbird, .hummingbirdTesting]
+            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
         ),
         .testTarget(
             name: "ImagingTests",
@@ -176,6 +176,7 @@ extension Target.Dependency {
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"
     )
+    static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let yams = product(name: "Yams", package: "Yams")
 }
 

@@ -10,7 +10,6 @@ import Glibc
 package struct FolderBlobStore: Sendable {
     /// The folder's path.
     package let folder: String
-    private let queue = DispatchQueue(label: "dreamfarm.blobs", attributes: .concurrent)
 
     /// Opens the store in `folder`, creating it where it is not there, and removes what was left
     /// half-written a day ago or earlier; anything younger may be another process's work.
@@ -117,12 +116,14 @@ package struct FolderBlobStore: Sendable {
 
     // MARK: - Files
 
-    /// Runs blocking file work on a thread of the store's own queue.
+    /// Runs blocking file work on a thread of its own, never on the cooperative pool.
     private func offPool<Value: Sendable>(
         _ body: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result(catching: body)) }
+            DispatchQueue(label: "dreamfarm.blobs").async {
+                continuation.resume(with: Result(catching: body))
+            }
         }
     }
 

@@ -5,11 +5,10 @@ import Synchronization
 
 /// Sends HTTP requests through libcurl.
 ///
-/// Each exchange runs on a thread of a queue of its own, never on the cooperative pool, and keeps
-/// its connection for the next request. Cancelling the caller's task ends the exchange within
+/// Each exchange runs on the thread of its handle's own queue, never on the cooperative pool, and
+/// keeps its connection for the next request. Cancelling the caller's task ends the exchange within
 /// about a second.
 package final class HTTPClient: Sendable {
-    private let queue = DispatchQueue(label: "dreamfarm.http", attributes: .concurrent)
     private let idle = Mutex<[CurlHandle]>([])
     private let logger: Logger
     private let connectTimeout: Duration
@@ -67,10 +66,13 @@ package final class HTTPClient: Sendable {
 
     private func exchange(_ request: HTTPRequest) async throws -> HTTPResponse {
         let isCancelled = CancellationFlag()
+        let handle = try idle.withLock { $0.popLast() } ?? CurlHandle.make()
+        defer { idle.withLock { $0.append(handle) } }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                queue.async { [self] in
-                    continuation.resume(with: Result { try perform(request, isCancelled) })
+                handle.queue.async { [self] in
+                    let result = Result { try perform(request, on: handle, isCancelled) }
+                    continuation.resume(with: result)
                 }
             }
         } onCancel: {
@@ -80,14 +82,11 @@ package final class HTTPClient: Sendable {
 
     private func perform(
         _ request: HTTPRequest,
+        on handle: CurlHandle,
         _ isCancelled: CancellationFlag
     ) throws -> HTTPResponse {
         guard !isCancelled.isRaised else { throw CancellationError() }
-        let handle = try idle.withLock { $0.popLast() } ?? CurlHandle.make()
-        defer {
-            curl_easy_reset(handle.pointer)
-            idle.withLock { $0.append(handle) }
-        }
+        defer { curl_easy_reset(handle.pointer) }
         let exchange = CurlExchange(request, handle: handle, isCancelled: isCancelled)
         return try exchange.perform(connectTimeout: connectTimeout)
     }
@@ -107,6 +106,9 @@ final class CancellationFlag: Sendable {
 /// Sendable because it is in the idle list or in the hands of one exchange, never both.
 struct CurlHandle: @unchecked Sendable {
     let pointer: UnsafeMutableRawPointer
+    /// A serial queue, because a concurrent one has no more threads than the machine has cores,
+    /// and an exchange may wait for long.
+    let queue = DispatchQueue(label: "dreamfarm.http")
 
     private static let isReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 

@@ -63,7 +63,8 @@ final class FakeRenderer: ImageRenderer {
                 throw error
             }
             steps.continuation.yield()
-            await Task.yield()
+            // A step takes time; a cancelled sleep ends at once and the next step tells.
+            try? await Task.sleep(for: .milliseconds(2))
         }
         let files = references.map { FileManager.default.contents(atPath: $0) ?? Data() }
         state.withLock { $0.rendered.append(image.index) }
