@@ -53,8 +53,8 @@ final class ProgressDisplay {
     /// A picture was written.
     func end(_ job: RenderJob) {
         var usage = rusage()
-        getrusage(RUSAGE_SELF.rawValue, &usage)
-        let peak = String(format: "%.2f", Double(usage.ru_maxrss) / 1_048_576)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        let peak = String(format: "%.2f", Double(usage.ru_maxrss) / Double(1 << 20))
         note(
             "\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s,"
                 + " peak memory \(peak) GiB"

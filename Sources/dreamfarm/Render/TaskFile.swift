@@ -93,6 +93,45 @@ struct TaskFile: Decodable, Equatable {
     }
 }
 
+extension TaskFile {
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        func value<Value: Decodable>(_ key: CodingKeys) throws -> Value? {
+            do {
+                return try values.decodeIfPresent(Value.self, forKey: key)
+            } catch let error as DecodingError {
+                throw error
+            } catch {
+                // a number that the type cannot hold comes without the key it belongs to
+                throw DecodingError.dataCorrupted(
+                    DecodingError.Context(
+                        codingPath: [key],
+                        debugDescription: "holds a number that is out of range, or has a fraction"
+                            + " where a whole one is wanted"
+                    )
+                )
+            }
+        }
+        prompt = try value(.prompt)
+        width = try value(.width)
+        height = try value(.height)
+        steps = try value(.steps)
+        guidance = try value(.guidance)
+        seed = try value(.seed)
+        first_step_guidance = try value(.first_step_guidance)
+        negative_prompt = try value(.negative_prompt)
+        neg_guidance = try value(.neg_guidance)
+        true_cfg = try value(.true_cfg)
+        cfg_start = try value(.cfg_start)
+        cfg_end = try value(.cfg_end)
+        turbo = try value(.turbo)
+        version = try value(.version)
+        max_text_tokens = try value(.max_text_tokens)
+        conditions = try value(.conditions)
+        posterior = try value(.posterior)
+    }
+}
+
 extension TaskFile.ReadError {
     fileprivate init(_ error: DecodingError, path: String, data: Data) {
         func key(_ context: DecodingError.Context, _ last: (any CodingKey)? = nil) -> String {
@@ -106,6 +145,8 @@ extension TaskFile.ReadError {
             self = .syntax(path: path, reason: "something else is at its top")
         case .keyNotFound(let missing, let context):
             self = .key(path: path, key: key(context, missing), problem: "is missing: add it")
+        case .typeMismatch(_, let context) where context.codingPath.isEmpty:
+            self = .syntax(path: path, reason: "it holds another value")
         case .typeMismatch(let type, let context):
             self = .key(path: path, key: key(context), problem: "is not \(Self.noun(type))")
         case .valueNotFound(let type, let context):
