@@ -62,7 +62,7 @@ struct TaskFile: Decodable, Equatable {
         do {
             task = try JSONDecoder().decode(TaskFile.self, from: data)
         } catch let error as DecodingError {
-            throw ReadError(error, path: path, data: data)
+            throw ReadError(error, path: path)
         } catch {
             throw .syntax(path: path, reason: "\(error)")
         }
@@ -133,7 +133,7 @@ extension TaskFile {
 }
 
 extension TaskFile.ReadError {
-    fileprivate init(_ error: DecodingError, path: String, data: Data) {
+    fileprivate init(_ error: DecodingError, path: String) {
         func key(_ context: DecodingError.Context, _ last: (any CodingKey)? = nil) -> String {
             let keys = context.codingPath + (last.map { [$0] } ?? [])
             return keys.map { $0.intValue.map(String.init) ?? $0.stringValue }
@@ -145,8 +145,6 @@ extension TaskFile.ReadError {
             self = .syntax(path: path, reason: "something else is at its top")
         case .keyNotFound(let missing, let context):
             self = .key(path: path, key: key(context, missing), problem: "is missing: add it")
-        case .typeMismatch(_, let context) where context.codingPath.isEmpty:
-            self = .syntax(path: path, reason: "it holds another value")
         case .typeMismatch(let type, let context):
             self = .key(path: path, key: key(context), problem: "is not \(Self.noun(type))")
         case .valueNotFound(let type, let context):
@@ -155,30 +153,11 @@ extension TaskFile.ReadError {
             let problem = "has a bad value: \(context.debugDescription)"
             self = .key(path: path, key: key(context), problem: problem)
         case .dataCorrupted(let context):
-            if let key = Self.unfitKey(data) {
-                self = .key(path: path, key: key, problem: "has a number out of range or not whole")
-            } else {
-                let reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
-                self = .syntax(path: path, reason: reason)
-            }
+            let reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
+            self = .syntax(path: path, reason: reason)
         @unknown default:
             self = .syntax(path: path, reason: "\(error)")
         }
-    }
-
-    /// The key whose number its type cannot hold, or nil when the data is no JSON object.
-    ///
-    /// The decoder does not say which: every key is optional, so each is tried alone.
-    private static func unfitKey(_ data: Data) -> String? {
-        guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-            return nil
-        }
-        return object.sorted { $0.key < $1.key }.first { key, value in
-            guard let alone = try? JSONSerialization.data(withJSONObject: [key: value]) else {
-                return true
-            }
-            return (try? JSONDecoder().decode(TaskFile.self, from: alone)) == nil
-        }?.key
     }
 
     private static func noun(_ type: any Any.Type) -> String {
