@@ -73,9 +73,9 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
             "the adapters change \(modules.count) modules that the model lacks: "
                 + "\(Self.list(modules)); use adapters made for this model"
         case .badArgument(let argument):
-            "\(argument): not FILE or FILE:WEIGHT with a finite weight"
+            "--lora \(argument): not FILE or FILE:WEIGHT with a finite weight"
         case .unknownVersion(let name):
-            "\(name): no such adapter version; use v1, v1.1 or none"
+            "--adapters \(name): no such version; use v1, v1.1 or none"
         case .unreadable(let path, let reason):
             "\(path): cannot be read (\(reason)); check the path and its permissions"
         }

@@ -5,6 +5,11 @@ protocol CheckedConfiguration: Decodable, Sendable {
     /// Values, as JSON, of keys that published files leave out.
     static var defaults: [String: String] { get }
 
+    /// A tensor of the block behind the last one, by the key that counts the blocks.
+    ///
+    /// Weights that have it belong to another configuration.
+    var excess: [(key: String, tensor: String)] { get }
+
     /// Checks ranges and relations.
     func check(file: String) throws(ModelError)
 }
@@ -12,10 +17,19 @@ protocol CheckedConfiguration: Decodable, Sendable {
 extension CheckedConfiguration {
     static var defaults: [String: String] { [:] }
 
+    var excess: [(key: String, tensor: String)] { [] }
+
     /// Checks that sizes are positive and small enough for their products to be counted.
     func checkSizes(_ sizes: [(String, Int)], file: String) throws(ModelError) {
         for (key, size) in sizes where !(1...1_000_000 ~= size) {
             throw .configuration(file: file, problem: "has \(size) at key '\(key)'")
+        }
+    }
+
+    /// Checks that a norm's epsilon is positive and small.
+    func checkEpsilon(_ key: String, _ value: Float, file: String) throws(ModelError) {
+        guard value > 0, value < 1 else {
+            throw .configuration(file: file, problem: "has \(value) at key '\(key)'")
         }
     }
 
@@ -27,6 +41,16 @@ extension CheckedConfiguration {
 }
 
 extension FluxConfiguration: CheckedConfiguration {
+    var excess: [(key: String, tensor: String)] {
+        [
+            ("num_layers", "transformer_blocks.\(numLayers).attn.to_q.weight"),
+            (
+                "num_single_layers",
+                "single_transformer_blocks.\(numSingleLayers).attn.to_q.weight"
+            ),
+        ]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [
@@ -63,6 +87,10 @@ extension FluxConfiguration: CheckedConfiguration {
 extension T5Configuration: CheckedConfiguration {
     static let defaults = ["relative_attention_max_distance": "128"]
 
+    var excess: [(key: String, tensor: String)] {
+        [("num_layers", "encoder.block.\(numLayers).layer.0.SelfAttention.q.weight")]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [
@@ -74,10 +102,25 @@ extension T5Configuration: CheckedConfiguration {
             file: file
         )
         try checkCounts([("num_layers", numLayers)], file: file)
+        try checkEpsilon("layer_norm_epsilon", layerNormEpsilon, file: file)
+        let exact = relativeAttentionNumBuckets / 4
+        guard exact > 0, relativeAttentionMaxDistance > exact else {
+            throw .configuration(
+                file: file,
+                problem: "has relative_attention_max_distance \(relativeAttentionMaxDistance), "
+                    + "which \(relativeAttentionNumBuckets) buckets "
+                    + "(relative_attention_num_buckets) cannot divide"
+            )
+        }
     }
 }
 
 extension CLIPConfiguration: CheckedConfiguration {
+    var excess: [(key: String, tensor: String)] {
+        let layer = "text_model.encoder.layers.\(numHiddenLayers)"
+        return [("num_hidden_layers", "\(layer).self_attn.q_proj.weight")]
+    }
+
     func check(file: String) throws(ModelError) {
         try checkSizes(
             [
@@ -89,6 +132,7 @@ extension CLIPConfiguration: CheckedConfiguration {
             file: file
         )
         try checkCounts([("num_hidden_layers", numHiddenLayers)], file: file)
+        try checkEpsilon("layer_norm_eps", layerNormEps, file: file)
         guard hiddenSize.isMultiple(of: numAttentionHeads) else {
             throw .configuration(
                 file: file,
@@ -109,11 +153,19 @@ extension AutoencoderConfiguration: CheckedConfiguration {
             ] + blockOutChannels.map { ("block_out_channels", $0) },
             file: file
         )
-        guard 1...8 ~= blockOutChannels.count, layersPerBlock <= 100 else {
+        // Four levels make a token 16 pixels wide, of which every side is a multiple.
+        guard 1...4 ~= blockOutChannels.count, layersPerBlock <= 100 else {
             throw .configuration(
                 file: file,
                 problem: "has \(blockOutChannels.count) block_out_channels and layers_per_block "
                     + "\(layersPerBlock)"
+            )
+        }
+        guard inChannels == 3, outChannels == 3 else {
+            throw .configuration(
+                file: file,
+                problem: "has in_channels \(inChannels) and out_channels \(outChannels), "
+                    + "pictures have 3"
             )
         }
         for width in blockOutChannels where !width.isMultiple(of: normNumGroups) {
@@ -127,6 +179,32 @@ extension AutoencoderConfiguration: CheckedConfiguration {
             throw .configuration(
                 file: file,
                 problem: "has scaling_factor \(scalingFactor), shift_factor \(shiftFactor)"
+            )
+        }
+    }
+}
+
+extension SchedulerConfiguration: CheckedConfiguration {
+    func check(file: String) throws(ModelError) {
+        try checkSizes(
+            [
+                ("num_train_timesteps", numTrainTimesteps),
+                ("base_image_seq_len", baseImageSeqLen), ("max_image_seq_len", maxImageSeqLen),
+            ],
+            file: file
+        )
+        guard shift > 0, shift <= 1000 else {
+            throw .configuration(file: file, problem: "has \(shift) at key 'shift'")
+        }
+        for (key, value) in [("base_shift", baseShift), ("max_shift", maxShift)]
+        where !(-10...10 ~= value) {
+            throw .configuration(file: file, problem: "has \(value) at key '\(key)'")
+        }
+        guard baseImageSeqLen < maxImageSeqLen else {
+            throw .configuration(
+                file: file,
+                problem: "has base_image_seq_len \(baseImageSeqLen), which is not below "
+                    + "max_image_seq_len \(maxImageSeqLen)"
             )
         }
     }

@@ -47,11 +47,16 @@ package struct ModelAssembly: Sendable {
 
     /// Makes the directory, which must not exist yet, and opens it as a check.
     ///
-    /// - Parameter path: The directory to make.
+    /// - Parameters:
+    ///   - path: The directory to make.
+    ///   - check: Called before each file; what it throws ends the work.
     /// - Returns: The finished model.
     /// - Throws: An error for what is missing or does not fit; nothing is left behind then.
-    package func write(to path: String) throws -> ModelDirectory {
-        try NewDirectory.make(path) { folder in
+    package func write(
+        to path: String,
+        check: @escaping () throws -> Void = {}
+    ) throws -> ModelDirectory {
+        try NewDirectory.make(path, check: check) { folder in
             try placeTransformer(folder)
             try placeAutoencoder(folder)
             let clipSet = try place(clip, folder, "text_encoder", "model.safetensors")

@@ -85,6 +85,7 @@ package struct ModelDirectory: Sendable {
             scheduler = try ConfigurationFile(path: schedulerFile).decode(
                 SchedulerConfiguration.self
             )
+            try scheduler.check(file: schedulerFile)
         } else if layout == .bfl {
             scheduler = transformer.configuration.guidanceEmbeds ? .dev : .schnell
         } else {
@@ -169,6 +170,12 @@ package struct ModelDirectory: Sendable {
         classes: [String]
     ) throws(ModelError) {
         for file in files where access("\(folder)/\(file)", R_OK) != 0 {
+            guard errno == ENOENT else {
+                throw .unreadable(
+                    path: "\(folder)/\(file)",
+                    reason: String(cString: strerror(errno))
+                )
+            }
             throw .missing(
                 path: "\(folder)/\(file)",
                 what: "the tokenizer's file",
@@ -214,15 +221,21 @@ package struct ModelDirectory: Sendable {
     }
 }
 
-extension ModelPart {
+extension ModelPart where Configuration: CheckedConfiguration {
     /// The part, after a look at the name and shape of each of its tensors.
-    func checked() throws(SafetensorsError) -> Self {
+    func checked() throws -> Self {
+        for (key, tensor) in configuration.excess where source.shape(of: tensor) != nil {
+            throw ModelError.configuration(
+                file: configurationFile ?? set.location,
+                problem: "has a \(key) that leaves out blocks of the weights (\(tensor))"
+            )
+        }
         for parameter in parameters.list {
             guard let held = source.shape(of: parameter.name) else {
-                throw .missing(file: set.location, tensor: parameter.name)
+                throw SafetensorsError.missing(file: set.location, tensor: parameter.name)
             }
             guard held == parameter.shape else {
-                throw .shape(
+                throw SafetensorsError.shape(
                     file: set.file(of: parameter.name)?.path ?? set.location,
                     tensor: parameter.name,
                     holds: held,
@@ -238,7 +251,7 @@ extension ModelPart {
         _ name: String,
         _ folder: String,
         _ parameters: (Configuration) -> ModelParameters
-    ) throws -> Self where Configuration: CheckedConfiguration {
+    ) throws -> Self {
         let file = "\(folder)/config.json"
         let configuration = try ConfigurationFile(path: file)
             .decode(Configuration.self, defaults: Configuration.defaults)

@@ -2,6 +2,8 @@
 package enum ModelError: Error, Equatable, CustomStringConvertible {
     /// A file or folder of the model is not there.
     case missing(path: String, what: String, remedy: String)
+    /// A file or folder of the model is there and may not be read.
+    case unreadable(path: String, reason: String)
     /// A configuration file cannot be read or lacks a key.
     case configuration(file: String, problem: String)
     /// Two statements of the model contradict each other.
@@ -13,6 +15,8 @@ package enum ModelError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .missing(let path, let what, let remedy):
             "\(path): \(what) is missing; \(remedy)"
+        case .unreadable(let path, let reason):
+            "\(path): cannot be read: \(reason); check its permissions"
         case .configuration(let file, let problem):
             "\(file) \(problem); take the file that was published with the weights"
         case .contradiction(let file, let problem):

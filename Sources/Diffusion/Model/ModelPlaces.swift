@@ -20,6 +20,9 @@ struct ModelPlaces {
                 remedy: "check the path, or make one with `dreamfarm model assemble`"
             )
         }
+        for folder in [path, parts].compactMap(\.self) {
+            try Self.checkReadable(folder)
+        }
         guard Self.isFolder(path) else {
             let slash = path.lastIndex(of: "/")
             root = slash.map { String(path[..<$0]) } ?? "."
@@ -83,6 +86,19 @@ struct ModelPlaces {
             )
         }
         return folder
+    }
+
+    /// Says which folder of a model may not be listed, which would else pass for an empty one.
+    private static func checkReadable(_ base: String) throws(ModelError) {
+        let parts = [
+            "transformer", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2",
+            "scheduler", "dreamo", "dreamo/v1.1",
+        ]
+        for folder in [base] + parts.map({ "\(base)/\($0)" }) where isFolder(folder) {
+            guard access(folder, R_OK | X_OK) == 0 else {
+                throw .unreadable(path: folder, reason: String(cString: strerror(errno)))
+            }
+        }
     }
 
     private static func trimmed(_ path: String) -> String {

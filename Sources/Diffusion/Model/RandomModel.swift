@@ -33,8 +33,13 @@ package struct RandomModel: Sendable {
     /// Writes the model's directory, which must not exist yet.
     ///
     /// The directory is made aside and takes its name at the end; a failure leaves nothing.
-    package func write(to path: String) throws {
-        try NewDirectory.make(path) { folder in
+    ///
+    /// - Parameters:
+    ///   - path: The directory.
+    ///   - check: Called again and again; what it throws ends the work.
+    /// - Throws: `ModelError`, `SafetensorsError`, and what `check` throws.
+    package func write(to path: String, check: @escaping () throws -> Void = {}) throws {
+        try NewDirectory.make(path, check: check) { folder in
             try writeConfigurations(folder)
             let clip = RandomTokenizers.clip(length: geometry.textEncoder.maxPositionEmbeddings)
             for file in clip { try folder.write(file.bytes, to: "tokenizer/\(file.name)") }
@@ -106,6 +111,7 @@ package struct RandomModel: Sendable {
             let noise = TensorNoise(name: piece.name, shape: shape, seed: seed)
             let end = rows.upperBound * width
             for start in stride(from: rows.lowerBound * width, to: end, by: values.count) {
+                try folder.check()
                 let count = min(values.count, end - start)
                 noise.fill(&values, count: count, from: start)
                 try values.withUnsafeBufferPointer { buffer in

@@ -6,6 +6,7 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
     case slot(name: String, slot: Int)
     case placeholder(slot: Int, given: [Int])
     case unpreparedSide(name: String, width: Int, height: Int)
+    case cfgWindow(start: Int, end: Int)
     case outOfRange(key: String, value: String, allowed: String)
 
     package var description: String {
@@ -14,6 +15,8 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
             "\(name) \(value) is not a multiple of 16 of at least 16: try \(rounded(value))"
         case .slot(let name, let slot):
             "\(name): slot \(slot) is outside 1…9: choose one of the placeholders [ref#1]…[ref#9]"
+        case .placeholder(slot: 0, _):
+            "the prompt's [ref#0] names no reference: slots are 1…9, from [ref#1] to [ref#9]"
         case .placeholder(let slot, let given):
             "the prompt's [ref#\(slot)] has no reference in slot \(slot)"
                 + (given.isEmpty
@@ -22,6 +25,8 @@ package enum RenderRequestError: Error, Equatable, CustomStringConvertible {
         case .unpreparedSide(let name, let width, let height):
             "\(name) is \(width)×\(height), and without preparation its sides must be"
                 + " multiples of 16: use --prepare resize, or resize the file"
+        case .cfgWindow(let start, let end):
+            "true-cfg \(start):\(end) is no range of steps: they count from 0"
         case .outOfRange(let key, let value, let allowed):
             "\(key) \(value) is out of range: \(allowed)"
         }
@@ -52,6 +57,9 @@ extension RenderRequest {
         ] where !(value >= 0 && value <= 1000) {
             throw .outOfRange(key: key, value: "\(value)", allowed: "a number from 0 to 1000")
         }
+        guard trueCFG.scale <= 1 || trueCFG.start >= 0 && trueCFG.end >= 0 else {
+            throw .cfgWindow(start: trueCFG.start, end: trueCFG.end)
+        }
         try validateConditions()
     }
 
@@ -81,7 +89,7 @@ extension RenderRequest {
                 throw .unpreparedSide(name: condition.name, width: width, height: height)
             }
         }
-        for slot in 1...9 where prompt.contains("[ref#\(slot)]") && names[slot] == nil {
+        for slot in 0...9 where prompt.contains("[ref#\(slot)]") && names[slot] == nil {
             throw .placeholder(slot: slot, given: names.keys.sorted())
         }
     }

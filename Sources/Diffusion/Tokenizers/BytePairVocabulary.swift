@@ -36,6 +36,7 @@ struct BytePairVocabulary: Sendable {
         unknownID: Int
     ) throws(TokenizerError) {
         let bytes = Array(try TokenizerFiles.contents(of: url))
+        guard !bytes.isEmpty else { throw .invalidFile(path: url.path, reason: "is empty") }
         var symbols: [ArraySlice<UInt8>: Int32] = [:]
         symbols.reserveCapacity(vocabulary.count)
         func symbol(_ text: ArraySlice<UInt8>, _ ids: inout [Int]) -> Int32 {

@@ -10,7 +10,7 @@ package struct CLIPTokenizer: Sendable {
 
     /// The greatest count of ids that the model takes: 77 where its files set none.
     package let modelMaxLength: Int
-    /// Count of ids of `vocab.json`.
+    /// Count of ids of `vocab.json`: its greatest one and 1.
     package let vocabularySize: Int
     /// The id that fills a text up to its length.
     package let paddingID: Int
@@ -28,6 +28,9 @@ package struct CLIPTokenizer: Sendable {
         let files = try TokenizerFiles(directory: directory, supported: Self.supportedClasses)
         let url = directory.appending(path: "vocab.json")
         let vocabulary = try TokenizerFiles.decode([String: Int].self, at: url)
+        if let (token, id) = vocabulary.first(where: { !(0..<1 << 31).contains($1) }) {
+            throw .invalidFile(path: url.path, reason: "gives \"\(token)\" the id \(id)")
+        }
         var ids: [String: Int] = [:]
         func id(
             _ token: TokenizerFiles.AddedToken?,
@@ -41,7 +44,7 @@ package struct CLIPTokenizer: Sendable {
             return id
         }
         modelMaxLength = try files.modelMaxLength(fallback: 77)
-        vocabularySize = vocabulary.count
+        vocabularySize = (vocabulary.values.max() ?? -1) + 1
         beginID = try id(files.names.begin, "<|startoftext|>")
         endID = try id(files.names.end, "<|endoftext|>")
         paddingID = try id(files.names.padding, "<|endoftext|>")

@@ -59,7 +59,8 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
             "\(index): puts '\(tensor)' into \(shard), which does not hold it; "
                 + "download index and shards again, from one place"
         case .unwritable(let file, let reason):
-            "\(file): cannot be written: \(reason); nothing was left behind"
+            "\(file): cannot be written: \(reason); choose another path or free some space, "
+                + "nothing was left behind"
         }
     }
 }

@@ -111,7 +111,14 @@ package final class SafetensorsFile: ParameterSource {
             throw SafetensorsError.missing(file: path, tensor: name)
         }
         let elements = elements ?? 0..<entry.count
-        guard let width = entry.type.byteCount, elements.upperBound <= entry.count else {
+        guard let width = entry.type.byteCount else {
+            throw SafetensorsError.type(
+                file: path,
+                tensor: name,
+                type: entry.type.description
+            )
+        }
+        guard elements.upperBound <= entry.count else {
             throw SafetensorsError.missing(file: path, tensor: name)
         }
         let piece = 4 << 20

@@ -44,6 +44,11 @@ package final class SafetensorsWriter {
     ) throws(SafetensorsError) {
         precondition(Set(tensors.map(\.name)).count == tensors.count, "a tensor is listed twice")
         precondition(tensors.allSatisfy { $0.type.byteCount != nil }, "a type has no size")
+        // The name would be taken from a device or a folder.
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            throw .unwritable(file: path, reason: "it is there and is not a regular file")
+        }
         self.path = path
         aside = "\(path).\(getpid()).partial"
         missing = tensors.reduce(0) { $0 + $1.byteCount }

@@ -23,7 +23,7 @@ struct DownloadCommand: AsyncParsableCommand {
     @OptionGroup var farm: FarmOptions
 
     func run() async throws {
-        try await FarmExit.run {
+        try await CommandExit.run {
             let client = try farm.client()
             let job = try await client.job(job)
             var paths: [String] = []

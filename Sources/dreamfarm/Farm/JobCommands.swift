@@ -12,7 +12,7 @@ struct JobsCommand: AsyncParsableCommand {
     @OptionGroup var farm: FarmOptions
 
     func run() async throws {
-        try await FarmExit.run {
+        try await CommandExit.run {
             let client = try farm.client()
             var jobs: [JobView] = []
             var after: String?
@@ -48,7 +48,7 @@ struct JobCommand: AsyncParsableCommand {
         @OptionGroup var farm: FarmOptions
 
         func run() async throws {
-            try await FarmExit.run {
+            try await CommandExit.run {
                 let client = try farm.client()
                 let job = try await client.job(job)
                 switch farm.format {
@@ -77,7 +77,7 @@ struct CancelCommand: AsyncParsableCommand {
     @OptionGroup var farm: FarmOptions
 
     func run() async throws {
-        try await FarmExit.run {
+        try await CommandExit.run {
             let client = try farm.client()
             let found = try await client.job(job)
             let job = try await client.cancel(found.id)

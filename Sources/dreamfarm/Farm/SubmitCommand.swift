@@ -33,7 +33,7 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await FarmExit.run {
+        try await CommandExit.run {
             let client = try farm.client()
             let job = try await submit(to: client)
             guard wait || timeout != nil else {
@@ -48,7 +48,7 @@ struct SubmitCommand: AsyncParsableCommand {
             }
             try await JobFailures.report(ended, client)
             try report(ended)
-            return FarmExit(ended.state)
+            return CommandExit(ended.state)
         }
     }
 

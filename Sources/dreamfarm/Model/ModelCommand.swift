@@ -72,7 +72,8 @@ struct ModelCommand: AsyncParsableCommand {
                 layout: layout,
                 type: dtype == .bfloat16 ? .bfloat16 : .float32
             )
-            try model.write(to: out)
+            let interruption = Interruption()
+            try model.write(to: out) { try interruption.check() }
             print(out)
         }
     }
@@ -112,7 +113,8 @@ struct ModelCommand: AsyncParsableCommand {
                 tokenizers: tokenizers,
                 dreamo: dreamo
             )
-            let model = try assembly.write(to: out)
+            let interruption = Interruption()
+            let model = try assembly.write(to: out) { try interruption.check() }
             print("\(model.path): \(model.layout.rawValue) layout")
         }
     }

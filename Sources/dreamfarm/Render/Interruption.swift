@@ -1,22 +1,24 @@
 import Glibc
 import Synchronization
 
-/// Whether Ctrl-C was pressed.
+/// Whether Ctrl-C was pressed, or the process was asked to end.
 ///
 /// The first press stops at the next step, a second one at once.
 struct Interruption {
     /// The user asked to stop.
     struct Interrupted: Error, CustomStringConvertible {
-        var description: String { "interrupted: no picture was written for the unfinished seed" }
+        var description: String { "interrupted: what was not finished has not been written" }
     }
 
     private static let isRequested = Atomic<Bool>(false)
 
     /// Begins to listen.
     init() {
-        signal(SIGINT) { _ in
-            Interruption.isRequested.store(true, ordering: .relaxed)
-            signal(SIGINT, SIG_DFL)
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { number in
+                Interruption.isRequested.store(true, ordering: .relaxed)
+                signal(number, SIG_DFL)
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// Names of the pictures a command writes.
 enum OutputFile {
@@ -6,6 +7,7 @@ enum OutputFile {
         case noFolder(path: String, folder: String)
         case notWritable(path: String, folder: String)
         case isFolder(path: String)
+        case empty(option: String)
 
         var description: String {
             switch self {
@@ -16,6 +18,8 @@ enum OutputFile {
                     + " another"
             case .isFolder(let path):
                 "\(path): is a folder: name a file in it"
+            case .empty(let option):
+                "\(option) is empty: give the path of a file"
             }
         }
     }
@@ -31,12 +35,22 @@ enum OutputFile {
     }
 
     /// Checks before hours of work that the result can be written.
-    static func checkWritable(_ path: String) throws(PathError) {
+    ///
+    /// - Parameters:
+    ///   - path: The file that will be written.
+    ///   - option: The option that names it.
+    /// - Throws: ``PathError`` for what would be in the way.
+    static func checkWritable(_ path: String, option: String = "--output") throws(PathError) {
+        guard !path.isEmpty else { throw .empty(option: option) }
         var isFolder = ObjCBool(false)
-        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder),
-            isFolder.boolValue
+        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        if exists && isFolder.boolValue || path.hasSuffix("/") { throw .isFolder(path: path) }
+        // A device or pipe is written straight, whatever its folder allows.
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG,
+            FileManager.default.isWritableFile(atPath: path)
         {
-            throw .isFolder(path: path)
+            return
         }
         let parent = URL(filePath: path).deletingLastPathComponent().path(percentEncoded: false)
         guard FileManager.default.fileExists(atPath: parent, isDirectory: &isFolder),

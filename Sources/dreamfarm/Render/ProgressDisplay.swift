@@ -7,9 +7,11 @@ final class ProgressDisplay {
     private let isTerminal = StandardError.isTerminal
     private var recent: [Duration] = []
     private var started = ContinuousClock.now
+    private var isBarOpen = false
 
     /// A line of its own.
     func note(_ line: String) {
+        close()
         write("\(line)\n")
     }
 
@@ -38,7 +40,14 @@ final class ProgressDisplay {
         let full = width * step.step / step.steps
         let bar = String(repeating: "#", count: full) + String(repeating: ".", count: width - full)
         write("\r[\(bar)] \(text)    ")
-        if step.step == step.steps { write("\n") }
+        isBarOpen = true
+        if step.step == step.steps { close() }
+    }
+
+    /// Ends the bar's line, so that what follows gets one of its own.
+    func close() {
+        if isBarOpen { write("\n") }
+        isBarOpen = false
     }
 
     /// A picture was written.

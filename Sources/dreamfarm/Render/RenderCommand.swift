@@ -22,14 +22,17 @@ struct RenderCommand: AsyncParsableCommand {
     func run() async throws {
         let progress = ProgressDisplay()
         let interruption = Interruption()
+        defer { progress.close() }
         let plan = try RenderPlan(model: model, picture: picture, output: output)
         let pipeline = try await plan.makePipeline(log: progress.note)
+        try interruption.check()
         let jobs = try plan.jobs(for: pipeline, log: progress.note)
         for job in jobs {
             try OutputFile.checkWritable(job.path)
         }
         try pipeline.encodeConditions(of: jobs.map(\.request))
         pipeline.releaseEncoders()
+        try interruption.check()
 
         for (index, job) in jobs.enumerated() {
             progress.begin(job, index: index, of: jobs.count)
@@ -42,10 +45,10 @@ struct RenderCommand: AsyncParsableCommand {
                     try AtomicFile.write(job.previewPath, preview)
                 }
             }
-            try AtomicFile.write(job.path, picture.png)
             if let dump, let path = output.dump {
                 try dump.write(to: path)
             }
+            try AtomicFile.write(job.path, picture.png)
             progress.end(job)
         }
     }

@@ -8,12 +8,15 @@ struct RenderPlan {
     private let picture: PictureOptions
     private let output: OutputOptions
     private let task: TaskFile?
+    private let selection: AdapterSelection
+    private let conditions: [Condition]
 
     enum PlanError: Error, Equatable, CustomStringConvertible {
         case noPrompt(path: String)
         case version(path: String, value: String)
         case conditionTask(path: String, value: String)
         case dumpOfSeveral(count: Int)
+        case dumpOverOutput(path: String)
 
         var description: String {
             switch self {
@@ -25,15 +28,28 @@ struct RenderPlan {
                 "\(path): the condition's task '\(value)' is unknown: use ip, id or style"
             case .dumpOfSeveral(let count):
                 "--dump holds one picture, and this makes \(count): use one prompt and one seed"
+            case .dumpOverOutput(let path):
+                "--dump and --output both name \(path): give each a file of its own"
             }
         }
     }
 
+    /// Reads what is small, so that what is wrong with it is said before the model is opened.
+    ///
+    /// - Throws: ``TaskFile/ReadError``, ``PlanError``, ``ReferenceOption/ParseError``,
+    ///   ``OutputFile/PathError``, `AdapterError` or `ImageError`.
     init(model: ModelOptions, picture: PictureOptions, output: OutputOptions) throws {
         self.model = model
         self.picture = picture
         self.output = output
+        try OutputFile.checkWritable(output.output)
+        if let dump = output.dump {
+            try OutputFile.checkWritable(dump, option: "--dump")
+            if dump == output.output { throw PlanError.dumpOverOutput(path: dump) }
+        }
         task = try picture.task.map { try TaskFile.read($0) }
+        selection = try Self.selection(model: model, picture: picture, task: task)
+        conditions = try Self.conditions(picture: picture, task: task)
     }
 
     /// Opens the model and its adapters.
@@ -58,7 +74,7 @@ struct RenderPlan {
                 threads: compute.threads,
                 cache: cache
             ),
-            selection: try selection(),
+            selection: selection,
             compute: compute
         )
         pipeline.log = log
@@ -71,7 +87,11 @@ struct RenderPlan {
         return pipeline
     }
 
-    private func selection() throws -> AdapterSelection {
+    private static func selection(
+        model: ModelOptions,
+        picture: PictureOptions,
+        task: TaskFile?
+    ) throws -> AdapterSelection {
         let choice: AdapterSelection.Choice
         if let name = model.adapters {
             choice = try AdapterSelection.choice(named: name)
@@ -97,14 +117,13 @@ struct RenderPlan {
     func jobs(for pipeline: RenderPipeline, log: (String) -> Void) throws -> [RenderJob] {
         let prompts = try self.prompts()
         let seeds = self.seeds(log: log)
-        let conditions = try self.conditions()
         let count = prompts.count * seeds.count
         if output.dump != nil, count > 1 {
             throw PlanError.dumpOfSeveral(count: count)
         }
         return try prompts.enumerated().flatMap { index, prompt in
             try seeds.map { seed in
-                let request = request(prompt, seed: seed, conditions, for: pipeline)
+                let request = request(prompt, seed: seed, for: pipeline)
                 try request.validate()
                 return RenderJob(
                     request: request,
@@ -139,7 +158,10 @@ struct RenderPlan {
         return first.flatMap { seed in (0..<picture.count).map { seed &+ UInt64($0) } }
     }
 
-    private func conditions() throws -> [Condition] {
+    private static func conditions(
+        picture: PictureOptions,
+        task: TaskFile?
+    ) throws -> [Condition] {
         if !picture.reference.isEmpty {
             return try picture.reference.enumerated().map { index, argument in
                 let option = try ReferenceOption(argument)
@@ -167,7 +189,6 @@ struct RenderPlan {
     private func request(
         _ prompt: String,
         seed: UInt64,
-        _ conditions: [Condition],
         for pipeline: RenderPipeline
     ) -> RenderRequest {
         let defaults =
@@ -201,8 +222,9 @@ struct RenderPlan {
         request.prepare = picture.prepare ?? (task == nil ? .resize : .none)
         request.posterior = picture.posterior ?? task?.posterior ?? .mode
         request.noise = picture.noise ?? .float32
-        let tokens = picture.maxTextTokens ?? task?.max_text_tokens
-        request.maxTextTokens = tokens == 0 ? nil : tokens
+        // In a task file, 0 stands for the tokenizer's own length.
+        request.maxTextTokens =
+            picture.maxTextTokens ?? (task?.max_text_tokens == 0 ? nil : task?.max_text_tokens)
         return request
     }
 }

@@ -140,20 +140,34 @@ extension TaskFile.ReadError {
                 .joined(separator: ".")
         }
         switch error {
+        case .typeMismatch(_, let context) where context.codingPath.isEmpty,
+            .valueNotFound(_, let context) where context.codingPath.isEmpty:
+            self = .syntax(path: path, reason: "something else is at its top")
         case .keyNotFound(let missing, let context):
             self = .key(path: path, key: key(context, missing), problem: "is missing: add it")
-        case .typeMismatch(_, let context) where context.codingPath.isEmpty:
-            self = .syntax(path: path, reason: "it holds another value")
         case .typeMismatch(let type, let context):
-            self = .key(path: path, key: key(context), problem: "is not of type \(type)")
+            self = .key(path: path, key: key(context), problem: "is not \(Self.noun(type))")
         case .valueNotFound(let type, let context):
-            self = .key(path: path, key: key(context), problem: "is null: give a \(type)")
+            self = .key(path: path, key: key(context), problem: "is null, not \(Self.noun(type))")
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:
-            self = .key(path: path, key: key(context), problem: context.debugDescription)
+            let problem = "has a bad value: \(context.debugDescription)"
+            self = .key(path: path, key: key(context), problem: problem)
         case .dataCorrupted(let context):
-            self = .syntax(path: path, reason: context.debugDescription)
+            let reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
+            self = .syntax(path: path, reason: reason)
         @unknown default:
             self = .syntax(path: path, reason: "\(error)")
+        }
+    }
+
+    private static func noun(_ type: any Any.Type) -> String {
+        switch type {
+        case is Int.Type, is UInt64.Type: "a whole number"
+        case is Float.Type, is Double.Type: "a number"
+        case is Bool.Type: "true or false"
+        case is String.Type: "a string"
+        case is [Any].Type: "a list"
+        default: "of the right form: compare it with the example in README.md"
         }
     }
 }
