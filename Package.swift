@@ -112,6 +112,7 @@ let package = Package(
 
         // Tests: one target a module, plus shared support.
         .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
+        .target(name: "GoldenSupport", dependencies: ["Tensors"], path: "Tests/GoldenSupport"),
         .executableTarget(
             name: "safetensors-mutations",
             dependencies: ["Tensors"],
@@ -120,8 +121,12 @@ let package = Package(
         .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
         .testTarget(
             name: "DiffusionTests",
-            dependencies: ["Diffusion", "Imaging", "Networks", "Tensors"],
+            dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
             resources: [.copy("Fixtures")]
+        ),
+        .testTarget(
+            name: "DreamfarmTests",
+            dependencies: ["Diffusion", "Imaging", "dreamfarm", .argumentParser]
         ),
         .testTarget(
             name: "FarmCoordinatorTests",
@@ -155,7 +160,7 @@ let package = Package(
         .testTarget(name: "MigrationsTests", dependencies: ["Migrations"]),
         .testTarget(
             name: "NetworksTests",
-            dependencies: ["Networks", "Tensors"],
+            dependencies: ["GoldenSupport", "Networks", "Tensors"],
             exclude: ["Goldens"]
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
