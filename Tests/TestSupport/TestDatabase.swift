@@ -14,6 +14,22 @@ package struct DatabaseTrait: SuiteTrait, TestTrait, TestScoping {
         performing function: @concurrent @Sendable () async throws -> Void
     ) async throws {
         guard testCase != nil else { return try await function() }
+        await TestDatabase.turnstile.enter()
+        let result: Result<Void, any Error>
+        do {
+            try await provideSchema(performing: function)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        await TestDatabase.turnstile.leave()
+        try result.get()
+    }
+
+    @concurrent
+    private func provideSchema(
+        performing function: @concurrent @Sendable () async throws -> Void
+    ) async throws {
         var configuration = try await TestCluster.shared.connection()
         let schema = TestDatabase.nextSchema()
         let owner = PostgresPool(configuration)
@@ -53,6 +69,9 @@ package enum TestDatabase {
     }
 
     @TaskLocal static var current: Current?
+
+    /// So few tests at once that their pools together stay below the server's 100 connections.
+    static let turnstile = Turnstile(places: 6)
 
     private static let schemas = Atomic<Int>(0)
 
