@@ -38,6 +38,16 @@ import Testing
         }
     }
 
+    @Test(
+        "the farm counts as away before the lease of a worker that lives can lapse",
+        arguments: [(60.0, 15.0, 20.0), (15, 3, 5), (6, 1, 2), (60, 29, 20)]
+    )
+    func expiryGap(lease: Double, heartbeat: Double, gap: Double) {
+        let timing = LeaseTiming(lease: .seconds(lease), heartbeat: .seconds(heartbeat))
+        #expect(timing.expiryGap == .seconds(gap))
+        #expect(timing.expiryGap >= timing.expiryInterval * 2)
+    }
+
     @Test("the token is made once, for its user only")
     func token() throws {
         let folder = FileManager.default.temporaryDirectory.path + "/token-\(UUID().uuidString)"

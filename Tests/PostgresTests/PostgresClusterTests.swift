@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import Postgres
+@testable import Postgres
 import Testing
 
 @Suite(.timeLimit(.minutes(3))) struct PostgresClusterTests {
@@ -133,6 +133,39 @@ import Testing
             #expect(second.processID != first.processID)
             #expect(try await read(second, "SELECT 'yes' AS value") == "yes")
             try await second.stop()
+        }
+    }
+
+    @Test("a server that was killed under its user is started again at the same socket")
+    func revival() async throws {
+        try await withSite { configuration in
+            let cluster = try await PostgresCluster.start(configuration)
+            #expect(try await !cluster.revive())
+            let killed = cluster.processID
+            kill(killed, SIGKILL)
+            // The process may take a moment to be gone; until then nothing is to be revived.
+            while kill(killed, 0) == 0, try await !cluster.revive() {}
+            #expect(cluster.processID != killed)
+            #expect(try await read(cluster, "SELECT 'yes' AS value") == "yes")
+            let revived = cluster.processID
+            try await cluster.stop()
+            #expect(kill(revived, 0) != 0)
+        }
+    }
+
+    @Test("the command line tells a server of the folder where its working folder may not be read")
+    func commandLine() throws {
+        let path = "/tmp/dreamfarm-cmdline-\(getpid())"
+        defer { unlink(path) }
+        for (words, isServer) in [
+            (["/usr/lib/postgresql/15/bin/postgres", "-D", "/data", "-c", "port=1"], true),
+            (["/usr/lib/postgresql/15/bin/postgres", "-D", "/data2"], false),
+            (["/usr/bin/tail", "-D", "/data"], false),
+            (["/usr/lib/postgresql/15/bin/postgres", "-D"], false),
+        ] {
+            let text = words.map { $0 + "\0" }.joined()
+            try text.write(toFile: path, atomically: false, encoding: .utf8)
+            #expect(Postmaster.namesFolder(commandLine: path, ["/data"]) == isServer)
         }
     }
 
