@@ -75,6 +75,7 @@ package final class SafetensorsFile: ParameterSource {
             let first = dataStart + entry.bytes.lowerBound + (elements.lowerBound + start) * width
             let source = first..<(first + (end - start) * width)
             let part = UnsafeMutableBufferPointer(rebasing: values[start..<end])
+            mapping.fetch(source)
             conversion.convert(part, from: mapping.bytes(in: source))
             mapping.release(source)
             let bad = kernel_first_nonfinite_f32(part.baseAddress, part.count)
@@ -126,6 +127,7 @@ package final class SafetensorsFile: ParameterSource {
         let end = base + elements.upperBound * width
         for first in stride(from: base + elements.lowerBound * width, to: end, by: piece) {
             let range = first..<min(first + piece, end)
+            mapping.fetch(range)
             try body(mapping.bytes(in: range))
             mapping.release(range)
         }
