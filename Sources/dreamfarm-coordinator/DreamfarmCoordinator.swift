@@ -11,6 +11,7 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm-coordinator",
         abstract: "Keeps a farm's jobs and hands out its tasks.",
+        version: FarmSettings.version,
         subcommands: [Serve.self, Migrate.self, Check.self]
     )
 

@@ -14,6 +14,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm-worker",
         abstract: "Holds a model in memory and renders a farm's tasks.",
+        version: FarmSettings.version,
         subcommands: [Run.self]
     )
 
