@@ -2,6 +2,7 @@ import ArgumentParser
 import FarmClient
 import FarmModel
 import Glibc
+import Imaging
 
 /// The exit codes of the command.
 enum CommandExit: Int32 {
@@ -45,18 +46,8 @@ enum CommandExit: Int32 {
     /// - Parameter error: What a command threw.
     /// - Returns: The code to exit with.
     static func report(_ error: any Error) -> CommandExit {
-        StandardError.write("error: \(oneLine("\(error)"))\n")
+        StandardError.write("error: \(shown("\(error)"))\n")
         return CommandExit(error)
-    }
-
-    /// The text without line breaks and control characters, which file names may hold.
-    private static func oneLine(_ text: String) -> String {
-        var line = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            let isControl = scalar.value < 32 || (127..<160).contains(scalar.value)
-            line.append(isControl || [0x2028, 0x2029].contains(scalar.value) ? "\u{FFFD}" : scalar)
-        }
-        return String(line)
     }
 }
 

@@ -95,7 +95,9 @@ struct DownloadCommand: AsyncParsableCommand {
             do {
                 references[digest] = try await thumbnail(of: digest, for: sheet, from: client)
             } catch let error where !(error is CancellationError) {
-                StandardError.write("warning: \(name) is left out of the sheet: \(error)\n")
+                StandardError.write(
+                    "warning: \(shown("\(name) is left out of the sheet: \(error)"))\n"
+                )
             }
         }
         try AtomicFile.write(path, try sheet.png(references: references))
