@@ -126,7 +126,9 @@ let package = Package(
         ),
         .testTarget(
             name: "DreamfarmTests",
-            dependencies: ["Diffusion", "FarmModel", "Imaging", "dreamfarm", .argumentParser]
+            dependencies: [
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
+            ]
         ),
         .testTarget(
             name: "FarmCoordinatorTests",

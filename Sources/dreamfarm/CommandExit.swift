@@ -41,13 +41,26 @@ enum CommandExit: Int32 {
         if code != .done { throw ExitCode(code.rawValue) }
     }
 
-    /// Says in one line on standard error what ended the command.
+    /// Says on standard error what ended the command, a line for each problem.
     ///
     /// - Parameter error: What a command threw.
     /// - Returns: The code to exit with.
     static func report(_ error: any Error) -> CommandExit {
-        StandardError.write("error: \(shown("\(error)"))\n")
+        for problem in problems(of: error) {
+            StandardError.write("error: \(shown(problem))\n")
+        }
         return CommandExit(error)
+    }
+
+    /// What an error says: of a job, every problem that was found in it.
+    static func problems(of error: any Error) -> [String] {
+        let list =
+            switch error {
+            case let error as JobSpecificationError: error.problems
+            case FarmClientError.refused(let answer): answer.problems ?? []
+            default: [SpecificationProblem]()
+            }
+        return list.isEmpty ? ["\(error)"] : list.map(\.description)
     }
 }
 
