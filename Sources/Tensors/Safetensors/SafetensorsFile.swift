@@ -48,7 +48,8 @@ package final class SafetensorsFile: ParameterSource {
 
     /// Reads consecutive values of one tensor as float32; the file's other pages stay untouched.
     ///
-    /// A scalar `X.scale_weight` beside an eight-bit `X.weight` is multiplied in.
+    /// A scalar `X.scale_weight` or `X.weight_scale` beside an eight-bit `X.weight` is multiplied
+    /// in.
     ///
     /// - Parameters:
     ///   - name: The tensor's name.
@@ -152,8 +153,9 @@ package final class SafetensorsFile: ParameterSource {
 
     private func scale(of entry: SafetensorsEntry) throws(SafetensorsError) -> Float {
         guard entry.type.isFloat8, entry.name.hasSuffix(".weight") else { return 1 }
-        let name = entry.name.dropLast("weight".count) + "scale_weight"
-        guard let scale = entries[String(name)] else { return 1 }
+        let stem = entry.name.dropLast("weight".count)
+        guard let scale = entries[stem + "scale_weight"] ?? entries[stem + "weight_scale"]
+        else { return 1 }
         guard scale.count == 1 else {
             throw .shape(file: path, tensor: scale.name, holds: scale.shape, wanted: [])
         }
