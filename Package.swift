@@ -41,7 +41,7 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .httpTypes,
-                .hummingbird, .logging, .nioCore, .serviceLifecycle,
+                .hummingbird, .logging, .nioCore, .serviceLifecycle, .unixSignals,
             ]
         ),
         .target(

@@ -2,8 +2,10 @@ import BlobStore
 import FarmModel
 import FarmStore
 import FoundationEssentials
+import Glibc
 import Hummingbird
 package import Logging
+import NIOCore
 import Postgres
 import ServiceLifecycle
 
@@ -36,6 +38,7 @@ package struct CoordinatorConfiguration: Sendable {
 package enum CoordinatorError: Error, CustomStringConvertible {
     case insecureListen(ListenAddress)
     case dataDirectory(String)
+    case addressTaken(ListenAddress)
 
     package var description: String {
         switch self {
@@ -44,6 +47,8 @@ package enum CoordinatorError: Error, CustomStringConvertible {
                 + "give --insecure-listen"
         case .dataDirectory(let path):
             "\(path): the data folder cannot be made; give another --data-dir"
+        case .addressTaken(let address):
+            "something listens at \(address) already; stop it, or give another --listen"
         }
     }
 }
@@ -63,7 +68,7 @@ package struct Coordinator: Sendable {
         guard configuration.listen.isLoopback || configuration.allowsInsecureListen else {
             throw CoordinatorError.insecureListen(configuration.listen)
         }
-        try await withStore { store in
+        try await withStore { store, cluster in
             let applied = try await store.migrate()
             if !applied.isEmpty {
                 logger.notice("Migrated", metadata: ["steps": "\(applied.count)"])
@@ -71,46 +76,61 @@ package struct Coordinator: Sendable {
             let token = try TokenFile.token(in: configuration.dataDirectory)
             let blobs = try FolderBlobStore(folder: configuration.dataDirectory + "/blobs")
             let api = CoordinatorAPI(store: store, blobs: blobs, timing: configuration.timing)
-            let listen = configuration.listen
-            let policy = AccessPolicy(
-                token: token,
-                hosts: AccessPolicy.hosts(listeningOn: listen.host)
-            )
-            let application = Application(
-                router: api.router(policy: policy),
-                configuration: ApplicationConfiguration(
-                    address: .hostname(listen.host, port: listen.port),
-                    serverName: "dreamfarm"
-                ),
-                services: [
-                    ExpiryService(
-                        store: store,
-                        interval: configuration.timing.lease / 6,
-                        logger: logger
-                    )
-                ],
-                onServerRunning: { channel in
-                    logger.notice(
-                        "Serving",
-                        metadata: [
-                            "address": "http://\(listen.host):\(channel.localAddress?.port ?? 0)"
-                        ]
-                    )
-                },
-                logger: logger
-            )
-            try await application.runService()
+            // The signal to end may have come while the database was started.
+            guard !Task.isShuttingDownGracefully else { return }
+            do {
+                try await application(api, token, services: services(store, cluster)).run()
+            } catch let error as IOError where error.errnoCode == EADDRINUSE {
+                throw CoordinatorError.addressTaken(configuration.listen)
+            }
         }
+    }
+
+    private func services(_ store: FarmStore, _ cluster: PostgresCluster?) -> [any Service] {
+        var services: [any Service] = [
+            ExpiryService(store: store, interval: configuration.timing.expiryInterval, logger: logger)
+        ]
+        if let cluster { services.append(ClusterService(cluster: cluster, logger: logger)) }
+        return services
+    }
+
+    private func application(
+        _ api: CoordinatorAPI,
+        _ token: String,
+        services: [any Service]
+    ) -> some ApplicationProtocol {
+        let listen = configuration.listen
+        let policy = AccessPolicy(
+            token: token,
+            hosts: AccessPolicy.hosts(listeningOn: listen.host)
+        )
+        return Application(
+            router: api.router(policy: policy),
+            configuration: ApplicationConfiguration(
+                address: .hostname(listen.host, port: listen.port),
+                serverName: "dreamfarm"
+            ),
+            services: services,
+            onServerRunning: { channel in
+                logger.notice(
+                    "Serving",
+                    metadata: [
+                        "address": "http://\(listen.host):\(channel.localAddress?.port ?? 0)"
+                    ]
+                )
+            },
+            logger: logger
+        )
     }
 
     /// Brings the schema up to date and returns the names of the steps that were missing.
     package func migrate() async throws -> [String] {
-        try await withStore { try await $0.migrate() }
+        try await withStore { store, _ in try await store.migrate() }
     }
 
     /// The effective settings, secrets hidden, after the database has answered.
     package func check() async throws -> String {
-        let models = try await withStore { store in
+        let models = try await withStore { store, _ in
             _ = try await store.migrate()
             return try await store.models()
         }
@@ -127,8 +147,17 @@ package struct Coordinator: Sendable {
     // MARK: - Database
 
     /// Lends the store to `body`, with a private cluster under it where no database is named.
+    ///
+    /// From here on a signal to end is a graceful shutdown, never the end of the process: a cluster
+    /// that is being started would outlive it.
     private func withStore<Value: Sendable>(
-        _ body: (FarmStore) async throws -> Value
+        _ body: @escaping @Sendable (FarmStore, PostgresCluster?) async throws -> Value
+    ) async throws -> Value {
+        try await OneTimeService.run(logger: logger) { try await lendStore(body) }
+    }
+
+    private func lendStore<Value: Sendable>(
+        _ body: (FarmStore, PostgresCluster?) async throws -> Value
     ) async throws -> Value {
         let folder = configuration.dataDirectory
         do {
@@ -140,7 +169,9 @@ package struct Coordinator: Sendable {
             throw CoordinatorError.dataDirectory(folder)
         }
         if let url = configuration.databaseURL {
-            return try await withStore(on: PostgresConfiguration(conninfo: url), body)
+            return try await lendStore(on: PostgresConfiguration(conninfo: url)) {
+                try await body($0, nil)
+            }
         }
         let cluster = try await PostgresCluster.start(.init(folder: folder + "/postgres"))
         logger.info(
@@ -151,7 +182,9 @@ package struct Coordinator: Sendable {
         )
         let result: Result<Value, any Error>
         do {
-            result = .success(try await withStore(on: cluster.connection, body))
+            result = .success(
+                try await lendStore(on: cluster.connection) { try await body($0, cluster) }
+            )
         } catch {
             result = .failure(error)
         }
@@ -160,7 +193,7 @@ package struct Coordinator: Sendable {
         return try result.get()
     }
 
-    private func withStore<Value: Sendable>(
+    private func lendStore<Value: Sendable>(
         on database: PostgresConfiguration,
         _ body: (FarmStore) async throws -> Value
     ) async throws -> Value {
@@ -168,7 +201,7 @@ package struct Coordinator: Sendable {
         var settings = FarmStoreConfiguration()
         settings.lease = configuration.timing.lease
         settings.workerTimeout = configuration.timing.lease * 2
-        settings.dutyGap = configuration.timing.lease
+        settings.dutyGap = configuration.timing.expiryGap
         let result: Result<Value, any Error>
         do {
             result = .success(try await body(FarmStore(pool: pool, configuration: settings)))

@@ -55,6 +55,17 @@ package struct LeaseTiming: Sendable {
     /// How often a claim that is held back looks for a task.
     package var poll: Duration
 
+    /// How often lapsed leases are looked for.
+    package var expiryInterval: Duration { lease / 6 }
+
+    /// From which time on without a look the farm counts as having been away.
+    ///
+    /// A lease lives on for at least a lease less two heartbeats after the farm went away: shorter
+    /// than that, so that no lease of a worker that lives lapses because nobody heard it.
+    package var expiryGap: Duration {
+        max(expiryInterval * 2, min(lease / 3, lease - heartbeat * 2))
+    }
+
     package init(
         lease: Duration = .seconds(60),
         heartbeat: Duration = .seconds(15),

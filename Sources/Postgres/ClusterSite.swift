@@ -19,7 +19,7 @@ struct ClusterSite: Sendable {
     private let caller: SystemUser
     private let runtimeFolder: String
     private let isDurable: Bool
-    private let patience: Duration
+    let patience: Duration
 
     private var dataFolder: String { "\(folder)/data" }
     private var logPath: String { "\(folder)/postgres.log" }
@@ -79,7 +79,7 @@ struct ClusterSite: Sendable {
                 withIntermediateDirectories: true
             )
         } catch {
-            throw .unusable(path: folder, reason: "cannot be made: \(error)")
+            throw .unusable(path: folder, reason: "cannot be made; check who owns the folder above")
         }
         guard let runUser else { return }
         var path = folder
@@ -253,7 +253,7 @@ struct ClusterSite: Sendable {
     func stop(_ binaries: PostgresBinaries) throws(PostgresClusterError) {
         // The socket's folder goes with the server; one that holds anything else stays.
         defer { rmdir(runtimeFolder) }
-        guard Postmaster(dataFolder: dataFolder) != nil else { return }
+        guard let postmaster = Postmaster(dataFolder: dataFolder) else { return }
         let seconds = max(1, patience.milliseconds / 1000)
         let answer = try ServerProcess.run(
             binaries.path("pg_ctl"),
@@ -267,6 +267,22 @@ struct ClusterSite: Sendable {
                 output: Self.lastLine(answer.output)
             )
         }
+        // The server takes its file away a moment before it ends.
+        let deadline = ContinuousClock.now.advanced(by: patience)
+        while isServer(postmaster.processID) {
+            guard ContinuousClock.now < deadline else {
+                throw .unusable(
+                    path: dataFolder,
+                    reason: "the server \(postmaster.processID) does not end within \(patience)"
+                )
+            }
+            usleep(10_000)
+        }
+    }
+
+    /// Tells whether the process is a server of the data folder that lives.
+    func isServer(_ id: Int32) -> Bool {
+        Postmaster.isServer(id, of: dataFolder)
     }
 
     /// Creates the farm's database where it is not there yet.

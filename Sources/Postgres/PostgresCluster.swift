@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Synchronization
 
 /// A PostgreSQL of our own inside a folder: the database of a farm that was given none.
 ///
@@ -43,11 +44,16 @@ package final class PostgresCluster: Sendable {
     package let runsAs: String?
 
     /// The server's main process.
-    package let processID: Int32
+    package var processID: Int32 { server.withLock { $0.processID } }
+
+    private struct Server {
+        var processID: Int32
+        var isChild: Bool
+    }
 
     private let site: ClusterSite
     private let binaries: PostgresBinaries
-    private let isChild: Bool
+    private let server: Mutex<Server>
 
     /// Held shared while the cluster is in use; who can have it alone is the last to use it.
     private let holder: FileLock
@@ -61,14 +67,13 @@ package final class PostgresCluster: Sendable {
     ) {
         self.site = site
         self.binaries = binaries
-        self.isChild = isChild
         self.holder = holder
         connection = PostgresConfiguration(
             conninfo: postmaster.conninfo(database: ClusterSite.databaseName)
         )
         wasAdopted = !isChild
         runsAs = site.runUser?.name
-        processID = postmaster.processID
+        server = Mutex(Server(processID: postmaster.processID, isChild: isChild))
     }
 
     /// Returns the running cluster of the folder: adopted when it runs, else started, and made first
@@ -86,9 +91,40 @@ package final class PostgresCluster: Sendable {
         try await offPool { [self] in
             guard holder.upgradeToExclusive() else { return }
             defer { holder.release() }
-            try site.stop(binaries)
-            if isChild { ServerProcess.wait(for: processID) }
+            try stopServer()
         }
+    }
+
+    /// Starts the server again when it has ended, killed for example, at the same socket.
+    ///
+    /// Returns whether that was needed. Throws `PostgresClusterError` when it does not start.
+    package func revive() async throws -> Bool {
+        try await offPool { [self] in
+            guard !isRunning else { return false }
+            let starting = try FileLock(path: site.startLockPath, patience: site.patience)
+            defer { starting.release() }
+            let adopted = try site.adopt(binaries)
+            let postmaster = try adopted ?? site.launch(binaries)
+            server.withLock {
+                $0 = Server(processID: postmaster.processID, isChild: adopted == nil)
+            }
+            return true
+        }
+    }
+
+    private var isRunning: Bool {
+        server.withLock { server in
+            // Also takes the exit status of a child that ended.
+            if server.isChild, ServerProcess.ended(server.processID) != nil { return false }
+            return site.isServer(server.processID)
+        }
+    }
+
+    /// Stops the server and waits until its process is gone, child or adopted.
+    private func stopServer() throws {
+        let server = server.withLock { $0 }
+        try site.stop(binaries)
+        if server.isChild { ServerProcess.wait(for: server.processID) }
     }
 
     private static func startBlocking(_ configuration: Configuration) throws -> PostgresCluster {
@@ -103,7 +139,7 @@ package final class PostgresCluster: Sendable {
             searched: configuration.binaryFolders ?? PostgresBinaries.usualFolders
         )
         if try site.majorVersion() == nil { try site.initialize(binaries) }
-        let holder = try FileLock(sharing: site.useLockPath)
+        let holder = try FileLock(sharing: site.useLockPath, patience: configuration.patience)
         let adopted = try site.adopt(binaries)
         let postmaster = try adopted ?? site.launch(binaries)
         let cluster = PostgresCluster(
@@ -113,7 +149,13 @@ package final class PostgresCluster: Sendable {
             isChild: adopted == nil,
             holder: holder
         )
-        try site.createDatabase(postmaster)
+        do {
+            try site.createDatabase(postmaster)
+        } catch {
+            // What was started here is not left running for nobody.
+            if adopted == nil { try? cluster.stopServer() }
+            throw error
+        }
         return cluster
     }
 }

@@ -35,11 +35,28 @@ struct Postmaster: Sendable, Hashable {
     }
 
     /// Tells whether the process lives and works in the data folder, as servers do.
+    ///
+    /// Where a container keeps root from looking at the folders of other accounts' processes, the
+    /// command line tells: anybody may read it, and it names the data folder.
     static func isServer(_ id: Int32, of dataFolder: String) -> Bool {
         guard let own = realpath(dataFolder, nil) else { return false }
         defer { free(own) }
-        let folder = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(id)/cwd")
-        return folder == String(cString: own)
+        if let folder = realpath("/proc/\(id)/cwd", nil) {
+            defer { free(folder) }
+            return strcmp(folder, own) == 0
+        }
+        guard errno == EACCES || errno == EPERM else { return false }
+        return namesFolder(commandLine: "/proc/\(id)/cmdline", [dataFolder, String(cString: own)])
+    }
+
+    /// Tells whether a command line is that of a server of one of the folders.
+    static func namesFolder(commandLine path: String, _ folders: [String]) -> Bool {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return false }
+        let words = text.split(separator: "\0", omittingEmptySubsequences: false)
+        guard let program = words.first, let option = words.firstIndex(of: "-D"),
+            option + 1 < words.count
+        else { return false }
+        return program.hasSuffix("postgres") && folders.contains(String(words[option + 1]))
     }
 }
 
