@@ -126,7 +126,9 @@ let package = Package(
         ),
         .testTarget(
             name: "DreamfarmTests",
-            dependencies: ["Diffusion", "Imaging", "dreamfarm", .argumentParser]
+            dependencies: [
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
+            ]
         ),
         .testTarget(
             name: "FarmCoordinatorTests",
@@ -135,7 +137,7 @@ let package = Package(
                 .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
-        .testTarget(name: "FarmModelTests", dependencies: ["FarmModel"]),
+        .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),
         .testTarget(
             name: "FarmStoreTests",
             dependencies: ["FarmModel", "FarmStore", "Migrations", "Postgres", "TestSupport"]

@@ -25,6 +25,30 @@ package struct CoordinatorClient: Sendable {
         self.retry = retry
     }
 
+    /// A client by what is given, else by the environment, else by what this machine has.
+    ///
+    /// - Parameters:
+    ///   - coordinator: The coordinator's address, or nil.
+    ///   - token: The token to show, or nil.
+    ///   - dataDirectory: The data folder of a coordinator of this machine.
+    ///   - environment: The process's environment.
+    /// - Throws: ``FarmClientError/noToken(path:)`` where no token is given or found.
+    package init(
+        coordinator: String?,
+        token: String?,
+        dataDirectory: String,
+        environment: [String: String]
+    ) throws(FarmClientError) {
+        let known = token ?? environment["DREAMFARM_TOKEN"]
+        let found: String
+        if let known { found = known } else { found = try Self.localToken(in: dataDirectory) }
+        self.init(
+            coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
+                ?? FarmSettings.coordinator,
+            token: found
+        )
+    }
+
     /// The token that a coordinator of this machine left in its data folder.
     ///
     /// - Throws: ``FarmClientError/noToken(path:)`` where there is none that can be read.

@@ -88,7 +88,11 @@ package struct Coordinator: Sendable {
 
     private func services(_ store: FarmStore, _ cluster: PostgresCluster?) -> [any Service] {
         var services: [any Service] = [
-            ExpiryService(store: store, interval: configuration.timing.expiryInterval, logger: logger)
+            ExpiryService(
+                store: store,
+                interval: configuration.timing.expiryInterval,
+                logger: logger
+            )
         ]
         if let cluster { services.append(ClusterService(cluster: cluster, logger: logger)) }
         return services

@@ -1,16 +1,31 @@
 /// The settings that several processes must agree on without talking to each other.
 package enum FarmSettings {
+    /// The version of the programs, which `--version` prints.
+    package static let version = "0.1.0"
+
     /// Where the coordinator listens where nothing else is said.
     package static let listenAddress = "127.0.0.1:8470"
 
     /// Where clients look for the coordinator where nothing else is said.
     package static let coordinator = "http://127.0.0.1:8470"
 
-    /// The data folder where nothing else is said.
+    /// The data folder: the one given, else the environment's, else the default.
     ///
-    /// Root's farm is the whole machine's; anyone else's lies under `home`.
-    package static func dataDirectory(isRoot: Bool, home: String) -> String {
-        isRoot ? "/var/lib/dreamfarm" : home + "/.local/share/dreamfarm"
+    /// By default root's farm is the whole machine's; anyone else's lies under their home.
+    ///
+    /// - Parameters:
+    ///   - given: What the command line says, or nil.
+    ///   - environment: The process's environment.
+    ///   - isRoot: Whether the process runs as root.
+    /// - Returns: Its path.
+    package static func dataDirectory(
+        _ given: String?,
+        environment: [String: String],
+        isRoot: Bool
+    ) -> String {
+        if let folder = given ?? environment["DREAMFARM_DATA_DIR"] { return folder }
+        let home = environment["HOME"] ?? ""
+        return isRoot ? "/var/lib/dreamfarm" : home + "/.local/share/dreamfarm"
     }
 
     /// The file in which the coordinator leaves its admin token for clients of the same machine.

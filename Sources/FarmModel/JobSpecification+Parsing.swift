@@ -1,10 +1,17 @@
 extension JobSpecification {
-    private static let keys = [
+    /// The keys at the top of a job.
+    static let keys = [
         "specification", "name", "model", "priority", "parameters", "combination", "render",
         "output", "limits", "class",
     ]
-    private static let laterKeys = ["after", "requirements", "chunk", "start_after", "on_done"]
-    private static let laterLimits = ["max_workers", "max_failures"]
+    /// Keys at the top that are refused as not supported yet.
+    static let laterKeys = ["after", "requirements", "chunk", "start_after", "on_done"]
+    /// The keys under `limits`.
+    static let limitKeys = ["max_attempts"]
+    /// Keys under `limits` that are refused as not supported yet.
+    static let laterLimitKeys = ["max_workers", "max_failures"]
+    /// The keys under `output`.
+    static let outputKeys = ["format", "name"]
 
     /// Reads and checks a job as YAML or JSON text.
     ///
@@ -36,7 +43,7 @@ extension JobSpecification {
         priority = reader.integer(entries["priority"] ?? .integer(50), in: 0...100, "priority") ?? 0
         axes = reader.axes(entries["parameters"])
         render = reader.render(entries["render"], axes: axes.map(\.parameter))
-        maxAttempts = reader.limits(entries["limits"], later: Self.laterLimits)
+        maxAttempts = reader.limits(entries["limits"])
         output = reader.output(entries["output"])
         writtenCombination = nil
         combination = .product([])
@@ -198,10 +205,11 @@ extension ParameterReader {
         return result
     }
 
-    mutating func limits(_ value: SpecificationValue?, later: [String]) -> Int {
+    mutating func limits(_ value: SpecificationValue?) -> Int {
         let standard = 5
+        let later = JobSpecification.laterLimitKeys
         guard let value,
-            let entries = mapping(value, known: ["max_attempts"] + later, "limits")
+            let entries = mapping(value, known: JobSpecification.limitKeys + later, "limits")
         else { return standard }
         for key in later where entries[key] != nil { findings.refuseUnsupported("limits.\(key)") }
         guard let attempts = entries["max_attempts"] else { return standard }
@@ -209,7 +217,8 @@ extension ParameterReader {
     }
 
     mutating func output(_ value: SpecificationValue?) -> OutputName {
-        let entries = value.flatMap { mapping($0, known: ["format", "name"], "output") } ?? [:]
+        let entries =
+            value.flatMap { mapping($0, known: JobSpecification.outputKeys, "output") } ?? [:]
         if let format = entries["format"], format != .string("png") {
             findings.refuse("output.format", "only png is supported yet by this release")
         }

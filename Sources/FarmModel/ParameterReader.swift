@@ -2,6 +2,10 @@
 struct ParameterReader {
     /// The largest side of a picture that is accepted, in pixels.
     private static let largestSide = 16384
+    /// The keys of a reference.
+    static let referenceKeys = ["image", "task", "slot", "background", "sha256"]
+    /// The keys under `true_cfg`.
+    static let trueGuidanceKeys = ["scale", "start", "end", "guidance"]
 
     var findings: SpecificationFindings
 
@@ -180,8 +184,7 @@ struct ParameterReader {
         _ value: SpecificationValue,
         _ path: String
     ) -> ParameterValue? {
-        let known = ["scale", "start", "end", "guidance"]
-        guard let entries = mapping(value, known: known, path) else { return nil }
+        guard let entries = mapping(value, known: Self.trueGuidanceKeys, path) else { return nil }
         var result = TrueGuidance.off
         if let scale = entries["scale"] {
             result.scale = number(scale, in: 0...1000, path + ".scale") ?? result.scale
@@ -243,8 +246,7 @@ struct ParameterReader {
         position: Int,
         _ path: String
     ) -> ConditionSpecification? {
-        let known = ["image", "task", "slot", "background", "sha256"]
-        guard let entries = mapping(value, known: known, path) else { return nil }
+        guard let entries = mapping(value, known: Self.referenceKeys, path) else { return nil }
         if let background = entries["background"], background != .string("keep") {
             findings.refuse(
                 path + ".background",

@@ -32,15 +32,6 @@ package struct ContactSheet: Sendable {
         self.background = background
     }
 
-    /// Lays pictures out in rows of as many columns.
-    package func compose(_ images: [PixelImage], columns: Int) -> PixelImage {
-        precondition(columns > 0, "A grid has at least one column.")
-        let rows = stride(from: 0, to: images.count, by: columns).map { start in
-            Row(images: Array(images[start..<min(start + columns, images.count)]))
-        }
-        return compose(rows)
-    }
-
     /// Lays rows out; no rows make a sheet of one empty cell.
     package func compose(_ rows: [Row]) -> PixelImage {
         let leading = rows.map(\.references.count).max() ?? 0
@@ -61,15 +52,20 @@ package struct ContactSheet: Sendable {
         return sheet
     }
 
-    private func extent(of cells: Int) -> Int { margin + cells * (cell + margin) }
-
-    private func place(_ image: PixelImage, column: Int, row: Int, on sheet: inout PixelImage) {
+    /// A picture scaled to fit a cell: what is kept of a picture until the sheet is composed.
+    package func fitted(_ image: PixelImage) -> PixelImage {
         let longest = max(image.width, image.height)
-        let fitted = AreaResampler.resize(
+        return AreaResampler.resize(
             image,
             width: max(1, image.width * cell / longest),
             height: max(1, image.height * cell / longest)
         )
+    }
+
+    private func extent(of cells: Int) -> Int { margin + cells * (cell + margin) }
+
+    private func place(_ image: PixelImage, column: Int, row: Int, on sheet: inout PixelImage) {
+        let fitted = fitted(image)
         sheet.paste(
             fitted,
             x: extent(of: column) + (cell - fitted.width) / 2,

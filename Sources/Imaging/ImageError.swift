@@ -86,8 +86,9 @@ package struct ImageLimits: Equatable, Sendable {
     }
 }
 
-/// The text without the control characters that would break a one-line message.
-func shown(_ text: String) -> String {
+/// The text without the line breaks and control characters, which file names may hold, that would
+/// break a one-line message.
+package func shown(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
         let isControl = scalar.value < 32 || (127..<160).contains(scalar.value)

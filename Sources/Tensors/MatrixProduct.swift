@@ -3,8 +3,8 @@ import Dispatch
 
 /// Rows that one call of the library computes.
 ///
-/// It never changes with the thread count, so that
-/// sums are formed in one order whatever the machine has.
+/// It never changes with the thread count, so that sums are formed in one order whatever the
+/// machine has.
 private let rowBlock = 256
 
 /// Whether OpenBLAS was told, once, to use no threads of its own: blocks of rows are spread here.
@@ -15,7 +15,8 @@ private let isSingleThreaded: Bool = {
 
 /// Computes `C = alpha · A · B + beta · C` in float32, all three row-major and without gaps.
 ///
-/// The result is the same to the last bit for every thread count.
+/// The result is the same to the last bit for every thread count. It works on plain buffers, for
+/// weights that are still being read; operations on tensors are `Compute`'s.
 ///
 /// - Parameters:
 ///   - c: (m, n); read only when `beta` is not zero.

@@ -11,6 +11,7 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm-coordinator",
         abstract: "Keeps a farm's jobs and hands out its tasks.",
+        version: FarmSettings.version,
         subcommands: [Serve.self, Migrate.self, Check.self]
     )
 
@@ -102,11 +103,11 @@ struct CoordinatorOptions: ParsableArguments {
             throw ValidationError("--listen must be like 127.0.0.1:8470, not '\(address)'")
         }
         let configuration = CoordinatorConfiguration(
-            dataDirectory: dataDir ?? environment["DREAMFARM_DATA_DIR"]
-                ?? FarmSettings.dataDirectory(
-                    isRoot: geteuid() == 0,
-                    home: environment["HOME"] ?? ""
-                ),
+            dataDirectory: FarmSettings.dataDirectory(
+                dataDir,
+                environment: environment,
+                isRoot: geteuid() == 0
+            ),
             listen: listen,
             databaseURL: databaseURL ?? environment["DREAMFARM_DATABASE_URL"],
             timing: LeaseTiming(

@@ -14,6 +14,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dreamfarm-worker",
         abstract: "Holds a model in memory and renders a farm's tasks.",
+        version: FarmSettings.version,
         subcommands: [Run.self]
     )
 
@@ -110,8 +111,7 @@ struct WorkerOptions: ParsableArguments {
     private var environment: [String: String] { ProcessInfo.processInfo.environment }
 
     private var dataDirectory: String {
-        dataDir ?? environment["DREAMFARM_DATA_DIR"]
-            ?? FarmSettings.dataDirectory(isRoot: geteuid() == 0, home: environment["HOME"] ?? "")
+        FarmSettings.dataDirectory(dataDir, environment: environment, isRoot: geteuid() == 0)
     }
 
     /// The name under which the farm records the model.
@@ -121,11 +121,11 @@ struct WorkerOptions: ParsableArguments {
 
     /// A client of the coordinator that the settings name.
     func client() throws -> CoordinatorClient {
-        CoordinatorClient(
-            coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
-                ?? FarmSettings.coordinator,
-            token: try token ?? environment["DREAMFARM_TOKEN"]
-                ?? CoordinatorClient.localToken(in: dataDirectory)
+        try CoordinatorClient(
+            coordinator: coordinator,
+            token: token,
+            dataDirectory: dataDirectory,
+            environment: environment
         )
     }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import FarmClient
 import FarmModel
 import Glibc
+import Imaging
 
 /// The exit codes of the command.
 enum CommandExit: Int32 {
@@ -40,23 +41,26 @@ enum CommandExit: Int32 {
         if code != .done { throw ExitCode(code.rawValue) }
     }
 
-    /// Says in one line on standard error what ended the command.
+    /// Says on standard error what ended the command, a line for each problem.
     ///
     /// - Parameter error: What a command threw.
     /// - Returns: The code to exit with.
     static func report(_ error: any Error) -> CommandExit {
-        StandardError.write("error: \(oneLine("\(error)"))\n")
+        for problem in problems(of: error) {
+            StandardError.write("error: \(shown(problem))\n")
+        }
         return CommandExit(error)
     }
 
-    /// The text without line breaks and control characters, which file names may hold.
-    private static func oneLine(_ text: String) -> String {
-        var line = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            let isControl = scalar.value < 32 || (127..<160).contains(scalar.value)
-            line.append(isControl || [0x2028, 0x2029].contains(scalar.value) ? "\u{FFFD}" : scalar)
-        }
-        return String(line)
+    /// What an error says: of a job, every problem that was found in it.
+    static func problems(of error: any Error) -> [String] {
+        let list =
+            switch error {
+            case let error as JobSpecificationError: error.problems
+            case FarmClientError.refused(let answer): answer.problems ?? []
+            default: [SpecificationProblem]()
+            }
+        return list.isEmpty ? ["\(error)"] : list.map(\.description)
     }
 }
 

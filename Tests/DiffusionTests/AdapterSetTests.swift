@@ -185,11 +185,24 @@ import Testing
         #expect(rows.map(\.pairCount) == [12, 50, 12])
         #expect(rows.allSatisfy { $0.ranks == [2] && $0.digest.count == 64 })
         #expect(Set(rows.map(\.digest)).count == 3)
-        let inventory = try AdapterSet.inventory(
-            folder: folder.path,
-            configuration: adapterConfiguration
+    }
+
+    @Test("DreamO's files that the missing main file leaves unused are named")
+    func unusedFiles() throws {
+        let folder = try folder(Self.v1)
+        let set = try set(folder, AdapterSelection())
+        #expect(set.version == nil && set.adapters.isEmpty && set.summary == "plain FLUX")
+        #expect(
+            set.warnings == [
+                "\(folder.path): dreamo_quality_lora_pos.safetensors,"
+                    + " dreamo_quality_lora_neg.safetensors not used, since dreamo.safetensors is"
+                    + " missing: add it, or choose plain FLUX by --adapters none"
+            ]
         )
-        #expect(inventory == rows)
+        #expect(try self.set(folder, AdapterSelection(dreamO: .none)).warnings == [])
+        let whole = try self.folder(Self.everything)
+        let used = try self.set(whole, AdapterSelection())
+        #expect(used.warnings == [] && used.summary == "DreamO v1.1 with turbo")
     }
 
     @Test("a file's digest is the SHA-256 of its bytes")

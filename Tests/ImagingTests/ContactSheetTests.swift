@@ -8,7 +8,9 @@ import Testing
     func places() {
         let wide = PixelImage(width: 16, height: 8, level: 10)
         let small = PixelImage(width: 4, height: 4, level: 20)
-        let composed = sheet.compose([wide, small, wide], columns: 2)
+        let composed = sheet.compose([
+            ContactSheet.Row(images: [wide, small]), ContactSheet.Row(images: [wide]),
+        ])
         #expect(composed.width == 2 + 2 * 10)
         #expect(composed.height == 2 + 2 * 10)
         // The wide one fills its cell's width and half its height; the small one grows.

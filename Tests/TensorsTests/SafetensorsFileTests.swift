@@ -20,21 +20,38 @@ struct SafetensorsFileTests {
         }
     }
 
-    @Test("multiplies the scale beside an eight-bit weight, and no other")
-    func scaleWeight() throws {
+    @Test(
+        "multiplies the scale beside an eight-bit weight, and no other",
+        arguments: ["scale_weight", "weight_scale"]
+    )
+    func scaleWeight(suffix: String) throws {
         let path = try folder.write(
             header: """
                 {"x.weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},\
-                "x.scale_weight":{"dtype":"F32","shape":[],"data_offsets":[2,6]},\
+                "x.\(suffix)":{"dtype":"F32","shape":[],"data_offsets":[2,6]},\
                 "scaled_fp8":{"dtype":"F8_E4M3","shape":[0],"data_offsets":[6,6]},\
                 "y.weight":{"dtype":"BF16","shape":[1],"data_offsets":[6,8]},\
-                "y.scale_weight":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}
+                "y.\(suffix)":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}
                 """,
             data: [0x38, 0xC0, 0, 0, 0, 0x3F, 0x80, 0x3F, 0, 0, 0, 0x3F]
         )
         let file = try SafetensorsFile(path: path)
         #expect(try file.values(of: "x.weight") == [0.5, -1])
         #expect(try file.values(of: "y.weight") == [1])
+    }
+
+    @Test("refuses a scale of more than one value", arguments: ["scale_weight", "weight_scale"])
+    func manyScales(suffix: String) throws {
+        let path = try folder.write(
+            header: """
+                {"x.weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},\
+                "x.\(suffix)":{"dtype":"F32","shape":[2],"data_offsets":[2,10]}}
+                """,
+            data: [UInt8](repeating: 0, count: 10)
+        )
+        let file = try SafetensorsFile(path: path)
+        let error = #expect(throws: SafetensorsError.self) { try file.values(of: "x.weight") }
+        #expect(try #require(error).description.contains("x.\(suffix)"))
     }
 
     @Test("reads a range of values across the pieces of a large tensor")

@@ -1,6 +1,5 @@
 import Crypto
 import Glibc
-package import Networks
 
 /// What is said about one adapter: by `model inspect`, and in a picture's provenance.
 package struct AdapterListing: Sendable, Equatable, CustomStringConvertible {
@@ -44,25 +43,6 @@ extension AdapterSet {
         }
         return rows
     }
-
-    /// Describes every published file that is in a model's `dreamo` folder, in use or not.
-    ///
-    /// - Throws: `AdapterError` or `SafetensorsError` when a file is broken or does not fit.
-    package static func inventory(
-        folder: String,
-        configuration: FluxConfiguration
-    ) throws -> [AdapterListing] {
-        let targets = AdapterTargets(configuration: configuration)
-        return try DreamOFile.allCases.compactMap { part in
-            let path = "\(folder)/\(part.name)"
-            guard fileExists(path) else { return nil }
-            let file = try AdapterFile(path: path, origin: .dreamO, targets: targets)
-            return try AdapterListing(
-                name: part.name,
-                adapter: WeightedAdapter(file: file, strength: part.strength)
-            )
-        }
-    }
 }
 
 /// Whether something that can be opened as a file has that path.
@@ -88,6 +68,5 @@ func fileDigest(_ path: String) throws(AdapterError) -> String {
         if count == 0 { break }
         buffer.withUnsafeBytes { hash.update(bufferPointer: .init(rebasing: $0[..<count])) }
     }
-    let digits = Array("0123456789abcdef")
-    return String(hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    return hexadecimal(hash.finalize())
 }

@@ -18,8 +18,10 @@ package struct AdapterSet: Sendable {
     /// Whether the turbo adapter is used.
     package let hasTurbo: Bool
 
+    /// How many of the adapters are the user's own.
+    private let loraCount: Int
     /// What the user should know, one line each.
-    package var warnings: [String] { adapters.flatMap(\.file.warnings) }
+    package let warnings: [String]
 
     /// Opens what a selection means for one model.
     ///
@@ -71,6 +73,34 @@ package struct AdapterSet: Sendable {
         self.embeddings = embeddings
         self.version = version
         self.hasTurbo = hasTurbo
+        loraCount = selection.loras.count
+        warnings =
+            adapters.flatMap(\.file.warnings)
+            + Self.unusedFiles(of: selection.dreamO, version: version, folder: folder)
+    }
+
+    /// One line: DreamO's version, turbo and the count of a user's adapters, or plain FLUX.
+    package var summary: String {
+        var text = version.map { "DreamO \($0.rawValue)" } ?? "plain FLUX"
+        if hasTurbo { text += " with turbo" }
+        if loraCount > 0 { text += ", \(loraCount) LoRA\(loraCount == 1 ? "" : "s")" }
+        return text
+    }
+
+    /// Says that files of DreamO lie unused because the main one is not among them.
+    private static func unusedFiles(
+        of choice: AdapterSelection.Choice,
+        version: AdapterVersion?,
+        folder: String?
+    ) -> [String] {
+        guard let folder, version == nil, choice != .none else { return [] }
+        let unused = DreamOFile.allCases.map(\.name).filter { fileExists("\(folder)/\($0)") }
+        guard !unused.isEmpty else { return [] }
+        return [
+            "\(folder): \(unused.joined(separator: ", ")) not used, since"
+                + " \(DreamOFile.main.name) is missing: add it, or choose plain FLUX by"
+                + " --adapters none"
+        ]
     }
 
     /// The base weights with these adapters added.

@@ -132,6 +132,12 @@ package final class RenderPipeline {
             log("warning: the prompt is longer than \(length) T5 tokens: its end is not seen")
         }
         let clipText = clipTokenizer.encode(prompt)
+        if clipText.wasTruncated {
+            log(
+                "warning: the prompt is longer than \(clipTokenizer.modelMaxLength) CLIP tokens:"
+                    + " CLIP sees its beginning alone, so put what sets the style first"
+            )
+        }
         let (t5, clip) = try loadTextEncoders()
         let encoded = EncodedPrompt(
             t5IDs: t5Text.ids,

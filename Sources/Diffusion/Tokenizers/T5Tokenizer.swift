@@ -116,12 +116,6 @@ package struct T5Tokenizer: Sendable {
         )
     }
 
-    /// Returns the slots, 1...9 in rising order, whose placeholders a text uses.
-    package func placeholderSlots(in text: String) -> [Int] {
-        let slots = ids(of: text).map { $0 - firstPlaceholderID + 1 }
-        return Set(slots.filter { (1...9).contains($0) }).sorted()
-    }
-
     /// Returns the ids of a text, with neither `</s>` nor padding.
     private func ids(of text: String) -> [Int] {
         let bytes = Array(text.utf8)

@@ -98,21 +98,6 @@ package struct Tensor: Sendable {
         )
     }
 
-    /// The same values of a contiguous matrix under other sizes.
-    package func reshaped(rows newRows: Int, columns newColumns: Int) -> Tensor {
-        precondition(
-            isContiguous && newRows * newColumns == rows * columns,
-            "only a contiguous matrix takes other sizes of the same count"
-        )
-        return Tensor(
-            memory: memory,
-            offset: offset,
-            rows: newRows,
-            columns: newColumns,
-            stride: newColumns
-        )
-    }
-
     /// Copies all values of another matrix of the same sizes into this one.
     package func copy(from other: Tensor) {
         precondition(other.rows == rows && other.columns == columns, "both have the same sizes")

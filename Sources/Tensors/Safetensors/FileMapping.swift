@@ -44,6 +44,22 @@ final class FileMapping: Sendable {
         UnsafeRawBufferPointer(rebasing: bytes[range])
     }
 
+    /// Brings a range's pages in with one call, and starts reading as much again behind it.
+    ///
+    /// A page fault at a time, a cold file comes in at a fraction of the disk's speed. Both calls are
+    /// advice: where the system does not know them, the pages come in as they are touched.
+    func fetch(_ range: Range<Int>) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let start = range.lowerBound / page * page
+        let next = min(range.upperBound + range.count, count)
+        guard let base, range.upperBound > start else { return }
+        madvise(base + start, next - start, MADV_WILLNEED)
+        madvise(base + start, range.upperBound - start, FileMapping.populateRead)
+    }
+
+    /// MADV_POPULATE_READ of Linux 5.14, which the C library's headers may not name yet.
+    private static let populateRead: Int32 = 22
+
     /// Gives the pages that lie in the range back to the system; they can be read again later.
     func release(_ range: Range<Int>) {
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))

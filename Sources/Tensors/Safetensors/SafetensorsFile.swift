@@ -48,7 +48,8 @@ package final class SafetensorsFile: ParameterSource {
 
     /// Reads consecutive values of one tensor as float32; the file's other pages stay untouched.
     ///
-    /// A scalar `X.scale_weight` beside an eight-bit `X.weight` is multiplied in.
+    /// A scalar `X.scale_weight` or `X.weight_scale` beside an eight-bit `X.weight` is multiplied
+    /// in.
     ///
     /// - Parameters:
     ///   - name: The tensor's name.
@@ -75,6 +76,7 @@ package final class SafetensorsFile: ParameterSource {
             let first = dataStart + entry.bytes.lowerBound + (elements.lowerBound + start) * width
             let source = first..<(first + (end - start) * width)
             let part = UnsafeMutableBufferPointer(rebasing: values[start..<end])
+            mapping.fetch(source)
             conversion.convert(part, from: mapping.bytes(in: source))
             mapping.release(source)
             let bad = kernel_first_nonfinite_f32(part.baseAddress, part.count)
@@ -126,6 +128,7 @@ package final class SafetensorsFile: ParameterSource {
         let end = base + elements.upperBound * width
         for first in stride(from: base + elements.lowerBound * width, to: end, by: piece) {
             let range = first..<min(first + piece, end)
+            mapping.fetch(range)
             try body(mapping.bytes(in: range))
             mapping.release(range)
         }
@@ -150,8 +153,9 @@ package final class SafetensorsFile: ParameterSource {
 
     private func scale(of entry: SafetensorsEntry) throws(SafetensorsError) -> Float {
         guard entry.type.isFloat8, entry.name.hasSuffix(".weight") else { return 1 }
-        let name = entry.name.dropLast("weight".count) + "scale_weight"
-        guard let scale = entries[String(name)] else { return 1 }
+        let stem = entry.name.dropLast("weight".count)
+        guard let scale = entries[stem + "scale_weight"] ?? entries[stem + "weight_scale"]
+        else { return 1 }
         guard scale.count == 1 else {
             throw .shape(file: path, tensor: scale.name, holds: scale.shape, wanted: [])
         }

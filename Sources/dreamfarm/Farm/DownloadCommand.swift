@@ -3,6 +3,7 @@ import FarmClient
 import FarmModel
 import FoundationEssentials
 import Glibc
+import Imaging
 
 /// Usage: `dreamfarm download JOB --output DIR [--contact-sheet FILE]`.
 struct DownloadCommand: AsyncParsableCommand {
@@ -17,7 +18,12 @@ struct DownloadCommand: AsyncParsableCommand {
     @Option(help: "The folder to put the pictures in.")
     var output: String
 
-    @Option(help: "Make one picture of all pictures, at this path.")
+    @Option(
+        help: """
+            Make one PNG of all pictures, at this path: a row for each prompt and set of \
+            references, which stand at its left.
+            """
+    )
     var contactSheet: String?
 
     @OptionGroup var farm: FarmOptions
@@ -26,18 +32,18 @@ struct DownloadCommand: AsyncParsableCommand {
         try await CommandExit.run {
             let client = try farm.client()
             let job = try await client.job(job)
-            var paths: [String] = []
+            var pictures: [DeliveredPicture] = []
             for try await image in JobImages(client: client, job: job.id)
             where image.state == .delivered {
                 let path = try await fetch(image, from: client)
-                paths.append(path)
+                pictures.append(DeliveredPicture(path: path, settings: image.settings))
                 if farm.format == .text { print(path) }
             }
             if let contactSheet {
-                try writeContactSheet(of: paths, to: contactSheet)
+                try await writeContactSheet(of: pictures, to: contactSheet, from: client)
             }
-            if farm.format == .json { print(try FarmJSON.text(paths)) }
-            let missing = job.images.total - paths.count
+            if farm.format == .json { print(try FarmJSON.text(pictures.map(\.path))) }
+            let missing = job.images.total - pictures.count
             if missing > 0 {
                 StandardError.write("\(missing) of \(job.images.total) images are not delivered\n")
             }
@@ -74,13 +80,39 @@ struct DownloadCommand: AsyncParsableCommand {
         return path
     }
 
-    private func writeContactSheet(of paths: [String], to path: String) throws {
-        guard let sheet = try makeContactSheet(pictures: paths) else { return }
-        let aside = path + ".part"
+    private func writeContactSheet(
+        of pictures: [DeliveredPicture],
+        to path: String,
+        from client: CoordinatorClient
+    ) async throws {
+        guard !pictures.isEmpty else {
+            StandardError.write("no picture is delivered: there is no contact sheet\n")
+            return
+        }
+        let sheet = JobSheet(pictures)
+        var references: [BlobDigest: PixelImage] = [:]
+        for (digest, name) in sheet.references {
+            do {
+                references[digest] = try await thumbnail(of: digest, for: sheet, from: client)
+            } catch let error where !(error is CancellationError) {
+                StandardError.write(
+                    "warning: \(shown("\(name) is left out of the sheet: \(error)"))\n"
+                )
+            }
+        }
+        try AtomicFile.write(path, try sheet.png(references: references))
+    }
+
+    /// A reference, fetched beside the pictures and scaled for the sheet.
+    private func thumbnail(
+        of digest: BlobDigest,
+        for sheet: JobSheet,
+        from client: CoordinatorClient
+    ) async throws -> PixelImage {
+        let aside = "\(output)/.\(digest).part"
         defer { unlink(aside) }
-        guard FileManager.default.createFile(atPath: aside, contents: sheet),
-            rename(aside, path) == 0
-        else { throw DownloadError.unwritable(path) }
+        try await client.downloadBlob(digest, to: aside)
+        return sheet.layout.fitted(try ImageDecoder().decode(path: aside))
     }
 }
 
@@ -92,7 +124,9 @@ enum DownloadError: Error, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .unsafeName(let name): "the farm gives the name '\(name)', which leaves the folder"
+        case .unsafeName(let name):
+            "the farm gives the name '\(name)', which leaves the folder: submit the job with"
+                + " another output.name"
         case .unwritable(let path): "\(path): cannot be written; check --output"
         case .damaged(let name): "\(name) came with other bytes than were delivered; try again"
         }

@@ -23,14 +23,15 @@ struct FarmOptions: ParsableArguments {
     /// - Throws: ``FarmClientError`` when there is no token.
     func client() throws -> CoordinatorClient {
         let environment = ProcessInfo.processInfo.environment
-        let folder =
-            dataDir ?? environment["DREAMFARM_DATA_DIR"]
-            ?? FarmSettings.dataDirectory(isRoot: geteuid() == 0, home: environment["HOME"] ?? "")
-        return CoordinatorClient(
-            coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
-                ?? FarmSettings.coordinator,
-            token: try token ?? environment["DREAMFARM_TOKEN"]
-                ?? CoordinatorClient.localToken(in: folder)
+        return try CoordinatorClient(
+            coordinator: coordinator,
+            token: token,
+            dataDirectory: FarmSettings.dataDirectory(
+                dataDir,
+                environment: environment,
+                isRoot: geteuid() == 0
+            ),
+            environment: environment
         )
     }
 }

@@ -42,7 +42,9 @@ struct SubmitCommand: AsyncParsableCommand {
             }
             let progress = JobProgress(client: client, timeout: timeout?.duration)
             guard let ended = try await progress.follow(job.id) else {
-                StandardError.write("dreamfarm: the job \(job.id) is not over yet\n")
+                StandardError.write(
+                    "the job \(job.id) is not over yet and goes on: see dreamfarm job show\n"
+                )
                 try report(job)
                 return .timedOut
             }

@@ -15,16 +15,24 @@ final class ProgressDisplay {
         write("\(line)\n")
     }
 
-    /// A picture begins.
-    func begin(_ job: RenderJob, index: Int, of count: Int) {
+    /// A picture begins; says what it is made with, defaults included.
+    ///
+    /// - Parameters:
+    ///   - job: The picture.
+    ///   - adapters: The summary of the adapters in use.
+    ///   - index: Its place among the command's pictures, from 0.
+    ///   - count: How many these are.
+    func begin(_ job: RenderJob, adapters: String, index: Int, of count: Int) {
         recent = []
         started = .now
-        let request = job.request
         let number = count > 1 ? "[\(index + 1)/\(count)] " : ""
-        note(
-            "\(number)\(request.width)x\(request.height), \(request.steps) steps,"
-                + " seed \(request.seed)"
-        )
+        note("\(number)\(Self.settings(of: job.request, adapters: adapters))")
+    }
+
+    /// A picture's effective settings: `1024x1024, 12 steps, guidance 4.5, DreamO v1.1, seed 7`.
+    static func settings(of request: RenderRequest, adapters: String) -> String {
+        "\(request.width)x\(request.height), \(request.steps) steps,"
+            + " guidance \(request.guidance), \(adapters), seed \(request.seed)"
     }
 
     /// A step is done.

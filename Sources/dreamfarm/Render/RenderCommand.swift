@@ -35,7 +35,12 @@ struct RenderCommand: AsyncParsableCommand {
         try interruption.check()
 
         for (index, job) in jobs.enumerated() {
-            progress.begin(job, index: index, of: jobs.count)
+            progress.begin(
+                job,
+                adapters: pipeline.adapters.summary,
+                index: index,
+                of: jobs.count
+            )
             let dump = output.dump.map { _ in IntermediateDump() }
             let picture = try pipeline.render(job.request, dump: dump) { step in
                 progress.show(step)

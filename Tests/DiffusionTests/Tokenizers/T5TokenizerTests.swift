@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test(
-        "the slots of a prompt are listed once, in order",
+        "the placeholders of a prompt are tokens of their own",
         arguments: [
             ("", []), ("a woman", []), ("[ref#2] and [ref#1], [ref#2]", [1, 2]),
             ("[ref#9][res]", [9]), ("[ref#0] [ref#10] [REF#3] [ref#4", []), ("［ref#5］", [5]),
@@ -58,7 +58,10 @@ import Testing
         ] as [(String, [Int])]
     )
     func slots(text: String, slots: [Int]) throws {
-        #expect(try Self.tokenizer().placeholderSlots(in: text) == slots)
+        let tokenizer = try Self.tokenizer()
+        let first = tokenizer.vocabularySize - T5Tokenizer.placeholders.count
+        let found = tokenizer.encode(text, maxLength: 64).ids.map { $0 - first + 1 }
+        #expect(Set(found).intersection(1...9).sorted() == slots)
     }
 
     @Test("without placeholders their text is plain text")
@@ -66,7 +69,6 @@ import Testing
         let plain = try Self.tokenizer(hasPlaceholders: false)
         let full = try Self.tokenizer()
         #expect(plain.vocabularySize + T5Tokenizer.placeholders.count == full.vocabularySize)
-        #expect(plain.placeholderSlots(in: "[ref#1]") == [])
         let first = try #require(full.encode("[ref#1]", maxLength: 8).ids.first)
         #expect(first == plain.vocabularySize)
         #expect(plain.encode("[ref#1]", maxLength: 16).ids.allSatisfy { $0 < first })
