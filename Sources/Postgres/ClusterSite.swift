@@ -199,8 +199,10 @@ struct ClusterSite: Sendable {
         try prepareRuntimeFolder()
         try writeAccessRules()
         // No server works in the folder, so a file that says otherwise was left by a crash; its
-        // number may belong to another process by now, which would keep the server from starting.
+        // number may belong to another process by now, or to one that is dead and not taken off
+        // the list yet, which would keep the server from starting.
         unlink("\(dataFolder)/postmaster.pid")
+        unlink("\(runtimeFolder)/.s.PGSQL.\(Self.port).lock")
         let deadline = ContinuousClock.now.advanced(by: patience)
         while true {
             let postmaster = Postmaster(
