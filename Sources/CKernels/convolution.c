@@ -82,30 +82,6 @@ KERNEL void kernel_copy_tile_f32(float *patch, const float *x, kernel_tile tile,
                    tile.columns * sizeof(float));
 }
 
-KERNEL_INLINE void channel_moments(float *mean_out, float *squares_out, const float *x,
-                                   size_t count) {
-    const size_t whole = count / LANES * LANES;
-    float lanes[LANES] = {0};
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lanes[l] += x[i + l];
-    for (size_t i = whole; i < count; i++)
-        lanes[i - whole] += x[i];
-    const float mean = sum_lanes(lanes) / (float)count;
-    float squares[LANES] = {0};
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t l = 0; l < LANES; l++) {
-            const float d = x[i + l] - mean;
-            squares[l] += d * d;
-        }
-    for (size_t i = whole; i < count; i++) {
-        const float d = x[i] - mean;
-        squares[i - whole] += d * d;
-    }
-    *mean_out = mean;
-    *squares_out = sum_lanes(squares);
-}
-
 KERNEL void kernel_store_tile_f32(float *out, float *moments, float *values, const float *bias,
                                   const float *addend, kernel_tile tile, size_t channels,
                                   size_t out_stride, size_t values_stride, size_t addend_stride,
@@ -124,7 +100,7 @@ KERNEL void kernel_store_tile_f32(float *out, float *moments, float *values, con
                     value[i * columns + j] += add[j];
             }
         if (moments)
-            channel_moments(moments + c, moments + channels + c, value, tile.rows * columns);
+            moments_of(moments + c, moments + channels + c, value, tile.rows * columns);
         for (size_t i = 0; i < tile.rows; i++)
             memcpy(out + c * out_stride + (tile.row + i) % tile.capacity * tile.width + tile.column,
                    value + i * columns, columns * sizeof(float));
@@ -148,7 +124,7 @@ KERNEL void kernel_interleave_f32(float *out, const float *phases, size_t channe
 KERNEL void kernel_moments_f32(float *moments, const float *x, size_t channels, size_t pixels,
                                size_t stride) {
     for (size_t c = 0; c < channels; c++)
-        channel_moments(moments + c, moments + channels + c, x + c * stride, pixels);
+        moments_of(moments + c, moments + channels + c, x + c * stride, pixels);
 }
 
 KERNEL void kernel_scale_transpose_f32(float *out, const float *x, const float *scale,

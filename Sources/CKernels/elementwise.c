@@ -44,28 +44,12 @@ KERNEL void kernel_bias_activation_f32(float *x, const float *bias, size_t rows,
 KERNEL void kernel_layer_norm_f32(float *out, const float *x, const float *scale,
                                   const float *shift, size_t rows, size_t columns,
                                   size_t out_stride, size_t x_stride, float offset, float eps) {
-    const size_t whole = columns / LANES * LANES;
     for (size_t r = 0; r < rows; r++) {
         const float *in = x + r * x_stride;
         float *to = out + r * out_stride;
-        float lanes[LANES] = {0};
-        for (size_t c = 0; c < whole; c += LANES)
-            for (size_t l = 0; l < LANES; l++)
-                lanes[l] += in[c + l];
-        for (size_t c = whole; c < columns; c++)
-            lanes[c - whole] += in[c];
-        const float mean = sum_lanes(lanes) / (float)columns;
-        float squares[LANES] = {0};
-        for (size_t c = 0; c < whole; c += LANES)
-            for (size_t l = 0; l < LANES; l++) {
-                const float d = in[c + l] - mean;
-                squares[l] += d * d;
-            }
-        for (size_t c = whole; c < columns; c++) {
-            const float d = in[c] - mean;
-            squares[c - whole] += d * d;
-        }
-        const float inverse = 1.0f / sqrtf(sum_lanes(squares) / (float)columns + eps);
+        float mean, squares;
+        moments_of(&mean, &squares, in, columns);
+        const float inverse = 1.0f / sqrtf(squares / (float)columns + eps);
         for (size_t c = 0; c < columns; c++)
             to[c] = (in[c] - mean) * inverse * (offset + scale[c]) + shift[c];
     }

@@ -55,4 +55,28 @@ KERNEL_INLINE float sum_lanes(const float lanes[LANES]) {
     return part[0];
 }
 
+/// Mean of `count` values, and the sum of their squared distances from it.
+KERNEL_INLINE void moments_of(float *mean_out, float *squares_out, const float *x, size_t count) {
+    const size_t whole = count / LANES * LANES;
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] += x[i + l];
+    for (size_t i = whole; i < count; i++)
+        lanes[i - whole] += x[i];
+    const float mean = sum_lanes(lanes) / (float)count;
+    float squares[LANES] = {0};
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const float d = x[i + l] - mean;
+            squares[l] += d * d;
+        }
+    for (size_t i = whole; i < count; i++) {
+        const float d = x[i] - mean;
+        squares[i - whole] += d * d;
+    }
+    *mean_out = mean;
+    *squares_out = sum_lanes(squares);
+}
+
 #endif
