@@ -30,43 +30,42 @@ SELECT 'job-incomplete', format('job %s succeeded with image %s %s', job.id, ima
 FROM job JOIN image ON image.job_id = job.id
 WHERE job.state = 'succeeded' AND image.state <> 'delivered';
 
-SELECT 'job-over-with-live-task', format('job %s is %s, task %s is %s', job.id, job.state, task.id, task.state)
+SELECT 'job-over-with-live-task', format('job %s is %s, task %s is live', job.id, job.state, task.id)
 FROM job JOIN task ON task.job_id = job.id
-WHERE job.state IN ('succeeded', 'failed', 'cancelled') AND task.state IN ('ready', 'leased');
+WHERE job.state IN ('succeeded', 'failed', 'cancelled') AND task.state = 'ready';
 
 SELECT 'job-never-over', format('job %s is %s with no live task', job.id, job.state)
 FROM job WHERE state = 'running'
-    AND NOT EXISTS (SELECT FROM task WHERE job_id = job.id AND task.state IN ('ready', 'leased'));
+    AND NOT EXISTS (SELECT FROM task WHERE job_id = job.id AND task.state = 'ready');
 
--- One lease a task, exactly while it is leased, of the task's epoch.
+-- A live task can be claimed, rests, or is leased: one of them, once. A task that is over does nothing.
 SELECT 'lease-doubled', format('task %s', task_id)
 FROM lease GROUP BY task_id HAVING count(*) > 1;
 
-SELECT 'lease-without-task', format('lease of task %s, which is %s', lease.task_id, coalesce(task.state, 'not there'))
-FROM lease LEFT JOIN task ON task.id = lease.task_id WHERE task.state IS DISTINCT FROM 'leased';
-
-SELECT 'leased-without-lease', format('task %s', task.id)
-FROM task WHERE state = 'leased' AND NOT EXISTS (SELECT FROM lease WHERE task_id = task.id);
-
-SELECT 'lease-epoch', format('task %s has epoch %s, its lease %s', task.id, task.epoch, lease.epoch)
-FROM lease JOIN task ON task.id = lease.task_id WHERE lease.epoch <> task.epoch;
-
--- What can be claimed is ready, and what is ready can be claimed: once.
-SELECT 'ready-unclaimable', format('task %s is ready and stands nowhere', task.id)
+SELECT 'task-nowhere', format('task %s is live and neither claimable, resting nor leased', task.id)
 FROM task WHERE state = 'ready'
     AND NOT EXISTS (SELECT FROM ready WHERE ready.task_id = task.id)
-    AND NOT EXISTS (SELECT FROM resting WHERE resting.task_id = task.id);
+    AND NOT EXISTS (SELECT FROM resting WHERE resting.task_id = task.id)
+    AND NOT EXISTS (SELECT FROM lease WHERE lease.task_id = task.id);
 
-SELECT 'claimable-not-ready', format('task %s is %s', queued.task_id, coalesce(task.state, 'not there'))
-FROM (SELECT task_id FROM ready UNION ALL SELECT task_id FROM resting) AS queued
-    LEFT JOIN task ON task.id = queued.task_id
-WHERE task.state IS DISTINCT FROM 'ready';
-
-SELECT 'claimable-doubled', format('task %s', task_id)
-FROM (SELECT task_id FROM ready UNION ALL SELECT task_id FROM resting) AS queued
+SELECT 'task-twice', format('task %s: %s', task_id, string_agg(place, ', '))
+FROM (
+    SELECT task_id, 'claimable' AS place FROM ready
+    UNION ALL SELECT task_id, 'resting' FROM resting
+    UNION ALL SELECT DISTINCT task_id, 'leased' FROM lease
+) AS placed
 GROUP BY task_id HAVING count(*) > 1;
 
--- Epochs rise by one with each lease.
+SELECT 'queued-not-live', format('task %s is %s', placed.task_id, coalesce(task.state, 'not there'))
+FROM (
+    SELECT task_id FROM ready UNION ALL SELECT task_id FROM resting UNION ALL SELECT task_id FROM lease
+) AS placed LEFT JOIN task ON task.id = placed.task_id
+WHERE task.state IS DISTINCT FROM 'ready';
+
+-- Epochs rise by one with each lease, and each lease that is over left an attempt.
+SELECT 'lease-epoch', format('task %s had %s leases, the present one is of epoch %s', task.id, task.epoch, lease.epoch)
+FROM lease JOIN task ON task.id = lease.task_id WHERE lease.epoch <> task.epoch + 1;
+
 SELECT 'epoch-rewound', format('task %s has epoch %s after an attempt of %s', task.id, task.epoch, max(attempt.epoch))
 FROM task JOIN attempt ON attempt.task_id = task.id
 GROUP BY task.id HAVING max(attempt.epoch) > task.epoch;
@@ -74,10 +73,9 @@ GROUP BY task.id HAVING max(attempt.epoch) > task.epoch;
 SELECT 'epoch-repeated', format('task %s epoch %s', task_id, epoch)
 FROM attempt GROUP BY task_id, epoch HAVING count(*) > 1;
 
-SELECT 'attempt-lost', format('task %s has epoch %s and %s attempts', task.id, task.epoch, count(attempt.id))
+SELECT 'attempt-lost', format('task %s had %s leases and %s attempts', task.id, task.epoch, count(attempt.id))
 FROM task LEFT JOIN attempt ON attempt.task_id = task.id
-GROUP BY task.id
-HAVING count(attempt.id) + (task.state = 'leased')::integer <> task.epoch;
+GROUP BY task.id HAVING count(attempt.id) <> task.epoch;
 
 -- Counters are the sums of what they count.
 SELECT 'counter-images', format('job %s: %s', job.id, row(delivered_count, failed_count, cancelled_count))
@@ -91,7 +89,7 @@ SELECT 'counter-tasks', format('job %s: %s', job.id, row(task_count, live_task_c
 FROM job LEFT JOIN task ON task.job_id = job.id
 GROUP BY job.id
 HAVING task_count <> count(task.id)
-    OR live_task_count <> count(task.id) FILTER (WHERE task.state IN ('ready', 'leased'));
+    OR live_task_count <> count(task.id) FILTER (WHERE task.state = 'ready');
 
 SELECT 'counter-undelivered', format('task %s: %s', task.id, undelivered)
 FROM task LEFT JOIN image ON image.task_id = task.id

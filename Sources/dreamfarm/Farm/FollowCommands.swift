@@ -104,7 +104,7 @@ struct WatchCommand: AsyncParsableCommand {
     }
 
     private func show(_ event: EventView) throws {
-        guard farm.format == .text else { return print(try FarmJSON.line(event)) }
+        guard farm.format == .text else { return print(try FarmJSON.text(event)) }
         let data = event.data
         var text = "\(event.number) \(event.at.formatted(.iso8601)) \(event.kind.rawValue)"
         if let index = data.index { text += " image \(index)" }
@@ -117,7 +117,7 @@ struct WatchCommand: AsyncParsableCommand {
     }
 
     private func show(_ step: StepView) throws {
-        guard farm.format == .text else { return print(try FarmJSON.line(step)) }
+        guard farm.format == .text else { return print(try FarmJSON.text(step)) }
         print(
             shown(
                 "\(step.workerName): image \(step.image ?? 0), step \(step.step) of \(step.steps)"
@@ -180,7 +180,7 @@ struct LogsCommand: AsyncParsableCommand {
 
     private func show(_ line: LogLine) throws {
         switch farm.format {
-        case .json: Swift.print(try FarmJSON.line(line))
+        case .json: Swift.print(try FarmJSON.text(line))
         case .text:
             Swift.print(shown("\(line.at.formatted(.iso8601)) \(line.level.rawValue) \(line.text)"))
         }
