@@ -21,7 +21,8 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .argumentParser,
+                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "Imaging", "Tensors",
+                .argumentParser, .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -34,6 +35,12 @@ let package = Package(
                 "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
                 .serviceLifecycle, .unixSignals,
             ]
+        ),
+
+        .executableTarget(
+            name: "http-load",
+            dependencies: [.argumentParser],
+            path: "Benchmarks/HTTPLoad"
         ),
 
         // Floor 6: the two services. They never import each other.
