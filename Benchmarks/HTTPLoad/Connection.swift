@@ -49,7 +49,7 @@ final class Connection {
         var sent = 0
         while sent < request.count {
             let count = request[sent...].withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { throw LoadError("the connection broke while sending") }
             sent += count

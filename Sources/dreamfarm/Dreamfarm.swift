@@ -15,7 +15,7 @@ struct Dreamfarm: AsyncParsableCommand {
             ResumeCommand.self, RetryCommand.self, PrioritizeCommand.self, RemoveCommand.self,
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
             PoolsCommand.self, ModelsCommand.self, BlobsCommand.self, TokensCommand.self,
-            AuditCommand.self, CompletionsCommand.self,
+            AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
         ]
     )
 

@@ -105,6 +105,10 @@ struct SpecificationFileError: Error, CustomStringConvertible {
 struct DurationArgument: ExpressibleByArgument {
     var duration: Duration
 
+    init(_ duration: Duration) {
+        self.duration = duration
+    }
+
     init?(argument: String) {
         guard let duration = FarmSettings.duration(argument) else { return nil }
         self.duration = duration
