@@ -60,7 +60,7 @@ let package = Package(
         ),
 
         // Floor 4: what the services are made of.
-        .target(name: "BlobStore", dependencies: ["FarmModel", .crypto]),
+        .target(name: "BlobStore", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
         .target(
             name: "Diffusion",
             dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]

@@ -1,0 +1,43 @@
+import BlobStore
+import FoundationEssentials
+import Testing
+
+/// The stores that every test of the role runs against.
+enum TestStore: String, CaseIterable, CustomTestStringConvertible {
+    case folder
+
+    var testDescription: String { rawValue }
+
+    /// Lends an empty store that is removed afterwards.
+    func lend(_ body: @Sendable (any BlobStorage) async throws -> Void) async throws {
+        switch self {
+        case .folder: try await TemporaryFolder.lend { try await body(FolderBlobStore(folder: $0)) }
+        }
+    }
+}
+
+/// A folder for one test.
+enum TemporaryFolder {
+    static func lend(_ body: (String) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/blobs-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try await body(folder)
+    }
+}
+
+/// Bytes that differ from place to place.
+func pattern(_ count: Int) -> Data {
+    Data((0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8)) })
+}
+
+/// The bytes in pieces, as a request's body gives them.
+func pieces(of data: Data, _ size: Int) -> AsyncStream<Data> {
+    AsyncStream { continuation in
+        var rest = data
+        while !rest.isEmpty {
+            continuation.yield(Data(rest.prefix(size)))
+            rest = rest.dropFirst(size)
+        }
+        continuation.finish()
+    }
+}
