@@ -27,7 +27,7 @@ package struct JobSignals: AsyncSequence, Sendable {
 
     package struct AsyncIterator: AsyncIteratorProtocol {
         private let signals: JobSignals
-        private var body: HTTPBodyStream.AsyncIterator?
+        private var body: HTTPByteStream.Iterator?
         private var reader = EventStreamReader()
 
         init(_ signals: JobSignals) {

@@ -1,4 +1,4 @@
-package import FarmModel
+import FarmModel
 
 /// A list that the coordinator gives page by page, fetched as it is read.
 package struct PagedList<Item: Codable & Sendable>: AsyncSequence, Sendable {
