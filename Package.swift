@@ -137,6 +137,7 @@ let package = Package(
                 "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
             ]
         ),
+        .testTarget(name: "FarmClientTests", dependencies: ["FarmClient", "FarmModel"]),
         .testTarget(
             name: "FarmCoordinatorTests",
             dependencies: [

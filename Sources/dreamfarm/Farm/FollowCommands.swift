@@ -7,7 +7,8 @@ import FoundationEssentials
 struct WaitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait",
-        abstract: "Wait until a job is over; exits with 0, 3 (failed), 4 (cancelled) or 5 (time-out)."
+        abstract:
+            "Wait until a job is over; exits with 0, 3 (failed), 4 (cancelled) or 5 (time-out)."
     )
 
     @Argument(help: "The job's id or key.")

@@ -43,7 +43,9 @@ struct WorkersCommand: AsyncParsableCommand {
             return worker.leasedTasks == 0 ? "-" : "\(worker.leasedTasks) tasks"
         }
         var text = "image \(step.image ?? 0), step \(step.step) of \(step.steps)"
-        if let seconds = step.stepSeconds { text += ", \((seconds * 100).rounded() / 100) s a step" }
+        if let seconds = step.stepSeconds {
+            text += ", \((seconds * 100).rounded() / 100) s a step"
+        }
         return text
     }
 }

@@ -87,7 +87,8 @@ struct SimulatedFarm {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = readlink("/proc/self/exe", &buffer, buffer.count)
         let own = String(decoding: buffer.prefix(max(0, length)).map(UInt8.init), as: UTF8.self)
-        let path = own.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        let path =
+            own.split(separator: "/", omittingEmptySubsequences: false).dropLast()
             .joined(separator: "/") + "/\(name)"
         guard access(path, X_OK) == 0 else { throw SimulationError.noProgram(path) }
         return path

@@ -88,8 +88,12 @@ struct Simulation {
 
     /// A token for each owner, and its jobs; what they require differs.
     private func submit(_ admin: CoordinatorClient) async throws -> [JobID] {
-        while try await admin.models().all().isEmpty { try await Task.sleep(for: .milliseconds(200)) }
-        let requirements = ["{}", "{pool: even}", "{pool: odd}", "{tags: [tag-1]}", "{memory: 8GiB}"]
+        while try await admin.models().all().isEmpty {
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        let requirements = [
+            "{}", "{pool: even}", "{pool: odd}", "{tags: [tag-1]}", "{memory: 8GiB}",
+        ]
         let count = settings.owners * settings.jobs
         var ids: [JobID] = []
         for number in 0..<count {
