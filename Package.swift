@@ -21,8 +21,8 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "Imaging", "Tensors",
-                .argumentParser, .crypto, .logging, .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Imaging",
+                "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(

@@ -23,6 +23,8 @@ extension CoordinatorClient {
     ///   - specification: The job, its files named by digest.
     ///   - key: The client's own name for it, unique within its owner.
     ///   - requiresWorker: Whether a job that no live worker can run is refused.
+    /// - Returns: The job as it was accepted, or as it stands when it was submitted before.
+    /// - Throws: ``FarmClientError`` where the coordinator refuses or does not answer.
     package func submit(
         _ specification: JobSpecification,
         key: JobKey?,

@@ -54,6 +54,7 @@ struct ModelUpload {
     ///   - client: The farm.
     ///   - log: Receives a line a file.
     /// - Returns: How many were uploaded.
+    /// - Throws: `FarmClientError` where the coordinator refuses or does not answer.
     func send(to client: CoordinatorClient, log: (String) -> Void) async throws -> Int {
         let missing = try await client.missingBlobs(Array(paths.keys))
         let sizes = Dictionary(
