@@ -125,7 +125,13 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
-        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
+        .testTarget(
+            name: "BlobStoreTests",
+            dependencies: [
+                "BlobStore", "FarmModel", "HTTPTransport", .crypto, .httpTypes, .hummingbird,
+                .hummingbirdTesting, .nioCore,
+            ]
+        ),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],

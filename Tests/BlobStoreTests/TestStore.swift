@@ -5,13 +5,18 @@ import Testing
 /// The stores that every test of the role runs against.
 enum TestStore: String, CaseIterable, CustomTestStringConvertible {
     case folder
+    case s3
 
     var testDescription: String { rawValue }
 
     /// Lends an empty store that is removed afterwards.
-    func lend(_ body: @Sendable (any BlobStorage) async throws -> Void) async throws {
+    func lend(_ body: @escaping @Sendable (any BlobStorage) async throws -> Void) async throws {
         switch self {
         case .folder: try await TemporaryFolder.lend { try await body(FolderBlobStore(folder: $0)) }
+        case .s3:
+            try await S3Server().serve { configuration in
+                try await body(S3BlobStore(configuration, retry: S3Server.quick))
+            }
         }
     }
 }
