@@ -86,4 +86,32 @@ import Testing
             }
         }
     }
+
+    @Test("a group goes only where the design says")
+    func group() {
+        let legal: [GroupState: [GroupEvent: GroupState]] = [
+            .forming: [.becomeReady: .ready, .dissolve: .dissolved],
+            .ready: [
+                .claim: .busy, .loseMember: .forming, .drain: .draining, .dissolve: .dissolved,
+            ],
+            .busy: [
+                .claim: .busy, .finish: .ready, .loseMember: .forming, .drain: .draining,
+            ],
+            .draining: [
+                .finish: .dissolved, .loseMember: .dissolved, .dissolve: .dissolved,
+            ],
+        ]
+        for state in GroupState.allCases {
+            for event in GroupEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == (state == .dissolved))
+        }
+    }
+
+    @Test("states that another row decides are not stored")
+    func derived() {
+        #expect(TaskState.storedCases == [.ready, .succeeded, .failed, .cancelled])
+        #expect(ImageState.storedCases == [.waiting, .delivered, .failed, .cancelled])
+    }
 }
