@@ -42,7 +42,9 @@ import Testing
     @Test("a job goes only where the design says")
     func job() {
         let legal: [JobState: [JobEvent: JobState]] = [
-            .pending: [.start: .running, .pause: .paused, .cancel: .cancelled],
+            .pending: [
+                .start: .running, .pause: .paused, .fail: .failed, .cancel: .cancelled,
+            ],
             .running: [
                 .pause: .paused, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
             ],
