@@ -83,9 +83,10 @@ package final class ArtifactCache: Sendable {
         }
 
         mutating func insert(_ tensors: [String: Tensor], _ key: ArtifactKey) {
-            guard entries[key] == nil else { return }
-            clock += 1
             let bytes = tensors.values.reduce(0) { $0 + 4 * $1.rows * $1.columns }
+            // what is larger than all there is room for would only drive the others out
+            guard entries[key] == nil, bytes <= limit else { return }
+            clock += 1
             entries[key] = Entry(tensors: tensors, bytes: bytes, lastUse: clock)
             tally.bytes += bytes
             shrink()

@@ -262,8 +262,17 @@ struct ArtifactTests {
         #expect(added.count == 1 && cache.holds(added[0]))
         #expect(!cache.holds(keys[0]) && cache.holds(keys[1]))
         #expect(cache.tally.evicted >= 1 && cache.tally.bytes <= whole)
+        let small = try #require(keys.last)
+        let held = try #require(try cache.bytes(of: small))
+        let large = try #require(try cache.bytes(of: added[0]))
         cache.limit = 0
         #expect(cache.tally.bytes == 0 && (keys + added).allSatisfy { !cache.holds($0) })
+        // what is larger than the bound drives nothing out
+        cache.limit = min(held.count, large.count)
+        let (first, second) = held.count < large.count ? (small, added[0]) : (added[0], small)
+        try cache.adopt(held.count < large.count ? held : large, as: first)
+        try cache.adopt(held.count < large.count ? large : held, as: second)
+        #expect(cache.holds(first) && !cache.holds(second))
     }
 
     @Test("a picture whose conditions do not fit has the same bytes")

@@ -189,6 +189,28 @@ struct CheckpointTests {
         #expect(error(other) == .version("2"))
     }
 
+    @Test(
+        "a header that promises the impossible is refused",
+        arguments: [
+            ("[{\"columns\":1,\"name\":\"latents\",\"rows\":-1}]", CheckpointError.damaged),
+            ("[{\"columns\":-4,\"name\":\"latents\",\"rows\":0}]", .damaged),
+            ("[{\"columns\":1099511627777,\"name\":\"latents\",\"rows\":1}]", .damaged),
+            ("[{\"columns\":4294967296,\"name\":\"a\",\"rows\":4294967296}]", .damaged),
+            ("[{\"columns\":1099511627776,\"name\":\"a\",\"rows\":1}]", .truncated),
+            ("[{\"columns\":1,\"name\":\"latents\"}]", .damaged),
+            ("[]", .damaged),
+        ]
+    )
+    func forged(_ tensors: String, _ expected: CheckpointError) {
+        let header = Array("{\"fields\":{},\"kind\":\"checkpoint\",\"tensors\":\(tensors)}".utf8)
+        let bytes =
+            Array("dreamfarm-sealed/1\n".utf8) + [UInt8(header.count), 0, 0, 0] + header
+            + [UInt8](repeating: 0, count: 32)
+        #expect(error(bytes) == expected)
+        let long = Array("dreamfarm-sealed/1\n".utf8) + [255, 255, 255, 255] + header
+        #expect(error(long) == .truncated)
+    }
+
     @Test("what is no checkpoint is refused as such")
     func otherBytes() async throws {
         let golden = Golden.all[0]
