@@ -158,7 +158,9 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
+            dependencies: [
+                "HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting, .nioCore,
+            ]
         ),
         .testTarget(
             name: "ImagingTests",
