@@ -166,7 +166,9 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
+            dependencies: [
+                "HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting, .nioCore,
+            ]
         ),
         .testTarget(
             name: "ImagingTests",

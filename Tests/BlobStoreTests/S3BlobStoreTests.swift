@@ -40,7 +40,7 @@ import Testing
     func parts() async throws {
         let server = S3Server()
         try await withStore(server) { store in
-            let part = 1 << 19
+            let part = 1 << 16
             for (size, parts) in [(part, 0), (part + 1, 2), (3 * part, 3), (3 * part + 1, 4)] {
                 let before = server.count(of: "UploadPart")
                 let data = pattern(size)
@@ -152,9 +152,9 @@ import Testing
         try await withStore(server) { store in
             server.fail(operation, fault, fault)
             let small = try await store.store(pattern(1000)).digest
-            let large = try await store.store(pattern(1_500_000)).digest
+            let large = try await store.store(pattern(150_000)).digest
             #expect(try await store.read(small) == pattern(1000))
-            #expect(try await store.read(large) == pattern(1_500_000))
+            #expect(try await store.read(large) == pattern(150_000))
             var count = 0
             for try await _ in store.entries() { count += 1 }
             #expect(count == 2)
@@ -187,7 +187,7 @@ import Testing
         let server = S3Server()
         try await withStore(server) { store in
             server.fail("UploadPart", .wrongTag)
-            let data = pattern(1_500_000)
+            let data = pattern(150_000)
             let failure = await failure {
                 try await store.store(data, expecting: BlobDigest(of: data))
             }
@@ -202,10 +202,10 @@ import Testing
         try await withStore(server) { store in
             server.fail("CompleteMultipartUpload", .errorInSuccess(code: "InternalError"))
             server.fail("CopyObject", .errorInSuccess(code: "SlowDown"))
-            let stored = try await store.store(pattern(1_500_000))
-            #expect(try await store.read(stored.digest) == pattern(1_500_000))
+            let stored = try await store.store(pattern(150_000))
+            #expect(try await store.read(stored.digest) == pattern(150_000))
             server.fail("CompleteMultipartUpload", .errorInSuccess(code: "EntityTooSmall"))
-            let failure = await failure { _ = try await store.store(pattern(1_600_000)) }
+            let failure = await failure { _ = try await store.store(pattern(160_000)) }
             #expect(failure?.code == "EntityTooSmall")
             #expect(server.state.withLock { $0.objects.count } == 1)
             #expect(server.state.withLock { $0.uploads.isEmpty })

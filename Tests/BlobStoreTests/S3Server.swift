@@ -73,7 +73,7 @@ final class S3Server: HTTPResponder {
                 accessKey: "an-access-key",
                 secretKey: Self.secretKey
             )
-            configuration.partSize = 1 << 19
+            configuration.partSize = 1 << 16
             try await body(configuration)
         }
     }

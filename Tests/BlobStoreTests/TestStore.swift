@@ -32,7 +32,11 @@ enum TemporaryFolder {
 
 /// Bytes that differ from place to place.
 func pattern(_ count: Int) -> Data {
-    Data((0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8)) })
+    // A length that no power of two divides, so that no two parts are alike.
+    let block = Data((0..<4093).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8)) })
+    var data = Data(capacity: count + block.count)
+    while data.count < count { data.append(block) }
+    return data.prefix(count)
 }
 
 /// The bytes in pieces, as a request's body gives them.
