@@ -78,7 +78,7 @@ extension FarmStore {
 
 extension DatabaseInvariant {
     /// The query of the rows that break it, with a column `detail`.
-    private var violations: String {
+    fileprivate var violations: String {
         switch self {
         case .imageDeliveredOnce: Self.doubledImages
         case .deliveredImageHasOutput:

@@ -1,5 +1,4 @@
 package import FarmModel
-package import FoundationEssentials
 import Postgres
 
 /// How far an image's denoising was when it was last saved.

@@ -67,8 +67,10 @@ extension FarmStore {
                 """
                 UPDATE lease SET deadline = greatest(deadline, now())
                         + make_interval(secs => \(configuration.lease.inSeconds)),
-                    begun_at = least(now(), begun_at + make_interval(secs => \(gap))),
-                    stepped_at = least(now(), stepped_at + make_interval(secs => \(gap)))
+                    begun_at = CASE WHEN begun_at IS NOT NULL
+                        THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
+                    stepped_at = CASE WHEN stepped_at IS NOT NULL
+                        THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
                 """
             )
             try await connection.execute(

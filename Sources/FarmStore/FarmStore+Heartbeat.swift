@@ -168,5 +168,3 @@ extension FarmStore {
     }
 }
 
-extension CancelMode: PostgresValue {}
-extension DesiredWorkerState: PostgresValue {}

@@ -94,7 +94,7 @@ extension FarmStore {
 /// The first keys of the farm's advisory locks; the second is the schema's hash.
 enum AdvisoryLock {
     static let migrations = 0x6472_6d01
-    static let expiry = 0x6472_6d02
+    static let registration = 0x6472_6d20
 }
 
 /// What keeps a store from working with a database that answers.

@@ -1,4 +1,4 @@
-package import FarmModel
+import FarmModel
 import Postgres
 
 extension FarmStore {

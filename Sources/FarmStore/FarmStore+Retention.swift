@@ -1,4 +1,4 @@
-package import FarmModel
+import FarmModel
 import Postgres
 
 /// How long what is kept is kept; nil for ever.

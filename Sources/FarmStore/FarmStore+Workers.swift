@@ -69,10 +69,11 @@ extension FarmStore {
             ORDER BY claimed_at, task_id
             """
         )
-        return Dictionary(
-            grouping: try rows.map { (try $0.decode("worker_id", as: WorkerID.self), $0) },
-            by: \.0
-        ).mapValues { try $0.map { try WorkerLease($0.1) } }
+        var leases: [WorkerID: [WorkerLease]] = [:]
+        for row in rows {
+            leases[try row.decode("worker_id"), default: []].append(try WorkerLease(row))
+        }
+        return leases
     }
 
     /// Tells a worker what an operator wants of it: to run, to drain, to sleep, or to be left out.
