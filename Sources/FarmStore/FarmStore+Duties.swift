@@ -3,25 +3,18 @@ import Postgres
 extension FarmStore {
     /// Calls the body while no other coordinator does the same duty; nil at once when one does.
     ///
-    /// The lock is a session's: it is free when the process, or the connection, is gone. The
-    /// connection is taken from the pool for as long as the body runs, and closed then, so that the
-    /// lock is given back even when the task was cancelled.
-    package func withDuty<R>(_ duty: Duty, _ body: () async throws -> R) async throws -> R? {
-        try await pool.withConnection { connection in
-            do {
-                let row = try await connection.query(
-                    """
-                    SELECT pg_try_advisory_lock(
-                        \(duty.rawValue), hashtext(current_schema())) AS is_held
-                    """
-                ).first
-                let result = try row?.decode("is_held") == true ? try await body() : nil
-                await connection.close()
-                return result
-            } catch {
-                await connection.close()
-                throw error
-            }
-        }
+    /// The lock is a session's, of a connection of its own: it is free when the process, or the
+    /// connection, is gone, and then the body's task is cancelled. A body may hold it for long.
+    package func withDuty<R: Sendable>(
+        _ duty: Duty,
+        _ body: @escaping @Sendable () async throws -> R
+    ) async throws -> R? {
+        let row = try await pool.query("SELECT hashtext(current_schema()) AS schema").first
+        guard let row else { throw FarmStoreError.vanished("the schema's name") }
+        return try await pool.withSessionLock(
+            duty.rawValue,
+            try row.decode("schema", as: Int.self),
+            body: body
+        )
     }
 }

@@ -101,7 +101,9 @@ import Testing
         #expect(try await farm.store.audit().isEmpty)
         // What waits already is not retried; the rest is.
         #expect(try await farm.store.retryJob(job, images: [1], by: "bob") == .nothingToRetry)
-        #expect(try await farm.store.retryJob(job, images: [2, 3], by: "bob") == .retried(images: 2))
+        #expect(
+            try await farm.store.retryJob(job, images: [2, 3], by: "bob") == .retried(images: 2)
+        )
         let fence = try await farm.claim(worker.id, of: job)
         let output = DeliveredOutput(digest: "d", size: 1)
         _ = try await farm.store.deliverImage(fence, imageIndex: 1, output: output)
