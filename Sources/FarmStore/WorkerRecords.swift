@@ -50,54 +50,52 @@ package struct RegisteredWorker: Sendable, Hashable {
     package var releasedLeases = 0
 }
 
-/// The answer to a claim.
-package enum ClaimOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
-    case unknownWorker
-    /// The leased tasks; none when nothing waits that this worker can run.
-    case tasks([ClaimedTask])
-}
-
-/// A leased task.
-package struct ClaimedTask: Sendable, Hashable {
-    package let fence: AttemptFence
-    package let job: JobID
-    package let leaseDeadline: Date
-    /// The images that are not delivered yet, by index.
-    package var images: [ClaimedImage]
-}
-
-/// An image to render.
-package struct ClaimedImage: Sendable, Hashable {
-    package let id: ImageID
-    package let index: Int
-    package let name: String
-    package let seed: Int64
-    package let parameters: String
-}
-
 /// The bytes of a picture, stored already.
 package struct DeliveredOutput: Sendable, Hashable {
     /// The SHA-256 of the bytes, which is their address.
     package var digest: String
     package var size: Int64
+    /// The class that the picture is of.
+    package var numericClass: String
 
-    package init(digest: String, size: Int64) {
+    package init(digest: String, size: Int64, numericClass: String = "") {
         self.digest = digest
         self.size = size
+        self.numericClass = numericClass
     }
 }
 
 /// What became of a delivery.
 package enum DeliverOutcome: Sendable, Hashable {
-    /// The image is delivered, now.
-    case delivered
+    /// The image is delivered, now; with the task's state where its attempt ended with it.
+    case delivered(TaskState?)
     /// This attempt had delivered it before; nothing changed and this digest stands.
     case alreadyDelivered(digest: String)
     /// The lease is not current, nothing changed.
     case stale
     /// The task has no image of this index.
     case unknownImage
+}
+
+/// What an attempt took, from its claim on.
+package struct AttemptTotals: Sendable, Hashable {
+    package var stepsComputed: Int64
+    package var conditionsComputed: Int
+    package var conditionsFound: Int
+    /// How long the worker computed, in seconds.
+    package var busySeconds: Double
+
+    package init(
+        stepsComputed: Int64 = 0,
+        conditionsComputed: Int = 0,
+        conditionsFound: Int = 0,
+        busySeconds: Double = 0
+    ) {
+        self.stepsComputed = stepsComputed
+        self.conditionsComputed = conditionsComputed
+        self.conditionsFound = conditionsFound
+        self.busySeconds = busySeconds
+    }
 }
 
 /// Why an attempt failed.
@@ -126,6 +124,7 @@ package enum AttemptOutcome: Sendable, Hashable {
 package struct AttemptRecord: Sendable, Hashable {
     package let fence: AttemptFence
     package let worker: WorkerID
+    package let workerName: String
     package let job: JobID
     package let startedAt: Date
     package let finishedAt: Date?
@@ -140,6 +139,7 @@ package struct AttemptRecord: Sendable, Hashable {
             epoch: try row.decode("epoch")
         )
         worker = try row.decode("worker_id")
+        workerName = try row.decode("worker_name")
         job = try row.decode("job_id")
         startedAt = try row.decode("started_at")
         finishedAt = try row.decodeIfPresent("finished_at")
