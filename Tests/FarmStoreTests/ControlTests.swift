@@ -135,7 +135,7 @@ import Testing
         )
         #expect(
             try await farm.store.events(of: job, limit: 9).map(\.data)
-                == ["{}", #"{"priority": "90"}"#, #"{"is_lifted": "true"}"#]
+                == ["{}", #"{"priority": 90}"#, #"{"is_lifted": true}"#]
         )
         _ = try await farm.store.cancelJob(job, by: "bob")
         guard
