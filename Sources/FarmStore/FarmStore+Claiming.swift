@@ -1,154 +1,258 @@
 package import FarmModel
+import FoundationEssentials
 import Postgres
 
 extension FarmStore {
-    /// Leases at most `limit` tasks that the worker can run, the most urgent and then the oldest.
+    /// Leases at most `limit` tasks that the worker can run, as ``Placement`` orders them.
     ///
-    /// One statement, so that a task is claimed with its attempt and images or not at all; tasks
-    /// that another claim is looking at are skipped, never waited for.
+    /// Calls that come together share a statement. Its cost does not depend on how many tasks wait:
+    /// it looks into at most 64 heads, in each at the first tasks, and skips what another claim has
+    /// locked.
     package func claimTasks(worker: WorkerID, limit: Int) async throws -> ClaimOutcome {
-        let rows = try await pool.query(
-            """
-            -- 1. The worker, unless it is to take nothing.
-            WITH claimant AS (
-                SELECT id, model_digest, precision FROM worker
-                WHERE id = \(worker) AND state NOT IN ('draining', 'asleep', 'quarantined')
-            ),
-            -- 2. What it can run now.
-            picked AS (
-                SELECT task.id FROM task
-                WHERE task.state = 'ready' AND task.ready_at <= now()
-                    AND task.model_digest = (SELECT model_digest FROM claimant)
-                    AND (task.precision IS NULL
-                        OR task.precision = (SELECT precision FROM claimant))
-                ORDER BY task.priority DESC, task.queued_at, task.job_id, task.number
-                LIMIT \(limit)
-                FOR NO KEY UPDATE SKIP LOCKED
-            ),
-            -- 3. The leases, each with an attempt and a new epoch.
-            leased AS (
-                UPDATE task SET state = 'leased', epoch = task.epoch + 1,
-                    attempts = task.attempts + 1, attempt_id = gen_random_uuid(),
-                    worker_id = \(worker), lease_deadline =
-                        now() + make_interval(secs => \(configuration.lease.inSeconds))
-                FROM picked WHERE task.id = picked.id
-                RETURNING task.id, task.job_id, task.epoch, task.attempt_id, task.lease_deadline,
-                    task.priority, task.queued_at, task.number
-            ),
-            tried AS (
-                INSERT INTO attempt (id, task_id, worker_id, epoch)
-                SELECT attempt_id, id, \(worker), epoch FROM leased
-            ),
-            rendering AS (
-                UPDATE image SET state = 'rendering' FROM leased
-                WHERE image.task_id = leased.id AND image.state = 'waiting'
-                RETURNING image.task_id, image.id, image.index, image.name, image.seed,
-                    image.parameters::text AS parameters
-            ),
-            -- 4. Jobs of which this is the first claim.
-            pending AS (
-                SELECT job.id FROM job
-                WHERE job.id IN (SELECT job_id FROM leased) AND job.state = 'pending'
-                ORDER BY job.id FOR NO KEY UPDATE
-            ),
-            started AS (
-                UPDATE job SET state = 'running', started_at = coalesce(job.started_at, now())
-                FROM pending WHERE job.id = pending.id
-            ),
-            -- 5. The worker has spoken.
-            heard AS (
-                UPDATE worker SET last_seen_at = now(), state = CASE
-                    WHEN EXISTS (SELECT FROM leased) THEN 'busy'
-                    WHEN state IN ('starting', 'busy', 'lost') THEN 'idle' ELSE state END
-                WHERE id = \(worker) RETURNING id
-            )
-            SELECT leased.id AS task_id, leased.job_id, leased.epoch, leased.attempt_id,
-                leased.lease_deadline, rendering.id, rendering.index, rendering.name,
-                rendering.seed, rendering.parameters
-            FROM heard LEFT JOIN (
-                leased JOIN rendering ON rendering.task_id = leased.id
-            ) ON true
-            ORDER BY leased.priority DESC, leased.queued_at, leased.job_id, leased.number,
-                rendering.index
-            """
-        )
-        guard !rows.isEmpty else { return .unknownWorker }
-        var tasks: [ClaimedTask] = []
-        for row in rows {
-            guard let task = try row.decodeIfPresent("task_id", as: TaskID.self) else { continue }
-            let image = ClaimedImage(
-                id: try row.decode("id"),
-                index: try row.decode("index"),
-                name: try row.decode("name"),
-                seed: try row.decode("seed"),
-                parameters: try row.decode("parameters")
-            )
-            if tasks.last?.fence.task == task {
-                tasks[tasks.count - 1].images.append(image)
+        precondition(limit > 0, "A claim asks for a task")
+        return try await claims.answer(to: TaskClaim(worker: worker, limit: limit)) {
+            try await answer($0)
+        }
+    }
+
+    /// Answers claims: from what is known of the queue, and where that gave nothing, from what is
+    /// then read of it.
+    private func answer(_ claims: [TaskClaim]) async throws -> [ClaimOutcome] {
+        var answers = [ClaimOutcome?](repeating: nil, count: claims.count)
+        for isLastTry in [false, true] {
+            let known = desk.freshView
+            let view: QueueView
+            if let known {
+                view = known
+            } else {
+                view = try await readQueue()
+                desk.take(view)
+            }
+            let open = claims.indices.filter { answers[$0] == nil }
+            for group in Self.groups(of: open.map { (claims[$0], $0) }, in: view) {
+                for (place, answer) in try await claim(group, in: view) { answers[place] = answer }
+            }
+            guard answers.contains(where: { $0 == nil }) else { break }
+            if isLastTry || known == nil { break }
+            desk.expire()
+        }
+        let view = desk.freshView ?? QueueView()
+        return zip(claims, answers).map { claim, answer in
+            answer ?? refusal(of: claim, in: view)
+        }
+    }
+
+    /// Claims of workers that can run the same, which one statement can serve.
+    private struct Group {
+        var worker: WorkerCapability
+        var members: [(claim: TaskClaim, place: Int)]
+    }
+
+    private static func groups(
+        of claims: [(claim: TaskClaim, place: Int)],
+        in view: QueueView
+    ) -> [Group] {
+        var groups: [Group] = []
+        var places: [WorkerCapability: Int] = [:]
+        let special = view.heads.contains(where: \.isSpecial)
+        let blocked = Set(view.blocks.map(\.worker))
+        for member in claims {
+            guard let worker = view.workers[member.claim.worker], worker.refusal == nil else {
+                // The statement knows best who a worker is that was not here when it was read.
                 continue
             }
+            var key = worker
+            // Where limits count workers, each is looked at for itself.
+            if !special, !blocked.contains(worker.name) {
+                key.id = WorkerID(rawValue: Self.anyone)
+                key.name = ""
+            }
+            if let place = places[key] {
+                groups[place].members.append(member)
+            } else {
+                places[key] = groups.count
+                groups.append(Group(worker: worker, members: [member]))
+            }
+        }
+        return groups
+    }
+
+    private static let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+    /// Claims for a group, and returns what was found for those that got something.
+    private func claim(
+        _ group: Group,
+        in view: QueueView
+    ) async throws -> [(place: Int, answer: ClaimOutcome)] {
+        let wanted = group.members.reduce(0) { $0 + $1.claim.limit }
+        let placement = Placement(view: view, ageBound: configuration.ageBound)
+        var choices = placement.choices(for: group.worker, wanted: wanted)
+        guard !choices.isEmpty else { return [] }
+        let slots = group.members.flatMap { member in
+            repeatElement(member.claim.worker, count: member.claim.limit)
+        }
+        let claimed: [(WorkerID, ClaimedTask)]
+        if let special = choices.first(where: \.head.isSpecial) {
+            if choices[0].head.id == special.head.id {
+                choices = [special]
+            } else {
+                choices.removeAll(where: \.head.isSpecial)
+            }
+            claimed = try await claimLocked(choices, slots, group, in: view)
+        } else {
+            claimed = try await pool.withConnection {
+                try await lease(choices, slots, group, in: view, on: $0)
+            }
+        }
+        if claimed.count < wanted {
+            let found = Set(claimed.map(\.1.job))
+            desk.forget(Set(choices.filter { !found.contains($0.head.job) }.map(\.head.id)))
+        }
+        var tasks = Dictionary(grouping: claimed, by: \.0).mapValues { $0.map(\.1)[...] }
+        return group.members.compactMap { member in
+            guard let own = tasks[member.claim.worker]?.prefix(member.claim.limit), !own.isEmpty
+            else { return nil }
+            tasks[member.claim.worker] = tasks[member.claim.worker]?.dropFirst(own.count)
+            return (member.place, .tasks(Array(own)))
+        }
+    }
+
+    /// Claims from a head whose limit or class has to hold across all coordinators: it is locked
+    /// first, so that what is counted then stays so.
+    private func claimLocked(
+        _ choices: [Placement.Choice],
+        _ slots: [WorkerID],
+        _ group: Group,
+        in view: QueueView
+    ) async throws -> [(WorkerID, ClaimedTask)] {
+        try await pool.withTransaction { connection in
+            for choice in choices where choice.head.isSpecial {
+                guard try await admit(group.worker, to: choice.head, on: connection) else {
+                    desk.forget([choice.head.id])
+                    return []
+                }
+            }
+            return try await lease(choices, slots, group, in: view, on: connection)
+        }
+    }
+
+    /// Locks a head and tells whether a worker may claim from it; fixes its class where that is
+    /// still open.
+    private func admit(
+        _ worker: WorkerCapability,
+        to head: HeadView,
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        let row = try await connection.query(
+            """
+            SELECT awaits_class, numeric_class, max_workers FROM head WHERE id = \(head.id)
+            FOR NO KEY UPDATE
+            """
+        ).first
+        guard let row else { return false }
+        if let numericClass = try row.decodeIfPresent("numeric_class", as: String.self),
+            numericClass != worker.numericClass
+        {
+            return false
+        }
+        if let most = try row.decodeIfPresent("max_workers", as: Int.self) {
+            let others = try await connection.query(
+                """
+                SELECT count(DISTINCT worker_id) AS n FROM lease
+                WHERE job_id = \(head.job) AND worker_id <> \(worker.id)
+                """
+            ).first?.decode("n", as: Int.self)
+            guard (others ?? 0) < most else { return false }
+        }
+        if try row.decode("awaits_class") {
+            try await connection.execute(
+                """
+                UPDATE head SET awaits_class = false, numeric_class = \(worker.numericClass)
+                WHERE job_id = \(head.job)
+                """
+            )
+            try await connection.execute(
+                "UPDATE job SET numeric_class = \(worker.numericClass) WHERE id = \(head.job)"
+            )
+            desk.expire()
+        }
+        return true
+    }
+
+    /// Leases tasks of the heads to the slots, and notes it.
+    private func lease(
+        _ choices: [Placement.Choice],
+        _ slots: [WorkerID],
+        _ group: Group,
+        in view: QueueView,
+        on connection: PostgresConnection
+    ) async throws -> [(WorkerID, ClaimedTask)] {
+        let names = group.members.compactMap { view.workers[$0.claim.worker]?.name }
+        let rows = try await connection.query(
+            leaseStatement(choices, slots, names, able: able(group.worker, in: view))
+        )
+        return try rows.map { row in
             let fence = AttemptFence(
-                task: task,
+                task: try row.decode("task_id"),
                 attempt: try row.decode("attempt_id"),
                 epoch: try row.decode("epoch")
             )
-            tasks.append(
-                ClaimedTask(
-                    fence: fence,
-                    job: try row.decode("job_id"),
-                    leaseDeadline: try row.decode("lease_deadline"),
-                    images: [image]
-                )
+            let ids = try row.decode("images", as: [ImageID].self)
+            let indices = try row.decode("indices", as: [Int].self)
+            let task = ClaimedTask(
+                fence: fence,
+                job: try row.decode("job_id"),
+                owner: try row.decode("owner"),
+                number: try row.decode("number"),
+                cost: try row.decode("cost"),
+                numericClass: try row.decodeIfPresent("numeric_class"),
+                leaseDeadline: try row.decode("deadline"),
+                images: zip(ids, indices).map { ClaimedImage(id: $0, index: $1) }
             )
+            let worker = try row.decode("worker_id", as: WorkerID.self)
+            desk.note(
+                head: try row.decode("head_id"),
+                number: task.number,
+                owner: task.owner,
+                cost: task.cost,
+                worker: worker
+            )
+            return (worker, task)
         }
-        return .tasks(tasks)
     }
 
-    /// Marks an image delivered, once, while the lease of its attempt is current.
-    ///
-    /// The bytes are stored before; what is stored by a stale attempt is left for the sweep of
-    /// blobs. A repeated delivery of the same attempt is answered without a change.
-    package func deliverImage(
-        _ fence: AttemptFence,
-        imageIndex: Int,
-        output: DeliveredOutput
-    ) async throws -> DeliverOutcome {
-        try await pool.withTransaction { connection in
-            let marked = try await connection.execute(
-                """
-                WITH held AS (
-                    SELECT id FROM task
-                    WHERE id = \(fence.task) AND state = 'leased'
-                        AND attempt_id = \(fence.attempt) AND epoch = \(fence.epoch)
-                    FOR NO KEY UPDATE
-                )
-                UPDATE image SET state = 'delivered', output_digest = \(output.digest),
-                    output_size = \(output.size), attempt_id = \(fence.attempt),
-                    delivered_at = now()
-                FROM held
-                WHERE image.task_id = held.id AND image.index = \(imageIndex)
-                    AND image.state = 'rendering'
-                """
-            )
-            if marked == 1 { return .delivered }
-            let row = try await connection.query(
-                """
-                SELECT task.state = 'leased' AND task.attempt_id = \(fence.attempt)
-                        AND task.epoch = \(fence.epoch) AS is_current,
-                    CASE WHEN image.attempt_id = \(fence.attempt) THEN image.output_digest END
-                        AS delivered,
-                    image.id IS NOT NULL AS has_image
-                FROM task LEFT JOIN image
-                    ON image.task_id = task.id AND image.index = \(imageIndex)
-                WHERE task.id = \(fence.task)
-                """
-            ).first
-            guard let row else { return .stale }
-            if let digest = try row.decodeIfPresent("delivered", as: String.self) {
-                return .alreadyDelivered(digest: digest)
+    /// The names of the workers that could run what this one can, where they are few: a task that
+    /// all of them failed may be tried by any again.
+    private func able(_ worker: WorkerCapability, in view: QueueView) -> [String] {
+        let names = view.workers.values.filter {
+            $0.refusal == nil && $0.modelDigest == worker.modelDigest && $0.pool == worker.pool
+                && $0.precision == worker.precision
+        }.map(\.name)
+        return names.count <= Self.fewWorkers ? names : ["\u{1}"]
+    }
+
+    private static let fewWorkers = 16
+
+    /// The answer to a claim for which there is nothing.
+    private func refusal(of claim: TaskClaim, in view: QueueView) -> ClaimOutcome {
+        guard let worker = view.workers[claim.worker] else { return .unknownWorker }
+        if let state = worker.refusal { return .none(.workerState(state)) }
+        if view.isFarmPaused { return .none(.farmPaused) }
+        if view.pausedPools.contains(worker.pool) { return .none(.poolPaused) }
+        let placement = Placement(view: view, ageBound: configuration.ageBound)
+        var lacking: WaitingReason?
+        for head in view.heads {
+            guard let reason = placement.exclusion(of: head, for: worker) else {
+                return .none(.nothingWaits)
             }
-            let isCurrent = try row.decodeIfPresent("is_current", as: Bool.self) ?? false
-            return try isCurrent && !row.decode("has_image") ? .unknownImage : .stale
+            lacking = lacking ?? reason
         }
+        guard let lacking else { return .none(.nothingWaits) }
+        return .none(
+            .notEligible(
+                lacking,
+                detail: "\(view.heads.count) jobs wait and this worker can run none of them"
+            )
+        )
     }
 }

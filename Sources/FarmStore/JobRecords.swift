@@ -2,81 +2,6 @@ package import FarmModel
 package import FoundationEssentials
 import Postgres
 
-/// A job to be accepted, checked and expanded already.
-package struct JobSubmission: Sendable {
-    /// Whose job it is.
-    package var owner: String
-    /// The client's own id for it, unique within the owner.
-    package var key: String?
-    package var name: String
-    /// 0 to 100, orders the jobs of one owner.
-    package var priority = 50
-    /// The whole specification as JSON.
-    package var specification: String
-    /// Equal for specifications that mean the same.
-    package var canonicalDigest: String
-    package var modelName: String
-    package var modelDigest: String
-    /// The precision that workers must have; nil for any.
-    package var precision: String?
-    /// How many failed attempts a task gets.
-    package var maxAttempts = 5
-    /// How many images make a task.
-    package var imagesPerTask = 1
-    /// Before this moment nothing of it is claimed.
-    package var startAfter: Date?
-    /// Its images, at least one, with indices and names that occur once.
-    package var images: [NewImage]
-
-    /// Creates a submission with the defaults of everything else.
-    package init(
-        owner: String,
-        key: String? = nil,
-        name: String,
-        specification: String,
-        canonicalDigest: String,
-        modelName: String,
-        modelDigest: String,
-        images: [NewImage]
-    ) {
-        self.owner = owner
-        self.key = key
-        self.name = name
-        self.specification = specification
-        self.canonicalDigest = canonicalDigest
-        self.modelName = modelName
-        self.modelDigest = modelDigest
-        self.images = images
-    }
-}
-
-/// An image of a job to be accepted.
-package struct NewImage: Sendable {
-    package var index: Int
-    /// The output file's name.
-    package var name: String
-    package var seed: Int64
-    /// Everything that determines the picture, as JSON.
-    package var parameters: String
-
-    package init(index: Int, name: String, seed: Int64, parameters: String) {
-        self.index = index
-        self.name = name
-        self.seed = seed
-        self.parameters = parameters
-    }
-}
-
-/// What became of a submission.
-package enum SubmitOutcome: Sendable {
-    /// The job is new.
-    case created(JobRecord)
-    /// The owner's key already means a job of the same digest.
-    case existing(JobRecord)
-    /// The owner's key already means another job.
-    case conflict(JobRecord)
-}
-
 /// A job as it stands.
 package struct JobRecord: Sendable, Hashable {
     package let id: JobID
@@ -85,6 +10,9 @@ package struct JobRecord: Sendable, Hashable {
     package let name: String
     package let state: JobState
     package let priority: Int
+    /// Whether an operator lifted it above the owners' shares.
+    package let isLifted: Bool
+    /// The resolved specification as JSON.
     package let specification: String
     package let canonicalDigest: String
     package let modelName: String
@@ -93,6 +21,18 @@ package struct JobRecord: Sendable, Hashable {
     package let startedAt: Date?
     package let finishedAt: Date?
     package let images: ImageTally
+    package let taskCount: Int
+    package let liveTaskCount: Int
+    /// Why the farm itself ended it.
+    package let reason: String?
+    package let after: [JobID]
+    package let startAfter: Date?
+    /// The numeric class of all its images, once it is fixed.
+    package let numericClass: String?
+    package let webhook: String?
+    /// The predicted work, in floating point operations.
+    package let cost: Double
+    package let eventCount: Int64
 
     init(_ row: Row) throws {
         id = try row.decode("id")
@@ -101,6 +41,7 @@ package struct JobRecord: Sendable, Hashable {
         name = try row.decode("name")
         state = try row.decode("state")
         priority = try row.decode("priority")
+        isLifted = try row.decode("is_lifted")
         specification = try row.decode("specification")
         canonicalDigest = try row.decode("canonical_digest")
         modelName = try row.decode("model_name")
@@ -108,29 +49,38 @@ package struct JobRecord: Sendable, Hashable {
         createdAt = try row.decode("created_at")
         startedAt = try row.decodeIfPresent("started_at")
         finishedAt = try row.decodeIfPresent("finished_at")
+        let delivered = try row.decode("delivered_count", as: Int.self)
+        let failed = try row.decode("failed_count", as: Int.self)
+        let cancelled = try row.decode("cancelled_count", as: Int.self)
+        let rendering = try row.decode("rendering", as: Int.self)
+        let total = try row.decode("image_count", as: Int.self)
         images = ImageTally(
-            waiting: try row.decode("waiting"),
-            rendering: try row.decode("rendering"),
-            delivered: try row.decode("delivered"),
-            failed: try row.decode("failed"),
-            cancelled: try row.decode("cancelled")
+            waiting: total - delivered - failed - cancelled - rendering,
+            rendering: rendering,
+            delivered: delivered,
+            failed: failed,
+            cancelled: cancelled
         )
+        taskCount = try row.decode("task_count")
+        liveTaskCount = try row.decode("live_task_count")
+        reason = try row.decodeIfPresent("reason")
+        after = try row.decode("after_jobs")
+        startAfter = try row.decodeIfPresent("start_after")
+        numericClass = try row.decodeIfPresent("numeric_class")
+        webhook = try row.decodeIfPresent("webhook")
+        cost = try row.decode("cost")
+        eventCount = try row.decode("event_count")
     }
 }
 
-/// An image as it stands.
+/// An image as it stands; its name and settings follow from its job's specification and its index.
 package struct ImageRecord: Sendable, Hashable {
     package let id: ImageID
     package let job: JobID
     package let task: TaskID
     package let index: Int
-    package let name: String
-    package let seed: Int64
-    package let parameters: String
     package let state: ImageState
-    package let outputDigest: String?
-    package let outputSize: Int64?
-    package let deliveredAt: Date?
+    package let output: OutputRecord?
     package let failure: FailureView?
 
     init(_ row: Row) throws {
@@ -138,14 +88,28 @@ package struct ImageRecord: Sendable, Hashable {
         job = try row.decode("job_id")
         task = try row.decode("task_id")
         index = try row.decode("index")
-        name = try row.decode("name")
-        seed = try row.decode("seed")
-        parameters = try row.decode("parameters")
         state = try row.decode("state")
-        outputDigest = try row.decodeIfPresent("output_digest")
-        outputSize = try row.decodeIfPresent("output_size")
-        deliveredAt = try row.decodeIfPresent("delivered_at")
+        output = try OutputRecord(row)
         failure = try FailureView(row)
+    }
+}
+
+/// What was delivered.
+package struct OutputRecord: Sendable, Hashable {
+    package let digest: String
+    package let size: Int64
+    package let attempt: AttemptID
+    package let numericClass: String
+    package let deliveredAt: Date
+
+    /// Reads the output of an image; nil when there is none.
+    fileprivate init?(_ row: Row) throws {
+        guard let digest = try row.decodeIfPresent("digest", as: String.self) else { return nil }
+        self.digest = digest
+        size = try row.decode("size")
+        attempt = try row.decode("attempt_id")
+        numericClass = try row.decode("numeric_class")
+        deliveredAt = try row.decode("delivered_at")
     }
 }
 
@@ -160,10 +124,16 @@ package struct TaskRecord: Sendable, Hashable {
     /// How many attempts count against the limit, and how many of them were lapsed leases.
     package let failures: Int
     package let lapses: Int
+    /// How many leases it had.
     package let epoch: Int64
-    package let readyAt: Date
-    package let worker: WorkerID?
-    package let leaseDeadline: Date?
+    package let firstIndex: Int
+    package let imageCount: Int
+    package let undelivered: Int
+    /// The predicted work, in floating point operations.
+    package let cost: Double
+    /// Until when it rests after a failure.
+    package let restsUntil: Date?
+    package let lease: LeaseRecord?
     package let failure: FailureView?
 
     init(_ row: Row) throws {
@@ -171,14 +141,47 @@ package struct TaskRecord: Sendable, Hashable {
         job = try row.decode("job_id")
         number = try row.decode("number")
         state = try row.decode("state")
-        attempts = try row.decode("attempts")
+        let lease = try LeaseRecord(row)
+        attempts = try row.decode("attempts", as: Int.self) + (lease == nil ? 0 : 1)
         failures = try row.decode("failures")
         lapses = try row.decode("lapses")
-        epoch = try row.decode("epoch")
-        readyAt = try row.decode("ready_at")
-        worker = try row.decodeIfPresent("worker_id")
-        leaseDeadline = try row.decodeIfPresent("lease_deadline")
+        epoch = try lease?.epoch ?? row.decode("epoch")
+        firstIndex = try row.decode("first_index")
+        imageCount = try row.decode("image_count")
+        undelivered = try row.decode("undelivered")
+        cost = try row.decode("cost")
+        restsUntil = try row.decodeIfPresent("until")
+        self.lease = lease
         failure = try FailureView(row)
+    }
+}
+
+/// The lease of a task.
+package struct LeaseRecord: Sendable, Hashable {
+    package let attempt: AttemptID
+    package let epoch: Int64
+    package let worker: WorkerID
+    package let claimedAt: Date
+    package let deadline: Date
+    package let begunAt: Date?
+    package let imageIndex: Int?
+    package let step: Int
+    package let steps: Int
+
+    /// Reads the lease of a task; nil when it has none.
+    fileprivate init?(_ row: Row) throws {
+        guard let attempt = try row.decodeIfPresent("attempt_id", as: AttemptID.self) else {
+            return nil
+        }
+        self.attempt = attempt
+        epoch = try row.decode("lease_epoch")
+        worker = try row.decode("worker_id")
+        claimedAt = try row.decode("claimed_at")
+        deadline = try row.decode("deadline")
+        begunAt = try row.decodeIfPresent("begun_at")
+        imageIndex = try row.decodeIfPresent("image_index")
+        step = try row.decode("step")
+        steps = try row.decode("steps")
     }
 }
 
@@ -189,14 +192,4 @@ extension FailureView {
         else { return nil }
         self.init(failureClass: failureClass, message: try row.decode("failure_message"))
     }
-}
-
-/// What became of the wish to cancel a job.
-package enum CancelOutcome: Sendable, Hashable {
-    /// It is cancelled; so many of its tasks were at a worker, whose next heartbeat says so.
-    case cancelled(leased: Int)
-    /// It was over before.
-    case alreadyOver(JobState)
-    /// There is no such job.
-    case notFound
 }

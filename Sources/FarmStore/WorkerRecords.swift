@@ -14,8 +14,18 @@ package struct WorkerRegistration: Sendable {
     package var tags: [String] = []
     /// What jobs take that leave a key out, as JSON; kept when the model is first recorded.
     package var modelDefaults = "{}"
+    /// What predicts the work of a picture, as JSON; kept like the defaults.
+    package var costConstants = "{}"
+    /// Random for each start of the process.
+    package var instance = UUID().uuidString
+    /// Pictures are equal to the last bit inside one class.
+    package var numericClass = ""
+    /// Measured floating point operations a second; 0 before anything was measured.
+    package var speed = 0.0
     /// The build of the engine.
     package var engine = ""
+    /// The machine, as JSON.
+    package var info = "{}"
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {
@@ -29,86 +39,15 @@ package struct WorkerRegistration: Sendable {
 /// Who the worker is from now on.
 package struct RegisteredWorker: Sendable, Hashable {
     package let id: WorkerID
+    /// Its name as the farm knows it: another one where a living process has the name.
+    package let name: String
     package let epoch: Int64
     /// The name of the model as the farm knows its digest.
     package let modelName: String
-}
-
-/// A model that the farm knows.
-package struct ModelRecord: Sendable, Hashable {
-    package let name: String
-    package let digest: String
-    /// As its first worker gave them, JSON.
-    package let defaults: String
-    package let recordedAt: Date
-
-    init(_ row: Row) throws {
-        name = try row.decode("name")
-        digest = try row.decode("digest")
-        defaults = try row.decode("defaults")
-        recordedAt = try row.decode("recorded_at")
-    }
-}
-
-/// A worker as it stands.
-package struct WorkerRecord: Sendable, Hashable {
-    package let id: WorkerID
-    package let name: String
-    package let state: WorkerState
-    package let pool: String
-    package let modelName: String
-    package let modelDigest: String
-    package let precision: String
-    package let registeredAt: Date
-    package let lastSeenAt: Date
-    package let leasedTasks: Int
-
-    init(_ row: Row) throws {
-        id = try row.decode("id")
-        name = try row.decode("name")
-        state = try row.decode("state")
-        pool = try row.decode("pool")
-        modelName = try row.decode("model_name")
-        modelDigest = try row.decode("model_digest")
-        precision = try row.decode("precision")
-        registeredAt = try row.decode("registered_at")
-        lastSeenAt = try row.decode("last_seen_at")
-        leasedTasks = try row.decode("leased_tasks")
-    }
-}
-
-/// The answer to a heartbeat.
-package enum HeartbeatOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
-    case unknownWorker
-    /// The attempts whose leases run on, and those to stop: cancelled, or no longer this worker's.
-    case answer(extended: [AttemptFence], cancel: [AttemptFence])
-}
-
-/// The answer to a claim.
-package enum ClaimOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
-    case unknownWorker
-    /// The leased tasks; none when nothing waits that this worker can run.
-    case tasks([ClaimedTask])
-}
-
-/// A leased task.
-package struct ClaimedTask: Sendable, Hashable {
-    package let fence: AttemptFence
-    package let job: JobID
-    package let leaseDeadline: Date
-    /// The images that are not delivered yet, by index.
-    package var images: [ClaimedImage]
-}
-
-/// An image to render.
-package struct ClaimedImage: Sendable, Hashable {
-    package let id: ImageID
-    package let index: Int
-    package let name: String
-    package let seed: Int64
-    package let parameters: String
+    /// What an operator wants of it.
+    package var desiredState = DesiredWorkerState.run
+    /// How many leases of the process before were released.
+    package var releasedLeases = 0
 }
 
 /// The bytes of a picture, stored already.
@@ -116,23 +55,47 @@ package struct DeliveredOutput: Sendable, Hashable {
     /// The SHA-256 of the bytes, which is their address.
     package var digest: String
     package var size: Int64
+    /// The class that the picture is of.
+    package var numericClass: String
 
-    package init(digest: String, size: Int64) {
+    package init(digest: String, size: Int64, numericClass: String = "") {
         self.digest = digest
         self.size = size
+        self.numericClass = numericClass
     }
 }
 
 /// What became of a delivery.
 package enum DeliverOutcome: Sendable, Hashable {
-    /// The image is delivered, now.
-    case delivered
+    /// The image is delivered, now; with the task's state where its attempt ended with it.
+    case delivered(TaskState?)
     /// This attempt had delivered it before; nothing changed and this digest stands.
     case alreadyDelivered(digest: String)
     /// The lease is not current, nothing changed.
     case stale
     /// The task has no image of this index.
     case unknownImage
+}
+
+/// What an attempt took, from its claim on.
+package struct AttemptTotals: Sendable, Hashable {
+    package var stepsComputed: Int64
+    package var conditionsComputed: Int
+    package var conditionsFound: Int
+    /// How long the worker computed, in seconds.
+    package var busySeconds: Double
+
+    package init(
+        stepsComputed: Int64 = 0,
+        conditionsComputed: Int = 0,
+        conditionsFound: Int = 0,
+        busySeconds: Double = 0
+    ) {
+        self.stepsComputed = stepsComputed
+        self.conditionsComputed = conditionsComputed
+        self.conditionsFound = conditionsFound
+        self.busySeconds = busySeconds
+    }
 }
 
 /// Why an attempt failed.
@@ -161,6 +124,7 @@ package enum AttemptOutcome: Sendable, Hashable {
 package struct AttemptRecord: Sendable, Hashable {
     package let fence: AttemptFence
     package let worker: WorkerID
+    package let workerName: String
     package let job: JobID
     package let startedAt: Date
     package let finishedAt: Date?
@@ -175,6 +139,7 @@ package struct AttemptRecord: Sendable, Hashable {
             epoch: try row.decode("epoch")
         )
         worker = try row.decode("worker_id")
+        workerName = try row.decode("worker_name")
         job = try row.decode("job_id")
         startedAt = try row.decode("started_at")
         finishedAt = try row.decodeIfPresent("finished_at")
@@ -187,14 +152,14 @@ package struct AttemptRecord: Sendable, Hashable {
 package struct ExpiryReport: Sendable, Hashable {
     /// Leases that ran out; their tasks are ready again or failed.
     package var lapsed = 0
-    /// Tasks among them that failed as poison.
+    /// Attempts that made no step, or took, for too long.
+    package var hung = 0
+    /// Tasks among both that failed as poison.
     package var poisoned = 0
     /// Workers that were silent for too long.
     package var lostWorkers = 0
     /// Leases extended because nobody had looked for a while.
     package var extendedAfterGap = 0
-    /// Whether another coordinator was at it, so that this run did nothing.
-    package var wasHeldElsewhere = false
 
     package init() {}
 }
