@@ -104,7 +104,7 @@ package struct WorkerService: Service {
                     HeartbeatRequest(running: progress.map { [$0] } ?? [])
                 )
                 interval = answer.heartbeatSeconds
-                if running.cancel(answer.cancel) {
+                if running.cancel(answer.cancel.map(\.attempt) + answer.stale) {
                     logger.notice("Attempt is no longer wanted")
                 }
             } catch let error as CancellationError {
@@ -132,7 +132,7 @@ package struct WorkerService: Service {
                     )
                 }
                 backoff = configuration.backoff
-                if let task = answer.task { try await perform(task) }
+                for task in answer.tasks { try await perform(task) }
             } catch is CancellationError where Task.isShuttingDownGracefully {
                 return
             } catch let error as CancellationError {
