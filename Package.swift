@@ -40,9 +40,11 @@ let package = Package(
         .target(
             name: "FarmCoordinator",
             dependencies: [
-                "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .httpTypes,
-                .hummingbird, .logging, .nioCore, .serviceLifecycle, .unixSignals,
-            ]
+                "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
+                .crypto, .httpTypes, .hummingbird, .logging, .nioCore, .nioPosix,
+                .serviceLifecycle, .unixSignals,
+            ],
+            resources: [.embedInCode("Resources")]
         ),
         .target(
             name: "FarmWorker",
@@ -179,6 +181,7 @@ extension Target.Dependency {
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let serviceLifecycle = product(
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"
