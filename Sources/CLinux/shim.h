@@ -1,6 +1,7 @@
 #pragma once
 // Calls of Linux that Swift's Glibc module lacks.
 #include <spawn.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 // Glibc declares these only under _GNU_SOURCE, which its Swift module is built without.

@@ -288,14 +288,17 @@ struct ClusterSite: Sendable {
     }
 
     /// Creates the farm's database where it is not there yet.
-    func createDatabase(_ postmaster: Postmaster) throws {
-        let maintenance = PostgresConfiguration(conninfo: postmaster.conninfo(database: "postgres"))
-        let handle = try ServerHandle(maintenance)
-        let found = try handle.run(
+    func createDatabase(_ conninfo: String) async throws {
+        let connection = try await PostgresConnection.connect(
+            PostgresConfiguration(conninfo: conninfo)
+        )
+        let found = try await connection.query(
             "SELECT FROM pg_database WHERE datname = \(Self.databaseName)"
         )
-        guard found.affectedRows == 0 else { return }
-        _ = try handle.run("CREATE DATABASE \(raw: Self.databaseName)")
+        if found.isEmpty {
+            try await connection.execute("CREATE DATABASE \(raw: Self.databaseName)")
+        }
+        await connection.close()
     }
 
     // MARK: - Messages

@@ -20,18 +20,28 @@ package struct DatabaseError: Error, Sendable {
     /// What the statement did before the connection was lost is not known.
     package let isConnectionLoss: Bool
 
+    /// Whether an attempt to connect that failed may succeed later.
+    let isTransient: Bool
+
+    /// Whether the connection was found dead before anything of the statement was sent.
+    let isUnsent: Bool
+
     init(
         sqlState: String?,
         message: String,
         sql: String? = nil,
         constraint: String? = nil,
-        isConnectionLoss: Bool = false
+        isConnectionLoss: Bool = false,
+        isTransient: Bool = false,
+        isUnsent: Bool = false
     ) {
         self.sqlState = sqlState
         self.message = message
         self.sql = sql
         self.constraint = constraint
         self.isConnectionLoss = isConnectionLoss
+        self.isTransient = isTransient
+        self.isUnsent = isUnsent
     }
 }
 
@@ -45,44 +55,9 @@ extension DatabaseError {
         package static let invalidTextRepresentation = "22P02"
         package static let tooManyConnections = "53300"
         package static let undefinedTable = "42P01"
-    }
-
-    /// Creates the error of a message that may repeat parameters of the query.
-    init(
-        sqlState: String?,
-        serverMessage: String,
-        query: Query,
-        constraint: String?,
-        isConnectionLoss: Bool
-    ) {
-        self.init(
-            sqlState: sqlState,
-            message: Self.redacted(serverMessage, of: query.binds, sqlState: sqlState),
-            sql: query.sql,
-            constraint: constraint,
-            isConnectionLoss: isConnectionLoss
-        )
-    }
-
-    /// Returns the message with everything that may be a parameter's value taken out.
-    private static func redacted(
-        _ message: String,
-        of binds: [String?],
-        sqlState: String?
-    ) -> String {
-        var text = message
-        // Class 22, data exceptions, quotes the offending value or a part of it.
-        if let sqlState, sqlState.hasPrefix("22"), !binds.isEmpty {
-            text = text.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
-                .map { $0.offset.isMultiple(of: 2) ? String($0.element) : "…" }
-                .joined(separator: "\"")
-        }
-        for (index, bind) in binds.enumerated() {
-            guard let bind, !bind.isEmpty else { continue }
-            text = text.replacing("\"\(bind)\"", with: "$\(index + 1)")
-            if bind.count > 3 { text = text.replacing(bind, with: "$\(index + 1)") }
-        }
-        return text
+        package static let featureNotSupported = "0A000"
+        package static let invalidStatementName = "26000"
+        package static let transactionRollback = "40000"
     }
 }
 

@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import Synchronization
 
@@ -44,10 +43,10 @@ package final class PostgresCluster: Sendable {
     package let runsAs: String?
 
     /// The server's main process.
-    package var processID: Int32 { server.withLock { $0.processID } }
+    package var processID: Int32 { server.withLock { $0.postmaster.processID } }
 
     private struct Server {
-        var processID: Int32
+        var postmaster: Postmaster
         var isChild: Bool
     }
 
@@ -73,7 +72,7 @@ package final class PostgresCluster: Sendable {
         )
         wasAdopted = !isChild
         runsAs = site.runUser?.name
-        server = Mutex(Server(processID: postmaster.processID, isChild: isChild))
+        server = Mutex(Server(postmaster: postmaster, isChild: isChild))
     }
 
     /// Returns the running cluster of the folder: adopted when it runs, else started, and made first
@@ -81,7 +80,18 @@ package final class PostgresCluster: Sendable {
     ///
     /// Throws `PostgresClusterError`, and `DatabaseError` when the server answers with one.
     package static func start(_ configuration: Configuration) async throws -> PostgresCluster {
-        try await offPool { try startBlocking(configuration) }
+        // One start at a time, until the database is there.
+        let (cluster, starting) = try await offPool { try startBlocking(configuration) }
+        defer { starting.release() }
+        do {
+            let postmaster = cluster.server.withLock { $0.postmaster }
+            try await cluster.site.createDatabase(postmaster.conninfo(database: "postgres"))
+        } catch {
+            // What was started here is not left running for nobody.
+            if !cluster.wasAdopted { try? await offPool { try cluster.stopServer() } }
+            throw error
+        }
+        return cluster
     }
 
     /// Stops the server, its open sessions too, unless another process uses it; once.
@@ -106,7 +116,7 @@ package final class PostgresCluster: Sendable {
             let adopted = try site.adopt(binaries)
             let postmaster = try adopted ?? site.launch(binaries)
             server.withLock {
-                $0 = Server(processID: postmaster.processID, isChild: adopted == nil)
+                $0 = Server(postmaster: postmaster, isChild: adopted == nil)
             }
             return true
         }
@@ -115,8 +125,10 @@ package final class PostgresCluster: Sendable {
     private var isRunning: Bool {
         server.withLock { server in
             // Also takes the exit status of a child that ended.
-            if server.isChild, ServerProcess.ended(server.processID) != nil { return false }
-            return site.isServer(server.processID)
+            if server.isChild, ServerProcess.ended(server.postmaster.processID) != nil {
+                return false
+            }
+            return site.isServer(server.postmaster.processID)
         }
     }
 
@@ -124,15 +136,15 @@ package final class PostgresCluster: Sendable {
     private func stopServer() throws {
         let server = server.withLock { $0 }
         try site.stop(binaries)
-        if server.isChild { ServerProcess.wait(for: server.processID) }
+        if server.isChild { ServerProcess.wait(for: server.postmaster.processID) }
     }
 
-    private static func startBlocking(_ configuration: Configuration) throws -> PostgresCluster {
+    private static func startBlocking(
+        _ configuration: Configuration
+    ) throws -> (cluster: PostgresCluster, starting: FileLock) {
         let site = try ClusterSite(configuration)
         try site.prepareFolder()
-        // One start at a time; the lock ends with this function.
         let starting = try FileLock(path: site.startLockPath, patience: configuration.patience)
-        defer { starting.release() }
         let binaries = try PostgresBinaries.find(
             major: site.majorVersion(),
             cluster: site.folder,
@@ -141,32 +153,13 @@ package final class PostgresCluster: Sendable {
         if try site.majorVersion() == nil { try site.initialize(binaries) }
         let holder = try FileLock(sharing: site.useLockPath, patience: configuration.patience)
         let adopted = try site.adopt(binaries)
-        let postmaster = try adopted ?? site.launch(binaries)
         let cluster = PostgresCluster(
             site: site,
             binaries: binaries,
-            postmaster: postmaster,
+            postmaster: try adopted ?? site.launch(binaries),
             isChild: adopted == nil,
             holder: holder
         )
-        do {
-            try site.createDatabase(postmaster)
-        } catch {
-            // What was started here is not left running for nobody.
-            if adopted == nil { try? cluster.stopServer() }
-            throw error
-        }
-        return cluster
-    }
-}
-
-/// Runs blocking work on a thread outside of the cooperative pool.
-///
-/// The queue is one of its own: on Linux the global queues share their threads with that pool.
-func offPool<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
-    try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue(label: "dreamfarm.postgres.cluster").async {
-            continuation.resume(with: Result(catching: body))
-        }
+        return (cluster, starting)
     }
 }

@@ -27,9 +27,50 @@ package struct PostgresConfiguration: Sendable {
     /// How long a connection may rest in a pool before it is tried by a round trip when taken.
     package var idleCheck: Duration = .seconds(10)
 
+    /// How long a connection may rest in a pool before it is closed.
+    package var idleTimeout: Duration = .seconds(600)
+
+    /// How old a connection of a pool becomes, give or take a tenth.
+    package var maxLifetime: Duration = .seconds(3600)
+
+    /// How many statements a session keeps prepared; zero is none.
+    package var preparedStatements = 256
+
+    /// How the server plans prepared statements.
+    package var planCacheMode = PlanCacheMode.auto
+
     /// Creates the configuration of a database, everything else at its default.
     package init(conninfo: String) {
         self.conninfo = conninfo
+    }
+}
+
+extension PostgresConfiguration {
+    /// How the server plans a prepared statement, as its setting `plan_cache_mode` says.
+    package enum PlanCacheMode: String, Sendable {
+        /// By what the first five runs cost.
+        case auto
+        /// Once for all values.
+        case forceGenericPlan = "force_generic_plan"
+        /// Anew for each run's values.
+        case forceCustomPlan = "force_custom_plan"
+    }
+
+    /// The one statement that sets what every session has.
+    var sessionSettings: Query {
+        let statement = String(statementTimeout.milliseconds)
+        let idle = String(idleInTransactionTimeout.milliseconds)
+        let path = searchPath.map { "\"\($0.replacing("\"", with: "\"\""))\"" }
+        // A name that is asked for is set, one that is not keeps its own value.
+        var query: Query = """
+            SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
+                set_config('statement_timeout', \(statement), false),
+                set_config('idle_in_transaction_session_timeout', \(idle), false),
+                set_config('plan_cache_mode', \(planCacheMode.rawValue), false),
+                set_config('search_path', coalesce(\(path), current_setting('search_path')), false)
+            """
+        query.isOneOff = true
+        return query
     }
 }
 

@@ -1,42 +1,72 @@
-/// One session with the database, as an actor on a thread of its own.
+import Glibc
+import Synchronization
+
+/// One session with the database, as an actor on the loop that all connections share.
 ///
-/// libpq blocks; the actor's own executor takes that away from the cooperative pool. Cancelling the
-/// task that waits for a statement cancels the statement on the server and throws
+/// A statement that waits for the server holds no thread. Several callers are served in turn.
+/// Cancelling the task that waits for a statement cancels the statement on the server and throws
 /// `CancellationError`. Connections come from a `PostgresPool` and do not outlive its closures.
 package actor PostgresConnection {
-    private nonisolated let executor = DispatchSerialExecutor(label: "dreamfarm.postgres")
-    private nonisolated let signal: CancellationSignal
-    private var handle: ServerHandle?
-    private var statement: UInt64 = 0
-
-    package nonisolated var unownedExecutor: UnownedSerialExecutor {
-        executor.asUnownedSerialExecutor()
+    /// In what state the last statement left the session.
+    enum Condition: UInt8, AtomicRepresentable {
+        /// Alive and outside of a transaction.
+        case clean
+        /// Alive, in a transaction.
+        case inTransaction
+        /// Gone.
+        case lost
     }
 
-    private init(signal: CancellationSignal) {
-        self.signal = signal
+    /// How long a server may take for a sign of life.
+    private static let lifePatience: Duration = .seconds(10)
+
+    nonisolated let openedAt = ContinuousClock.now
+    private nonisolated let loop: EventLoop
+    private nonisolated let descriptor: Int32
+    private nonisolated let lastCondition = Atomic<Condition>(.clean)
+    /// Whether a transaction is to begin with the next statement.
+    private nonisolated let isToBegin = Atomic<Bool>(false)
+
+    private var handle: ServerHandle?
+    private var isBusy = false
+    private var line: [CheckedContinuation<Void, Never>] = []
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        loop.asUnownedSerialExecutor()
+    }
+
+    private init(
+        _ session: ServerSession,
+        _ configuration: PostgresConfiguration,
+        on loop: EventLoop
+    ) {
+        self.loop = loop
+        let handle = ServerHandle(session, configuration, on: loop)
+        descriptor = handle.watch.descriptor
+        self.handle = handle
     }
 
     /// Returns a connection to the configuration's database, its session settings in place.
     ///
-    /// Throws a `DatabaseError` when the server cannot be reached or refuses.
+    /// Throws a `DatabaseError` when the server cannot be reached or refuses, and
+    /// `CancellationError` at once when the task is cancelled.
     package static func connect(
         _ configuration: PostgresConfiguration
     ) async throws -> PostgresConnection {
-        let connection = try PostgresConnection(signal: CancellationSignal())
-        try await connection.open(configuration)
+        let loop = try EventLoop.shared.get()
+        let session = try await offPoolUnlessCancelled { try ServerSession(configuration) }
+        let connection = PostgresConnection(session, configuration, on: loop)
+        try await connection.execute(configuration.sessionSettings)
         return connection
     }
 
-    private func open(_ configuration: PostgresConfiguration) throws {
-        handle = try ServerHandle(configuration)
-    }
+    // MARK: - Statements
 
     /// Runs a statement and returns its rows.
     ///
     /// Throws a `DatabaseError`, or `CancellationError` when the task was cancelled.
     package func query(_ query: Query) async throws -> [Row] {
-        try await run(query).rows
+        try await run([query]).last?.rows ?? []
     }
 
     /// Runs a statement and returns how many rows it touched.
@@ -44,63 +74,82 @@ package actor PostgresConnection {
     /// Throws a `DatabaseError`, or `CancellationError` when the task was cancelled.
     @discardableResult
     package func execute(_ query: Query) async throws -> Int {
-        try await run(query).affectedRows
+        try await run([query]).last?.affectedRows ?? 0
+    }
+
+    /// Runs several statements in one round trip and returns the result of each.
+    ///
+    /// They run in the open transaction, else in one of their own: an error in one undoes all, and
+    /// is thrown. Throws a `DatabaseError`, or `CancellationError` when the task was cancelled.
+    @discardableResult
+    package func batch(_ queries: [Query]) async throws -> [QueryResult] {
+        queries.isEmpty ? [] : try await run(queries)
     }
 
     /// Runs a trusted text of any number of statements, such as a migration's file.
     ///
     /// Throws a `DatabaseError`, or `CancellationError` when the task was cancelled.
     package func execute(script: String) async throws {
-        _ = try await run(Query(raw: script), isScript: true)
+        if isToBegin.load(ordering: .relaxed) { try await batch(["SELECT"]) }
+        try await withTurn { handle in
+            try await interruptible(handle) { try await handle.run(script: Query(raw: script)) }
+        }
     }
 
-    /// Runs a statement to its end even when the task is cancelled: the end of a transaction.
-    func executeShielded(_ query: Query) throws {
-        _ = try openHandle().run(query)
+    private func run(_ queries: [Query]) async throws -> [QueryResult] {
+        try await withTurn { handle in
+            guard isToBegin.exchange(false, ordering: .relaxed) else {
+                return try await interruptible(handle) { try await handle.run(queries) }
+            }
+            let results = try await interruptible(handle) {
+                try await handle.run(["BEGIN"] + queries)
+            }
+            return Array(results.dropFirst())
+        }
     }
 
-    /// Ends the session; a statement after it throws a `DatabaseError`.
-    package func close() {
-        handle = nil
-    }
-
-    /// The server's process of this session; nil when closed.
-    package var backendID: Int? { handle?.backendID }
-
-    /// Tells whether the session is alive and outside of a transaction.
-    ///
-    /// With `isRoundTrip` the server is asked, else only what has arrived from it is looked at.
-    func isHealthy(isRoundTrip: Bool) -> Bool {
-        guard let handle, handle.isUsable, !handle.isInTransaction else { return false }
-        guard isRoundTrip else { return true }
+    /// Calls the body when those who came before are served, and notes how it left the session.
+    private func withTurn<R>(_ body: (ServerHandle) async throws -> R) async throws -> R {
+        if isBusy {
+            await withCheckedContinuation { line.append($0) }
+        }
+        isBusy = true
+        defer {
+            note()
+            if line.isEmpty { isBusy = false } else { line.removeFirst().resume() }
+        }
+        guard let handle else { throw Self.closed }
         do {
-            _ = try handle.run("SELECT 1")
-            return true
-        } catch {
-            return false
+            return try await body(handle)
+        } catch let error as DatabaseError where error.isConnectionLoss {
+            self.handle = nil
+            throw error
         }
     }
 
-    private func openHandle() throws -> ServerHandle {
-        guard let handle else {
-            throw DatabaseError(
-                sqlState: nil,
-                message: "the connection is closed",
-                isConnectionLoss: true
-            )
-        }
-        return handle
+    private func note() {
+        let condition: Condition =
+            if let handle, handle.isOpen {
+                handle.isInTransaction ? .inTransaction : .clean
+            } else {
+                .lost
+            }
+        lastCondition.store(condition, ordering: .relaxed)
     }
 
-    private func run(_ query: Query, isScript: Bool = false) async throws -> QueryResult {
+    /// Calls the body so that the task's cancellation reaches the server.
+    private func interruptible<R>(
+        _ handle: ServerHandle,
+        _ body: () async throws -> R
+    ) async throws -> R {
         try Task.checkCancellation()
-        statement += 1
-        let (signal, statement) = (signal, statement)
+        let watch = handle.watch
+        let statement = watch.beginStatement()
         do {
             return try await withTaskCancellationHandler {
-                try perform(query, isScript: isScript, statement: statement)
+                try await body()
             } onCancel: {
-                signal.cancel(statement)
+                watch.interrupt(statement)
             }
         } catch let error as DatabaseError
             where error.sqlState == DatabaseError.State.queryCanceled && Task.isCancelled
@@ -109,15 +158,101 @@ package actor PostgresConnection {
         }
     }
 
-    /// Blocks this actor's thread until the server has answered.
+    private static var closed: DatabaseError {
+        DatabaseError(
+            sqlState: nil,
+            message: "the connection is closed",
+            isConnectionLoss: true,
+            isUnsent: true
+        )
+    }
+
+    // MARK: - Transactions
+
+    /// Lets the next statement begin a transaction, in one round trip with it.
+    nonisolated func beginWithNextStatement() {
+        isToBegin.store(true, ordering: .relaxed)
+    }
+
+    /// Commits the transaction, if a statement has begun it, even when the task is cancelled.
     ///
-    /// A method, for the isolation's sake: a closure that captured the handle alone would not be the
-    /// actor's, and would block a thread of the cooperative pool.
-    private func perform(
-        _ query: Query,
-        isScript: Bool,
-        statement: UInt64
-    ) throws -> QueryResult {
-        try openHandle().run(query, isScript: isScript, cancellation: (signal, statement))
+    /// Throws a `DatabaseError`, also when the server could only roll back for an earlier error.
+    nonisolated func commit() async throws {
+        guard !isToBegin.exchange(false, ordering: .relaxed) else { return }
+        guard try await end("COMMIT") else { return }
+        throw DatabaseError(
+            sqlState: DatabaseError.State.transactionRollback,
+            message: "the transaction was rolled back, for a statement in it had failed"
+        )
+    }
+
+    /// Rolls the transaction back, if a statement has begun it, even when the task is cancelled.
+    ///
+    /// Fails only with its connection, and then the server does it.
+    nonisolated func rollBack() async {
+        guard !isToBegin.exchange(false, ordering: .relaxed) else { return }
+        _ = try? await end("ROLLBACK")
+    }
+
+    private func end(_ query: Query) async throws -> Bool {
+        try await withTurn { handle in
+            _ = handle.watch.beginStatement()
+            return try await handle.run([query]).last?.isRollback ?? false
+        }
+    }
+
+    // MARK: - The session
+
+    /// In what state the last statement left the session.
+    nonisolated var condition: Condition { lastCondition.load(ordering: .relaxed) }
+
+    /// Tells whether nothing has come from the server unasked: its farewell, or the end.
+    ///
+    /// Costs one system call and no change of threads; for the one who has the resting connection.
+    nonisolated var isQuiet: Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) < 0
+            && (errno == EAGAIN || errno == EWOULDBLOCK)
+    }
+
+    /// Asks the server whether the session is alive and outside of a transaction.
+    func answers() async -> Bool {
+        let answer = try? await withTurn { handle in
+            handle.readArrivals()
+            guard handle.isOpen, !handle.isInTransaction else { return false }
+            _ = try await handle.run(["SELECT 1"], within: Self.lifePatience)
+            return true
+        }
+        return answer ?? false
+    }
+
+    /// The server's process of this session; nil when closed.
+    package var backendID: Int? { handle?.backendID }
+
+    /// Waits until notifications have come, and returns them; none is a sign of life.
+    ///
+    /// A server that says nothing is asked for one now and then. Throws a `DatabaseError` when the
+    /// connection is gone, and `CancellationError` when the task is cancelled.
+    func notifications(signOfLifeEvery interval: Duration) async throws -> [PostgresNotification] {
+        try await withTurn { handle in
+            try await interruptible(handle) {
+                let arrived = handle.takeNotifications()
+                guard arrived.isEmpty else { return arrived }
+                let deadline = ContinuousClock.now.advanced(by: interval)
+                switch await handle.watch.wait(forWriting: false, until: deadline) {
+                case .interrupted: throw CancellationError()
+                case .ready: handle.readArrivals()
+                case .timedOut: _ = try await handle.run(["SELECT 1"], within: Self.lifePatience)
+                }
+                guard handle.isOpen else { throw handle.connectionError() }
+                return handle.takeNotifications()
+            }
+        }
+    }
+
+    /// Ends the session; a statement after it throws a `DatabaseError`.
+    package func close() {
+        handle = nil
+        note()
     }
 }

@@ -4,7 +4,9 @@ import Synchronization
 /// A bounded set of connections to one database, opened as they are needed.
 ///
 /// Callers wait in order of arrival when all are taken, at most `waitTimeout`. A connection is looked
-/// over when it is taken, and one that broke, or was left inside a transaction, is not kept.
+/// over when it is taken, and one that broke, or was left inside a transaction, is not kept; after
+/// one loss all that rest are dropped. While the server cannot be reached one caller tries again,
+/// with growing pauses, and the others wait.
 package final class PostgresPool: Sendable {
     /// How many connections there are.
     package struct Counts: Sendable, Hashable {
@@ -16,43 +18,31 @@ package final class PostgresPool: Sendable {
         package let waiting: Int
     }
 
-    private struct Resting {
-        let connection: PostgresConnection
-        let since: ContinuousClock.Instant
-    }
-
-    /// What a caller gets: a connection to look over, or the right to open one.
-    private enum Grant {
-        case resting(Resting)
-        case open
-    }
-
-    private struct Waiter {
-        let id: UInt64
-        let continuation: CheckedContinuation<Grant, any Error>
-    }
-
     private struct State {
-        var idle: [Resting] = []
-        var taken = 0
-        var waiters: [Waiter] = []
-        var nextWaiter: UInt64 = 0
-        var isClosed = false
+        var pool: PoolState
+        var lastWaiter: UInt64 = 0
+        var isWaitTimed = false
+        var isRestTimed = false
     }
 
-    private let configuration: PostgresConfiguration
-    private let state = Mutex(State())
+    let configuration: PostgresConfiguration
+    private let state: Mutex<State>
 
     /// Creates a pool that opens its first connection when it is first asked for one.
     package init(_ configuration: PostgresConfiguration) {
         precondition(configuration.maxConnections > 0, "A pool needs room for a connection")
         self.configuration = configuration
+        state = Mutex(State(pool: PoolState(limit: configuration.maxConnections)))
     }
 
     /// How many connections are idle and taken, and how many callers wait.
     package var counts: Counts {
-        state.withLock {
-            Counts(idle: $0.idle.count, taken: $0.taken, waiting: $0.waiters.count)
+        state.withLock { state in
+            Counts(
+                idle: state.pool.idle.count,
+                taken: state.pool.taken,
+                waiting: state.pool.waiters.count
+            )
         }
     }
 
@@ -63,160 +53,249 @@ package final class PostgresPool: Sendable {
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
         let connection = try await take()
-        do {
-            let result = try await body(connection)
-            await giveBack(connection)
-            return result
-        } catch {
-            await giveBack(connection)
-            throw error
-        }
+        defer { giveBack(connection) }
+        return try await body(connection)
     }
 
     /// Calls the body inside a transaction, committed when it returns and rolled back when it throws.
     ///
-    /// Neither the commit nor the roll-back is cut short by cancellation. Throws a `DatabaseError`
-    /// when no connection is to be had or the commit fails, and what the body throws.
+    /// `BEGIN` travels with the first statement. Neither the commit nor the roll-back is cut short by
+    /// cancellation. Throws a `DatabaseError` when no connection is to be had or the commit fails,
+    /// and what the body throws.
     package func withTransaction<R>(
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
         try await withConnection { connection in
-            try await connection.execute("BEGIN")
+            connection.beginWithNextStatement()
             let result: R
             do {
                 result = try await body(connection)
             } catch {
-                // A roll-back fails only with its connection, and then the server does it.
-                try? await connection.executeShielded("ROLLBACK")
+                await connection.rollBack()
                 throw error
             }
-            try await connection.executeShielded("COMMIT")
+            try await connection.commit()
             return result
         }
     }
 
     /// Runs one statement on any connection and returns its rows.
     package func query(_ query: Query) async throws -> [Row] {
-        try await withConnection { try await $0.query(query) }
+        try await repeatingUnsent { try await $0.query(query) }
     }
 
     /// Runs one statement on any connection and returns how many rows it touched.
     @discardableResult
     package func execute(_ query: Query) async throws -> Int {
-        try await withConnection { try await $0.execute(query) }
+        try await repeatingUnsent { try await $0.execute(query) }
+    }
+
+    /// Runs several statements in one round trip and one transaction; see `PostgresConnection.batch`.
+    @discardableResult
+    package func batch(_ queries: [Query]) async throws -> [QueryResult] {
+        try await repeatingUnsent { try await $0.batch(queries) }
+    }
+
+    /// Calls the body once more when its connection was found dead before it sent anything.
+    private func repeatingUnsent<R>(
+        _ body: (PostgresConnection) async throws -> R
+    ) async throws -> R {
+        do {
+            return try await withConnection(body)
+        } catch let error as DatabaseError where error.isUnsent {
+            return try await withConnection(body)
+        }
     }
 
     /// Refuses new callers and closes idle connections now, taken ones as they are given back.
     package func close() async {
-        let (idle, waiters) = state.withLock { state in
-            state.isClosed = true
-            defer {
-                state.idle = []
-                state.waiters = []
-            }
-            return (state.idle, state.waiters)
-        }
+        let (idle, waiters) = state.withLock { $0.pool.close() }
         for waiter in waiters { waiter.continuation.resume(throwing: Self.closed) }
         for resting in idle { await resting.connection.close() }
     }
 
-    // MARK: - Taking and giving back
+    // MARK: - Taking
 
     private func take() async throws -> PostgresConnection {
-        var grant = try await nextGrant()
-        while case .resting(let resting) = grant {
-            let isRoundTrip = resting.since.duration(to: .now) > configuration.idleCheck
-            if await resting.connection.isHealthy(isRoundTrip: isRoundTrip) {
-                return resting.connection
-            }
-            await resting.connection.close()
-            // The place is still ours; another resting connection may be as dead as this one.
-            grant = state.withLock { $0.idle.popLast() }.map(Grant.resting) ?? .open
+        try Task.checkCancellation()
+        let grant = try state.withLock { state in
+            if state.pool.isClosed { throw Self.closed }
+            return state.pool.grant(.now)
         }
+        let deadline = ContinuousClock.now.advanced(by: configuration.waitTimeout)
+        var next = grant
+        while true {
+            let grant: PoolState.Grant
+            if let next { grant = next } else { grant = try await standInLine(until: deadline) }
+            next = nil
+            switch grant {
+            case .resting(let resting):
+                if await isAlive(resting) { return resting.connection }
+                // The place is still ours. The others that rest are as dead as this one.
+                dropIdle()
+                next = .open(after: .zero)
+            case .open(let delay):
+                if let connection = try await open(after: delay, until: deadline) {
+                    return connection
+                }
+            }
+        }
+    }
+
+    private func isAlive(_ resting: PoolState.Resting) async -> Bool {
+        let isRested = resting.since.duration(to: .now) > configuration.idleCheck
+        if resting.connection.isQuiet, !isRested { return true }
+        return await resting.connection.answers()
+    }
+
+    /// Opens a connection for one who has a place, trying until the deadline while the server is away.
+    ///
+    /// Returns nil, without a place, when another caller tries already.
+    private func open(
+        after first: Duration,
+        until deadline: ContinuousClock.Instant
+    ) async throws -> PostgresConnection? {
+        var delay = first
+        var isRetry = first > .zero
         do {
-            return try await PostgresConnection.connect(configuration)
+            while true {
+                if delay > .zero { try await Task.sleep(for: delay) }
+                do {
+                    let connection = try await PostgresConnection.connect(configuration)
+                    resume(state.withLock { $0.pool.opened(.now) })
+                    return connection
+                } catch let error as DatabaseError where error.isTransient {
+                    let next = state.withLock { $0.pool.failed(error, isRetry: isRetry, .now) }
+                    guard let next else { return nil }
+                    isRetry = true
+                    guard ContinuousClock.now.advanced(by: next) < deadline else { throw error }
+                    delay = next
+                }
+            }
         } catch {
-            freePlace()
+            resume(state.withLock { $0.pool.freePlace(wasTrying: isRetry, .now) })
             throw error
         }
     }
 
-    private func giveBack(_ connection: PostgresConnection) async {
-        guard await connection.isHealthy(isRoundTrip: false) else {
-            await connection.close()
-            freePlace()
-            return
-        }
-        let resting = Resting(connection: connection, since: .now)
-        let (waiter, isClosed) = state.withLock { state -> (Waiter?, Bool) in
-            if !state.waiters.isEmpty { return (state.waiters.removeFirst(), false) }
-            state.taken -= 1
-            if !state.isClosed { state.idle.append(resting) }
-            return (nil, state.isClosed)
-        }
-        waiter?.continuation.resume(returning: .resting(resting))
-        if isClosed { await connection.close() }
-    }
-
-    /// Gives the place of a connection that is gone to the first who waits.
-    private func freePlace() {
-        let waiter = state.withLock { state -> Waiter? in
-            if !state.waiters.isEmpty { return state.waiters.removeFirst() }
-            state.taken -= 1
-            return nil
-        }
-        waiter?.continuation.resume(returning: .open)
-    }
-
-    private func nextGrant() async throws -> Grant {
-        try Task.checkCancellation()
+    private func standInLine(
+        until deadline: ContinuousClock.Instant
+    ) async throws -> PoolState.Grant {
         let id = state.withLock { state in
-            state.nextWaiter += 1
-            return state.nextWaiter
+            state.lastWaiter += 1
+            return state.lastWaiter
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                admit(Waiter(id: id, continuation: continuation))
+                admit(PoolState.Waiter(id: id, deadline: deadline, continuation: continuation))
             }
         } onCancel: {
-            dismiss(id, with: CancellationError())
+            dismiss(id)
         }
     }
 
-    private func admit(_ waiter: Waiter) {
-        let answer = state.withLock { state -> Result<Grant, any Error>? in
-            if state.isClosed { return .failure(Self.closed) }
-            if let resting = state.idle.popLast() {
-                state.taken += 1
-                return .success(.resting(resting))
-            }
-            if state.taken < configuration.maxConnections {
-                state.taken += 1
-                return .success(.open)
-            }
-            state.waiters.append(waiter)
+    private func admit(_ waiter: PoolState.Waiter) {
+        let answer = state.withLock { state -> Result<PoolState.Grant, any Error>? in
+            if state.pool.isClosed { return .failure(Self.closed) }
+            if let grant = state.pool.grant(.now) { return .success(grant) }
+            state.pool.wait(waiter)
             return nil
         }
         if let answer {
             waiter.continuation.resume(with: answer)
             return
         }
-        let (limit, wait) = (configuration.maxConnections, configuration.waitTimeout)
-        let deadline = DispatchTime.now() + .milliseconds(wait.milliseconds)
-        DispatchQueue.global().asyncAfter(deadline: deadline) { [weak self] in
-            let message = "all \(limit) connections of the pool are taken for \(wait)"
-            self?.dismiss(waiter.id, with: DatabaseError(sqlState: nil, message: message))
-        }
+        timeWaiters()
         // A task cancelled before its waiter stood in line was not found there by its handler.
-        if Task.isCancelled { dismiss(waiter.id, with: CancellationError()) }
+        if Task.isCancelled { dismiss(waiter.id) }
     }
 
-    private func dismiss(_ id: UInt64, with error: any Error) {
-        let waiter = state.withLock { state -> Waiter? in
-            guard let index = state.waiters.firstIndex(where: { $0.id == id }) else { return nil }
-            return state.waiters.remove(at: index)
+    private func dismiss(_ id: UInt64) {
+        let waiter = state.withLock { $0.pool.dismiss(id) }
+        waiter?.continuation.resume(throwing: CancellationError())
+    }
+
+    /// Sees to it that the first waiter's time ends; one timer serves the line.
+    private func timeWaiters() {
+        let deadline = state.withLock { state -> ContinuousClock.Instant? in
+            guard !state.isWaitTimed, let first = state.pool.waiters.first else { return nil }
+            state.isWaitTimed = true
+            return first.deadline
         }
-        waiter?.continuation.resume(throwing: error)
+        guard let deadline else { return }
+        let wait = ContinuousClock.now.duration(to: deadline).milliseconds + 1
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(wait)) { [weak self] in
+            self?.dismissExpired()
+        }
+    }
+
+    private func dismissExpired() {
+        let (waiters, outage) = state.withLock { state in
+            state.isWaitTimed = false
+            return (state.pool.dismissExpired(.now), state.pool.outage)
+        }
+        let (limit, wait) = (configuration.maxConnections, configuration.waitTimeout)
+        let error =
+            outage?.error
+            ?? DatabaseError(
+                sqlState: nil,
+                message: "all \(limit) connections of the pool are taken for \(wait)"
+            )
+        for waiter in waiters { waiter.continuation.resume(throwing: error) }
+        timeWaiters()
+    }
+
+    // MARK: - Giving back
+
+    private func giveBack(_ connection: PostgresConnection) {
+        let now = ContinuousClock.now
+        guard connection.condition == .clean, !isOld(connection, now) else {
+            if connection.condition == .lost { dropIdle() }
+            resume(state.withLock { $0.pool.freePlace(wasTrying: false, now) })
+            return
+        }
+        let resting = PoolState.Resting(connection: connection, since: now)
+        if let resumption = state.withLock({ $0.pool.rest(resting) }) { resume([resumption]) }
+        timeRest()
+    }
+
+    /// Tells whether a connection has lived long enough; not all opened together end together.
+    private func isOld(_ connection: PostgresConnection, _ now: ContinuousClock.Instant) -> Bool {
+        let spread = Double(ObjectIdentifier(connection).hashValue.magnitude % 1000) / 1000
+        let lifetime = configuration.maxLifetime * (0.9 + 0.2 * spread)
+        return connection.openedAt.duration(to: now) > lifetime
+    }
+
+    /// Lets go of the resting connections; each ends its session when nothing refers to it any more.
+    private func dropIdle() {
+        _ = state.withLock { $0.pool.dropIdle() }
+    }
+
+    private func resume(_ resumptions: [PoolState.Resumption]) {
+        for (waiter, grant) in resumptions { waiter.continuation.resume(returning: grant) }
+    }
+
+    /// Sees to it that connections that rest too long are closed; one timer serves all.
+    private func timeRest() {
+        let isNew = state.withLock { state in
+            guard !state.isRestTimed, !state.pool.idle.isEmpty else { return false }
+            state.isRestTimed = true
+            return true
+        }
+        guard isNew else { return }
+        let time = DispatchTime.now() + .milliseconds(configuration.idleTimeout.milliseconds + 1)
+        DispatchQueue.global().asyncAfter(deadline: time) { [weak self] in
+            self?.dropRested()
+        }
+    }
+
+    private func dropRested() {
+        let time = ContinuousClock.now.advanced(by: .zero - configuration.idleTimeout)
+        _ = state.withLock { state in
+            state.isRestTimed = false
+            return state.pool.dropIdle(restingSince: time)
+        }
+        timeRest()
     }
 
     private static let closed = DatabaseError(sqlState: nil, message: "the pool is closed")

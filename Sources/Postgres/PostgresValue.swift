@@ -10,15 +10,33 @@ package protocol PostgresEncodable {
 package protocol PostgresDecodable {
     /// Creates the value from the server's text form; nil when the text is not such a value.
     init?(postgresText: String)
+
+    /// Creates the value from the bytes of that text; by default through a `String`.
+    init?(postgresBytes: Span<UInt8>)
 }
 
 /// A value that goes both ways.
 package typealias PostgresValue = PostgresEncodable & PostgresDecodable
 
+extension PostgresDecodable {
+    package init?(postgresBytes: Span<UInt8>) {
+        self.init(postgresText: String(postgresUTF8: postgresBytes))
+    }
+}
+
+extension String {
+    /// Creates the text of bytes that the server sent, which are UTF-8.
+    fileprivate init(postgresUTF8 bytes: Span<UInt8>) {
+        self = bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
 extension String: PostgresValue {
     package var postgresText: String { self }
 
     package init?(postgresText: String) { self = postgresText }
+
+    package init?(postgresBytes: Span<UInt8>) { self.init(postgresUTF8: postgresBytes) }
 }
 
 extension Bool: PostgresValue {
@@ -39,6 +57,27 @@ extension PostgresEncodable where Self: FixedWidthInteger {
 
 extension PostgresDecodable where Self: FixedWidthInteger {
     package init?(postgresText: String) { self.init(postgresText, radix: 10) }
+
+    package init?(postgresBytes bytes: Span<UInt8>) {
+        let isNegative = !bytes.isEmpty && bytes[0] == UInt8(ascii: "-")
+        let digits = isNegative ? 1 : 0
+        guard bytes.count > digits else { return nil }
+        var value: Self = 0
+        for index in digits..<bytes.count {
+            guard let digit = Self(exactly: bytes[index] &- UInt8(ascii: "0")), digit < 10 else {
+                return nil
+            }
+            let (shifted, isTooLong) = value.multipliedReportingOverflow(by: 10)
+            // Negative numbers are made from below, so that the lowest fits.
+            let (next, isTooFar) =
+                isNegative
+                ? shifted.subtractingReportingOverflow(digit)
+                : shifted.addingReportingOverflow(digit)
+            guard !isTooLong, !isTooFar else { return nil }
+            value = next
+        }
+        self = value
+    }
 }
 
 extension Int: PostgresValue {}
@@ -56,9 +95,61 @@ extension Double: PostgresValue {
 }
 
 extension UUID: PostgresValue {
-    package var postgresText: String { uuidString.lowercased() }
+    package var postgresText: String {
+        let bytes = uuid
+        return withUnsafeBytes(of: bytes) { bytes in
+            String(unsafeUninitializedCapacity: 36) { text in
+                var end = 0
+                for (index, byte) in bytes.enumerated() {
+                    if [4, 6, 8, 10].contains(index) {
+                        text[end] = UInt8(ascii: "-")
+                        end += 1
+                    }
+                    text[end] = hexDigit(byte >> 4)
+                    text[end + 1] = hexDigit(byte & 15)
+                    end += 2
+                }
+                return end
+            }
+        }
+    }
 
     package init?(postgresText: String) { self.init(uuidString: postgresText) }
+
+    package init?(postgresBytes text: Span<UInt8>) {
+        guard text.count == 36 else { return nil }
+        var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        let isWhole = withUnsafeMutableBytes(of: &uuid) { bytes in
+            var place = 0
+            for index in bytes.indices {
+                if place == 8 || place == 13 || place == 18 || place == 23 {
+                    guard text[place] == UInt8(ascii: "-") else { return false }
+                    place += 1
+                }
+                guard let high = hexValue(text[place]), let low = hexValue(text[place + 1]) else {
+                    return false
+                }
+                bytes[index] = high << 4 | low
+                place += 2
+            }
+            return true
+        }
+        guard isWhole else { return nil }
+        self.init(uuid: uuid)
+    }
+}
+
+private func hexDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+}
+
+private func hexValue(_ digit: UInt8) -> UInt8? {
+    switch digit {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+    default: nil
+    }
 }
 
 extension PostgresEncodable where Self: RawRepresentable, RawValue: PostgresEncodable {
@@ -70,114 +161,9 @@ extension PostgresDecodable where Self: RawRepresentable, RawValue: PostgresDeco
         guard let value = RawValue(postgresText: postgresText) else { return nil }
         self.init(rawValue: value)
     }
-}
 
-/// An array is one parameter of an array type (`= ANY(\(ids))`, `unnest(\(names))`), never a list of
-/// parameters: `IN (\(ids))` is an error of the server.
-extension Array: PostgresEncodable where Element: PostgresEncodable {
-    package var postgresText: String {
-        let elements = map { element in
-            let escaped = element.postgresText.reduce(into: "") { text, character in
-                if character == "\"" || character == "\\" { text.append("\\") }
-                text.append(character)
-            }
-            return "\"\(escaped)\""
-        }
-        return "{\(elements.joined(separator: ","))}"
+    package init?(postgresBytes: Span<UInt8>) {
+        guard let value = RawValue(postgresBytes: postgresBytes) else { return nil }
+        self.init(rawValue: value)
     }
-}
-
-/// One-dimensional arrays without NULL elements, the only ones that the farm keeps.
-extension Array: PostgresDecodable where Element: PostgresDecodable {
-    package init?(postgresText: String) {
-        guard postgresText.hasPrefix("{"), postgresText.hasSuffix("}") else { return nil }
-        var elements: [Element] = []
-        var text = ""
-        var isQuoted = false
-        var isEscaped = false
-        let body = postgresText.dropFirst().dropLast()
-        func finish() -> Bool {
-            guard let element = Element(postgresText: text) else { return false }
-            elements.append(element)
-            text = ""
-            return true
-        }
-        for character in body {
-            switch character {
-            case _ where isEscaped:
-                text.append(character)
-                isEscaped = false
-            case "\\": isEscaped = true
-            case "\"": isQuoted.toggle()
-            case "," where !isQuoted:
-                guard finish() else { return nil }
-            default: text.append(character)
-            }
-        }
-        guard body.isEmpty || finish() else { return nil }
-        self = elements
-    }
-}
-
-/// `timestamptz`, as the session's `TimeZone` UTC and `DateStyle` ISO write it.
-extension Date: PostgresValue {
-    package var postgresText: String {
-        let microseconds = Int64((timeIntervalSince1970 * 1_000_000).rounded())
-        let (day, inDay) = microseconds.flooredDivision(by: 86_400_000_000)
-        let (year, month, dayOfMonth) = civilDate(daysSinceEpoch: day)
-        let (second, fraction) = inDay.quotientAndRemainder(dividingBy: 1_000_000)
-        return [
-            "\(padded(year, 4))-\(padded(month, 2))-\(padded(dayOfMonth, 2))",
-            " \(padded(second / 3600, 2)):\(padded(second / 60 % 60, 2)):\(padded(second % 60, 2))",
-            ".\(padded(fraction, 6))+00",
-        ].joined()
-    }
-
-    package init?(postgresText: String) {
-        // "2026-11-23 16:34:29[.123456]+00"
-        guard postgresText.hasSuffix("+00") else { return nil }
-        let parts = postgresText.dropLast(3).split(separator: " ")
-        guard parts.count == 2 else { return nil }
-        let date = parts[0].split(separator: "-").compactMap { Int64($0) }
-        let time = parts[1].split(separator: ":")
-        guard date.count == 3, time.count == 3, let hour = Int64(time[0]),
-            let minute = Int64(time[1]), let second = Double(time[2])
-        else { return nil }
-        let days = daysSinceEpoch(year: date[0], month: date[1], day: date[2])
-        let whole = days * 86_400 + hour * 3600 + minute * 60
-        self.init(timeIntervalSince1970: Double(whole) + second)
-    }
-}
-
-extension Int64 {
-    fileprivate func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
-        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
-        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
-    }
-}
-
-private func padded(_ value: Int64, _ width: Int) -> String {
-    let digits = String(value)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
-}
-
-/// Returns the day number of a Gregorian date (Howard Hinnant, `days_from_civil`).
-private func daysSinceEpoch(year: Int64, month: Int64, day: Int64) -> Int64 {
-    let shifted = month <= 2 ? year - 1 : year
-    let (era, yearOfEra) = shifted.flooredDivision(by: 400)
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-    return era * 146_097 + dayOfEra - 719_468
-}
-
-/// Returns the Gregorian date of a day number (Howard Hinnant, `civil_from_days`).
-private func civilDate(daysSinceEpoch: Int64) -> (year: Int64, month: Int64, day: Int64) {
-    let (era, dayOfEra) = (daysSinceEpoch + 719_468).flooredDivision(by: 146_097)
-    let yearOfEra =
-        (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let shiftedMonth = (5 * dayOfYear + 2) / 153
-    let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    return (year, month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
 }

@@ -2,12 +2,17 @@
 ///
 /// `"SELECT … WHERE id = \(id)"` becomes the text `… WHERE id = $1` and one bound value, so a value
 /// can never be read as SQL. Text that must be SQL carries the label that says so: `\(raw: column)`.
+///
+/// A session prepares a query once, known again by its text.
 package struct Query: Sendable, Hashable {
     /// The SQL text with `$1`, `$2`, … where the values stood.
     package private(set) var sql: String
 
     /// The values in the server's text form; nil is NULL.
     private(set) var binds: [String?]
+
+    /// Whether the text will not come again, so that preparing it would only take room.
+    package var isOneOff = false
 
     /// Creates a statement without parameters from text that is trusted to be SQL.
     package init(raw sql: String) {

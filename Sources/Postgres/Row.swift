@@ -1,14 +1,13 @@
 /// One row of a result, read by column name.
+///
+/// A row keeps the memory of its whole result; read what is needed and let it go.
 package struct Row: Sendable {
-    /// The names of the columns, the same storage for every row of a result.
-    private let columns: [String]
-    private let values: [String?]
-    private let sql: String
+    private let table: ResultTable
+    private let number: Int
 
-    init(columns: [String], values: [String?], sql: String) {
-        self.columns = columns
-        self.values = values
-        self.sql = sql
+    init(table: ResultTable, number: Int) {
+        self.table = table
+        self.number = number
     }
 
     /// Returns the column's value.
@@ -33,20 +32,21 @@ package struct Row: Sendable {
         _ column: String,
         as type: Value.Type = Value.self
     ) throws -> Value? {
-        guard let index = columns.firstIndex(of: column) else {
+        guard let position = table.position(of: column) else {
             throw mismatch(
-                "no column \(column) in the result (it has \(columns.joined(separator: ", ")))"
+                "no column \(column) in the result (it has \(table.columns.joined(separator: ", ")))"
             )
         }
-        guard let text = values[index] else { return nil }
-        guard let value = Value(postgresText: text) else {
-            throw mismatch("column \(column) is not a \(Value.self)")
+        let decoded = table.withValue(row: number, column: position) { bytes in
+            Value(postgresBytes: bytes)
         }
+        guard let decoded else { return nil }
+        guard let value = decoded else { throw mismatch("column \(column) is not a \(Value.self)") }
         return value
     }
 
     private func mismatch(_ message: String) -> DatabaseError {
-        DatabaseError(sqlState: nil, message: message, sql: sql)
+        DatabaseError(sqlState: nil, message: message, sql: table.sql)
     }
 }
 
@@ -57,4 +57,7 @@ package struct QueryResult: Sendable {
 
     /// How many rows the statement inserted, updated, deleted or returned.
     package let affectedRows: Int
+
+    /// Whether the statement rolled a transaction back: what a COMMIT does after an error.
+    var isRollback = false
 }

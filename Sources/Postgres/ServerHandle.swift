@@ -1,118 +1,202 @@
 import CLibPQ
 import Glibc
 
-/// A libpq connection: the one place that calls libpq.
+/// The talk with the server over one libpq connection; nothing in it blocks.
 ///
-/// Every call may block; the owner runs them on a thread made for it. Not thread-safe.
+/// The connection stays in libpq's pipeline mode: statements go out together, each with its `Parse`
+/// where it is new, and their answers are read in order. Not thread-safe.
 final class ServerHandle {
     /// How often a cancel request is repeated until the server answers: the server forgets a request
     /// that overtakes its statement.
-    private static let cancelRepeatMilliseconds: Int32 = 100
+    private static let cancelRepeat: Duration = .milliseconds(100)
 
     /// What the client waits beyond the server's own statement time-out before it gives up on a
     /// server that does not answer at all.
-    private static let answerGraceMilliseconds = 15_000
+    private static let answerGrace: Duration = .seconds(15)
 
-    private let connection: OpaquePointer
+    let watch: SocketWatch
+    private let session: ServerSession
+    private let loop: EventLoop
+    private let cancelRequest: CancelRequest
+    private var prepared: PreparedStatements
 
     /// The longest wait for an answer; nil is for ever.
-    private let answerMilliseconds: Int?
+    private let patience: Duration?
 
-    /// Connects and sets what every session has.
-    init(_ configuration: PostgresConfiguration) throws {
-        let timeout = max(2, (configuration.connectTimeout.milliseconds + 999) / 1000)
-        // Keys after `dbname` override the connection string, keys before it are its defaults.
-        let parameters: [(String, String)] = [
-            ("connect_timeout", String(timeout)),
-            ("keepalives_idle", "30"),
-            ("tcp_user_timeout", "30000"),
-            ("fallback_application_name", configuration.applicationName),
-            ("dbname", configuration.conninfo),
-            ("client_encoding", "UTF8"),
-        ]
-        let opened = withCStrings(parameters.map(\.0)) { keys in
-            withCStrings(parameters.map(\.1)) { values in
-                PQconnectdbParams(keys + [nil], values + [nil], 1)
-            }
-        }
-        guard let opened else {
-            throw DatabaseError(sqlState: nil, message: "out of memory for a connection")
-        }
-        connection = opened
-        let limit = configuration.statementTimeout.milliseconds
-        answerMilliseconds = limit == 0 ? nil : limit + Self.answerGraceMilliseconds
-        PQsetNoticeProcessor(opened, { _, _ in }, nil)
-        guard PQstatus(opened) == CONNECTION_OK else {
-            throw DatabaseError(
-                sqlState: nil,
-                message: "cannot connect: \(firstLine(PQerrorMessage(opened)))",
-                isConnectionLoss: true
-            )
-        }
-        try prepareSession(configuration)
+    var connection: OpaquePointer { session.pointer }
+
+    init(_ session: ServerSession, _ configuration: PostgresConfiguration, on loop: EventLoop) {
+        self.session = session
+        self.loop = loop
+        watch = loop.watch(PQsocket(session.pointer))
+        cancelRequest = CancelRequest(session)
+        prepared = PreparedStatements(limit: configuration.preparedStatements)
+        let limit = configuration.statementTimeout
+        patience = limit == .zero ? nil : limit + Self.answerGrace
+        PQsetnonblocking(session.pointer, 1)
+        PQenterPipelineMode(session.pointer)
     }
 
     deinit {
-        PQfinish(connection)
+        loop.remove(watch, isOpen: isSocketOpen)
     }
 
-    private func prepareSession(_ configuration: PostgresConfiguration) throws {
-        let statementTimeout = String(configuration.statementTimeout.milliseconds)
-        let idleTimeout = String(configuration.idleInTransactionTimeout.milliseconds)
-        _ = try run(
-            """
-            SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
-                set_config('statement_timeout', \(statementTimeout), false),
-                set_config('idle_in_transaction_session_timeout', \(idleTimeout), false)
-            """
-        )
-        if let schema = configuration.searchPath {
-            let quoted = "\"\(schema.replacing("\"", with: "\"\""))\""
-            _ = try run("SELECT set_config('search_path', \(quoted), false)")
-        }
-    }
+    // MARK: - State
 
     /// Tells whether the connection can take a statement, as far as this side knows.
-    ///
-    /// Reads what the server has sent meanwhile, so that a session that it ended is noticed.
-    var isUsable: Bool {
-        // The first read takes the server's farewell, the second finds the end after it.
-        PQconsumeInput(connection) == 1 && PQconsumeInput(connection) == 1
-            && PQstatus(connection) == CONNECTION_OK
-    }
+    var isOpen: Bool { PQstatus(connection) == CONNECTION_OK }
+
+    /// Tells whether the watched socket is still libpq's, which closes it when it finds the end.
+    private var isSocketOpen: Bool { PQsocket(connection) == watch.descriptor }
 
     /// Tells whether a transaction is open or broken.
-    var isInTransaction: Bool {
-        PQtransactionStatus(connection) != PQTRANS_IDLE
-    }
+    var isInTransaction: Bool { PQtransactionStatus(connection) != PQTRANS_IDLE }
 
     /// The server's process that serves this connection.
     var backendID: Int { Int(PQbackendPID(connection)) }
 
-    /// Runs one statement, or with `isScript` several without parameters, and waits for the end.
+    /// Reads what the server has sent meanwhile, so that a session that it ended is noticed.
+    func readArrivals() {
+        // The first read takes the server's farewell, the second finds the end after it.
+        guard PQconsumeInput(connection) == 1 else { return }
+        PQconsumeInput(connection)
+    }
+
+    /// Takes the notifications that have been read.
+    func takeNotifications() -> [PostgresNotification] {
+        var notifications: [PostgresNotification] = []
+        while let next = PQnotifies(connection) {
+            notifications.append(
+                PostgresNotification(
+                    channel: String(cString: next.pointee.relname),
+                    payload: String(cString: next.pointee.extra)
+                )
+            )
+            PQfreemem(next)
+        }
+        return notifications
+    }
+
+    // MARK: - Statements
+
+    /// What is sent, each of which the server answers.
+    fileprivate enum Step {
+        case prepare(PreparedStatement, Query)
+        case run(PreparedStatement?, Query)
+        case deallocate(String)
+        case sync
+    }
+
+    /// Runs statements in one round trip and one transaction: the open one, else one of their own.
+    ///
+    /// A statement whose plan the server has dropped is prepared again, outside of a transaction
+    /// and where `BEGIN` is among the statements without the caller's notice.
     ///
     /// - Parameters:
-    ///   - query: The statement.
-    ///   - isScript: Whether the text may hold several statements.
-    ///   - cancellation: What tells that the statement is to be cancelled, and its number.
-    /// - Returns: The rows and count of the last statement.
-    /// - Throws: `DatabaseError`.
-    func run(
-        _ query: Query,
-        isScript: Bool = false,
-        cancellation: (signal: CancellationSignal, statement: UInt64)? = nil
-    ) throws -> QueryResult {
-        guard !query.binds.contains(where: { $0?.utf8.contains(0) == true }) else {
+    ///   - queries: The statements, at least one.
+    ///   - patience: The longest wait for an answer where it is not the usual one.
+    /// - Returns: The result of each.
+    /// - Throws: `DatabaseError`, that of the first statement that was refused.
+    func run(_ queries: [Query], within patience: Duration? = nil) async throws -> [QueryResult] {
+        let patience = patience ?? self.patience
+        try checkParameters(queries)
+        let mayRepeat = !isInTransaction
+        let (steps, old) = steps(of: queries)
+        do {
+            return try await converse(steps, patience)
+        } catch let error as DatabaseError where error.isStalePlan && !old.isEmpty {
+            if error.sqlState == DatabaseError.State.invalidStatementName {
+                prepared.forgetAll()
+            } else {
+                for statement in old { prepared.forget(statement) }
+            }
+            guard mayRepeat else { throw error }
+        }
+        if isInTransaction { _ = try await converse(self.steps(of: ["ROLLBACK"]).steps, patience) }
+        return try await converse(self.steps(of: queries).steps, patience)
+    }
+
+    private func checkParameters(_ queries: [Query]) throws {
+        for query in queries where query.binds.contains(where: { $0?.utf8.contains(0) == true }) {
             throw DatabaseError(
                 sqlState: "22021",
                 message: "a text parameter contains a NUL character",
                 sql: query.sql
             )
         }
-        let isSent =
-            isScript
-            ? PQsendQuery(connection, query.sql)
-            : withCStrings(query.binds) { values in
+    }
+
+    /// Returns what is to be sent, and the statements in it that were prepared before.
+    private func steps(of queries: [Query]) -> (steps: [Step], old: [PreparedStatement]) {
+        var steps: [Step] = []
+        var old: [PreparedStatement] = []
+        for query in queries {
+            guard let statement = prepared.statement(for: query) else {
+                steps.append(.run(nil, query))
+                continue
+            }
+            if statement.isPrepared {
+                old.append(statement)
+            } else if !steps.contains(where: { $0.prepares(statement) }) {
+                steps.append(.prepare(statement, query))
+            }
+            steps.append(.run(statement, query))
+        }
+        steps.append(.sync)
+        guard !prepared.doomed.isEmpty else { return (steps, old) }
+        // After a sync of their own, so that what becomes of them is nothing to the statements.
+        return (steps + prepared.doomed.map(Step.deallocate) + [.sync], old)
+    }
+
+    private func converse(
+        _ steps: [Step],
+        _ patience: Duration?
+    ) async throws -> [QueryResult] {
+        guard isOpen else { throw connectionError(isUnsent: true) }
+        for step in steps {
+            guard send(step) == 1 else { throw connectionError() }
+        }
+        var wait = Wait(patience)
+        try await flush(&wait)
+        var results: [QueryResult] = []
+        var failure: DatabaseError?
+        for step in steps {
+            guard let result = try await nextResult(&wait) else {
+                throw failure ?? connectionError(query: step.query)
+            }
+            do {
+                if let result = try take(result, of: step) { results.append(result) }
+            } catch let error as DatabaseError {
+                // What follows the first error was skipped; nothing may hide it.
+                failure = failure ?? error
+                if error.isConnectionLoss { throw error }
+            }
+            if case .sync = step { continue }
+            // The end of the statement's results.
+            while let more = try await nextResult(&wait) { PQclear(more) }
+        }
+        if let failure { throw failure }
+        return results
+    }
+
+    private func send(_ step: Step) -> Int32 {
+        switch step {
+        case .prepare(let statement, let query):
+            PQsendPrepare(connection, statement.name, query.sql, 0, nil)
+        case .run(let statement?, let query):
+            withCStrings(query.binds) { values in
+                PQsendQueryPrepared(
+                    connection,
+                    statement.name,
+                    Int32(values.count),
+                    values,
+                    nil,
+                    nil,
+                    0
+                )
+            }
+        case .run(nil, let query):
+            withCStrings(query.binds) { values in
                 PQsendQueryParams(
                     connection,
                     query.sql,
@@ -124,164 +208,130 @@ final class ServerHandle {
                     0
                 )
             }
-        guard isSent == 1 else { throw connectionError(query) }
-        var outcome: Result<QueryResult, DatabaseError> = .success(
-            QueryResult(rows: [], affectedRows: 0)
-        )
-        while let result = try nextResult(of: query, cancellation) {
-            defer { PQclear(result) }
-            // After an error the server skips the rest; nothing may hide it.
-            guard case .success = outcome else { continue }
-            outcome = try outcomeOf(result, query)
+        case .deallocate(let name):
+            PQsendQueryParams(connection, "DEALLOCATE \(name)", 0, nil, nil, nil, nil, 0)
+        case .sync:
+            PQpipelineSync(connection)
         }
-        return try outcome.get()
     }
 
-    /// Waits for the statement's next result, nil at its end; sends cancel requests when asked to.
-    private func nextResult(
-        of query: Query,
-        _ cancellation: (signal: CancellationSignal, statement: UInt64)?
-    ) throws -> OpaquePointer? {
-        let start = ContinuousClock.now
+    /// Takes the answer to a step over; returns the result of a statement.
+    private func take(_ result: OpaquePointer, of step: Step) throws -> QueryResult? {
+        switch step {
+        case .sync:
+            PQclear(result)
+        case .deallocate(let name):
+            PQclear(result)
+            prepared.doomed.removeAll { $0 == name }
+        case .prepare(let statement, let query):
+            prepared.note(statement, isPrepared: PQresultStatus(result) == PGRES_COMMAND_OK)
+            _ = try outcome(of: result, query, nil)
+        case .run(let statement, let query):
+            return try outcome(of: result, query, statement)
+        }
+        return nil
+    }
+
+    /// Runs a text of any number of statements without parameters.
+    func run(script: Query) async throws {
+        guard isOpen else { throw connectionError(isUnsent: true) }
+        PQexitPipelineMode(connection)
+        defer { PQenterPipelineMode(connection) }
+        guard PQsendQuery(connection, script.sql) == 1 else { throw connectionError() }
+        var wait = Wait(patience)
+        try await flush(&wait)
+        var failure: DatabaseError?
+        while let result = try await nextResult(&wait) {
+            do {
+                _ = try outcome(of: result, script, nil)
+            } catch let error as DatabaseError {
+                failure = failure ?? error
+                if error.isConnectionLoss { throw error }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    // MARK: - Waiting
+
+    /// What is kept over the waits of one round trip.
+    private struct Wait {
+        let patience: Duration?
+        var deadline: ContinuousClock.Instant?
         var isCancelled = false
+
+        init(_ patience: Duration?) {
+            self.patience = patience
+            extend()
+        }
+
+        /// Each answer gives the next one its full time.
+        mutating func extend() {
+            deadline = patience.map { .now.advanced(by: $0) }
+        }
+    }
+
+    private func flush(_ wait: inout Wait) async throws {
+        while true {
+            switch PQflush(connection) {
+            case 0: return
+            case 1:
+                await pause(&wait, forWriting: true)
+                PQconsumeInput(connection)
+            default: throw connectionError()
+            }
+        }
+    }
+
+    /// Waits for the next result; nil at the end of a statement's.
+    private func nextResult(_ wait: inout Wait) async throws -> OpaquePointer? {
+        var hasWaited = false
         while PQisBusy(connection) == 1 {
-            var descriptors = [
-                pollfd(fd: PQsocket(connection), events: Int16(POLLIN), revents: 0),
-                pollfd(
-                    fd: isCancelled ? -1 : cancellation?.signal.descriptor ?? -1,
-                    events: Int16(POLLIN),
-                    revents: 0
-                ),
-            ]
-            let elapsed = start.duration(to: .now).milliseconds
-            let remaining = answerMilliseconds.map { max(0, $0 - elapsed) }
-            let wait = remaining.map { Int32(clamping: $0) } ?? -1
-            let ready = poll(
-                &descriptors,
-                2,
-                isCancelled ? Self.cancelRepeatMilliseconds : wait
-            )
-            if let cancellation, !isCancelled, descriptors[1].revents != 0 {
-                isCancelled = cancellation.signal.takeCancellation(of: cancellation.statement)
-                if isCancelled { sendCancel() }
-            } else if ready == 0, isCancelled {
-                sendCancel()
-            }
-            if let remaining, remaining == 0 {
-                shutdown(PQsocket(connection), Int32(SHUT_RDWR))
-            }
+            await pause(&wait, forWriting: false)
+            hasWaited = true
             guard PQconsumeInput(connection) == 1 else {
                 // The server's reason may have come before the end of the connection.
-                guard PQisBusy(connection) == 0 else { throw connectionError(query) }
+                guard PQisBusy(connection) == 0 else { throw connectionError() }
                 break
             }
         }
+        if hasWaited { wait.extend() }
         return PQgetResult(connection)
     }
 
-    private func sendCancel() {
-        guard let cancel = PQgetCancel(connection) else { return }
-        defer { PQfreeCancel(cancel) }
-        // A request that fails is repeated by the caller; its message has no reader.
-        var message = [CChar](repeating: 0, count: 256)
-        PQcancel(cancel, &message, Int32(message.count))
-    }
-
-    private func outcomeOf(
-        _ result: OpaquePointer,
-        _ query: Query
-    ) throws -> Result<QueryResult, DatabaseError> {
-        switch PQresultStatus(result) {
-        case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-            return .success(
-                QueryResult(
-                    rows: rows(of: result, query),
-                    affectedRows: Int(String(cString: PQcmdTuples(result))) ?? 0
-                )
-            )
-        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-            // Nobody here speaks COPY; the session ends, for its protocol state is lost.
+    /// Waits for the socket; sends a cancel request when asked to, and ends a silent connection.
+    private func pause(_ wait: inout Wait, forWriting: Bool) async {
+        guard isSocketOpen else { return }
+        var until = wait.deadline
+        if wait.isCancelled {
+            let again = ContinuousClock.now.advanced(by: Self.cancelRepeat)
+            until = min(until ?? again, again)
+        }
+        switch await watch.wait(forWriting: forWriting, until: until) {
+        case .ready: return
+        case .interrupted: wait.isCancelled = true
+        case .timedOut: break
+        }
+        if let deadline = wait.deadline, deadline <= .now {
             shutdown(PQsocket(connection), Int32(SHUT_RDWR))
-            throw DatabaseError(
-                sqlState: nil,
-                message: "COPY is not supported",
-                sql: query.sql,
-                isConnectionLoss: true
-            )
-        default:
-            return .failure(serverError(result, query))
+        } else if wait.isCancelled {
+            // It is waited for, so that a late request cannot hit the next statement.
+            let request = cancelRequest
+            try? await offPool { request.send() }
         }
-    }
-
-    private func rows(of result: OpaquePointer, _ query: Query) -> [Row] {
-        let columnCount = PQnfields(result)
-        let columns = (0..<columnCount).map { String(cString: PQfname(result, $0)) }
-        return (0..<PQntuples(result)).map { row in
-            let values = (0..<columnCount).map { column -> String? in
-                PQgetisnull(result, row, column) == 1
-                    ? nil : String(cString: PQgetvalue(result, row, column))
-            }
-            return Row(columns: columns, values: values, sql: query.sql)
-        }
-    }
-
-    private func serverError(_ result: OpaquePointer, _ query: Query) -> DatabaseError {
-        func field(_ code: Character) -> String? {
-            PQresultErrorField(result, Int32(code.asciiValue ?? 0)).map { String(cString: $0) }
-        }
-        let isLost = PQstatus(connection) != CONNECTION_OK
-        return DatabaseError(
-            sqlState: field("C"),
-            serverMessage: field("M") ?? firstLine(PQresultErrorMessage(result)),
-            query: query,
-            constraint: field("n"),
-            isConnectionLoss: isLost || field("C")?.hasPrefix("57P") == true
-        )
-    }
-
-    private func connectionError(_ query: Query) -> DatabaseError {
-        DatabaseError(
-            sqlState: nil,
-            serverMessage: "connection lost: \(firstLine(PQerrorMessage(connection)))",
-            query: query,
-            constraint: nil,
-            isConnectionLoss: true
-        )
     }
 }
 
-/// Tells whether a server of this connection string takes connections now.
-func serverAcceptsConnections(_ conninfo: String) -> Bool {
-    PQping(conninfo) == PQPING_OK
-}
-
-private func firstLine(_ text: UnsafePointer<CChar>?) -> String {
-    guard let text else { return "no reason given" }
-    let lines = String(cString: text).split(separator: "\n")
-    return lines.first.map(String.init) ?? "no reason given"
-}
-
-/// Calls the body with NUL-terminated copies of the strings that live as long as the call.
-func withCStrings<R>(
-    _ strings: [String?],
-    _ body: ([UnsafePointer<CChar>?]) throws -> R
-) rethrows -> R {
-    var bytes: [CChar] = []
-    var offsets: [Int?] = []
-    for string in strings {
-        guard let string else {
-            offsets.append(nil)
-            continue
+extension ServerHandle.Step {
+    fileprivate var query: Query? {
+        switch self {
+        case .prepare(_, let query), .run(_, let query): query
+        case .deallocate, .sync: nil
         }
-        offsets.append(bytes.count)
-        bytes.append(contentsOf: string.utf8.map { CChar(bitPattern: $0) })
-        bytes.append(0)
     }
-    return try bytes.withUnsafeBufferPointer { buffer in
-        try body(
-            offsets.map { offset in
-                offset.flatMap { buffer.baseAddress?.advanced(by: $0) }
-            }
-        )
+
+    fileprivate func prepares(_ statement: PreparedStatement) -> Bool {
+        guard case .prepare(let prepared, _) = self else { return false }
+        return prepared === statement
     }
 }

@@ -221,14 +221,20 @@ import Testing
 
     @Test("a server that is not there is an error that says so")
     func noServer() async throws {
-        let pool = PostgresPool(
-            PostgresConfiguration(conninfo: "host=/nonexistent dbname=x user=y password=hunter2")
+        var configuration = PostgresConfiguration(
+            conninfo: "host=/nonexistent dbname=x user=y password=hunter2"
         )
+        configuration.waitTimeout = .milliseconds(300)
+        let pool = PostgresPool(configuration)
         let error = try await #require(throws: DatabaseError.self) {
             try await pool.query("SELECT 1")
         }
         #expect(error.isConnectionLoss)
-        #expect(error.message.hasPrefix("cannot connect: "))
+        #expect(
+            error.message.hasPrefix(
+                "cannot connect (database x, host /nonexistent, port 5432): connection to server"
+            )
+        )
         #expect(!"\(error)".contains("hunter2"))
         #expect(pool.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
     }
