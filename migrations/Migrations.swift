@@ -8,6 +8,20 @@ package struct Migration: Sendable, Hashable {
 
     /// The text of the file: statements that run in one transaction.
     package let sql: String
+
+    package init(number: Int, name: String, sql: String) {
+        self.number = number
+        self.name = name
+        self.sql = sql
+    }
+
+    /// The oldest release that works with the schema of this step, as the file's first line states
+    /// it; empty when it states none.
+    package var oldestBinary: String {
+        let prefix = "-- oldest-binary: "
+        guard let line = sql.split(separator: "\n").first, line.hasPrefix(prefix) else { return "" }
+        return String(line.dropFirst(prefix.count))
+    }
 }
 
 /// The schema's steps in their order.
@@ -16,7 +30,8 @@ package struct Migration: Sendable, Hashable {
 package enum Migrations {
     /// All steps, the oldest first.
     package static let all: [Migration] = [
-        Migration(number: 1, name: "0001_farm", sql: text(PackageResources._001_farm_sql))
+        Migration(number: 1, name: "0001_farm", sql: text(PackageResources._001_farm_sql)),
+        Migration(number: 2, name: "0002_queue", sql: text(PackageResources._002_queue_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -1,7 +1,7 @@
 /// The settings that several processes must agree on without talking to each other.
 package enum FarmSettings {
     /// The version of the programs, which `--version` prints.
-    package static let version = "0.1.0"
+    package static let version = "0.2.0"
 
     /// Where the coordinator listens where nothing else is said.
     package static let listenAddress = "127.0.0.1:8470"

@@ -2,65 +2,37 @@ import FarmModel
 import Postgres
 
 extension FarmStore {
-    /// How many lapsed leases one transaction of the duty ends.
-    private static let lapseBatch = 100
+    /// How many leases one transaction of the duty ends.
+    private static let expiryBatch = 100
 
-    /// Ends the leases that ran out, and finds the workers that fell silent: the expiry duty.
+    /// The least time without a step, or over its prediction, from which on an attempt is hung.
+    private static let leastHang: Duration = .seconds(120)
+
+    /// The same for a worker whose speed is not known, so that nothing can be predicted.
+    private static let unpredictedHang: Duration = .seconds(3600)
+
+    /// Ends the leases that ran out and the attempts that hang, and finds the workers that fell
+    /// silent: the expiry duty, to be run every few seconds.
     ///
-    /// To be called every few seconds by every coordinator; an advisory lock lets one of them work
-    /// at a time. When nobody ran it for longer than the gap of the configuration, the farm itself
-    /// was away: then every lease is first extended by one lease and nothing lapses in this run, so
-    /// that an outage does not render everything again.
-    package func expireLapsedLeases() async throws -> ExpiryReport {
+    /// When nobody ran it for longer than the gap of the configuration, the farm itself was away:
+    /// then every lease is first extended by one lease and nothing ends in this run, so that an
+    /// outage does not render everything again. What a silent worker holds lapses by its deadline
+    /// alone.
+    package func runExpiry() async throws -> ExpiryReport {
         var report = ExpiryReport()
-        var isFirst = true
-        while true {
-            let before = report.lapsed
-            let (isFirstRun, soFar) = (isFirst, report)
-            report = try await pool.withTransaction { connection in
-                try await expire(soFar, isFirst: isFirstRun, on: connection)
-            }
-            isFirst = false
-            guard report.lapsed - before == Self.lapseBatch else { return report }
-        }
-    }
-
-    private func expire(
-        _ soFar: ExpiryReport,
-        isFirst: Bool,
-        on connection: PostgresConnection
-    ) async throws -> ExpiryReport {
-        var report = soFar
-        let isAlone = try await connection.query(
-            """
-            SELECT pg_try_advisory_xact_lock(
-                \(AdvisoryLock.expiry), hashtext(current_schema())) AS is_alone
-            """
-        ).first?.decode("is_alone", as: Bool.self)
-        guard isAlone == true else {
-            report.wasHeldElsewhere = isFirst
+        if let gap = try await noteRun() {
+            report.extendedAfterGap = try await extendAllLeases(after: gap)
             return report
         }
-        if isFirst, try await noteRun(on: connection) {
-            report.extendedAfterGap = try await extendAllLeases(on: connection)
-            return report
+        while let ended = try await endLapsed() {
+            report.lapsed += ended.leases
+            report.poisoned += ended.failed
         }
-        let rows = try await connection.query(
-            """
-            \(raw: HeldTask.select) WHERE state = 'leased' AND lease_deadline < now()
-            ORDER BY lease_deadline LIMIT \(Self.lapseBatch) FOR NO KEY UPDATE SKIP LOCKED
-            """
-        )
-        var jobs: Set<JobID> = []
-        for row in rows {
-            let task = try await HeldTask(row, on: connection)
-            let (state, _) = try await conclude(task, .lapsed, on: connection)
-            jobs.insert(task.job)
-            report.lapsed += 1
-            report.poisoned += state == .failed ? 1 : 0
+        while let ended = try await endHung() {
+            report.hung += ended.leases
+            report.poisoned += ended.failed
         }
-        try await Self.settleJobs(Array(jobs), on: connection)
-        report.lostWorkers += try await connection.execute(
+        report.lostWorkers = try await pool.execute(
             """
             UPDATE worker SET state = 'lost' WHERE state <> 'lost' AND last_seen_at <
                 now() - make_interval(secs => \(configuration.workerTimeout.inSeconds))
@@ -69,39 +41,145 @@ extension FarmStore {
         return report
     }
 
-    /// Notes that the duty runs now, and tells whether nobody had run it for too long.
-    private func noteRun(on connection: PostgresConnection) async throws -> Bool {
-        let row = try await connection.query(
+    /// Notes that the duty runs now, and returns how many seconds nobody had run it when that is
+    /// too long.
+    private func noteRun() async throws -> Double? {
+        let away = try await pool.query(
             """
-            SELECT last_run_at < now() - make_interval(secs => \(configuration.dutyGap.inSeconds))
-                AS was_gap
-            FROM duty WHERE name = 'expiry'
+            WITH before AS (SELECT last_run_at FROM duty WHERE name = 'expiry'),
+            noted AS (
+                INSERT INTO duty (name, last_run_at) VALUES ('expiry', now())
+                ON CONFLICT (name) DO UPDATE SET last_run_at = now()
+            )
+            SELECT extract(epoch FROM now() - last_run_at)::double precision AS away FROM before
             """
-        ).first
-        try await connection.execute(
-            """
-            INSERT INTO duty (name, last_run_at) VALUES ('expiry', now())
-            ON CONFLICT (name) DO UPDATE SET last_run_at = now()
-            """
-        )
-        return try row?.decode("was_gap") ?? false
+        ).first?.decode("away", as: Double.self)
+        guard let away, away > configuration.dutyGap.inSeconds else { return nil }
+        return away
     }
 
-    /// Gives every lease another one, and every worker another silence.
-    private func extendAllLeases(on connection: PostgresConnection) async throws -> Int {
-        let extended = try await connection.execute(
-            """
-            WITH held AS (
-                SELECT id FROM task WHERE state = 'leased' ORDER BY id FOR NO KEY UPDATE
+    /// Gives every lease another one, its attempt the time that nobody looked, and every worker
+    /// another silence.
+    private func extendAllLeases(after gap: Double) async throws -> Int {
+        try await withRetriedTransaction { connection in
+            try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
+            let extended = try await connection.execute(
+                """
+                UPDATE lease SET deadline = greatest(deadline, now())
+                        + make_interval(secs => \(configuration.lease.inSeconds)),
+                    begun_at = CASE WHEN begun_at IS NOT NULL
+                        THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
+                    stepped_at = CASE WHEN stepped_at IS NOT NULL
+                        THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
+                """
             )
-            UPDATE task SET lease_deadline = greatest(lease_deadline, now())
-                + make_interval(secs => \(configuration.lease.inSeconds))
-            FROM held WHERE task.id = held.id
+            try await connection.execute(
+                "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
+            )
+            return extended
+        }
+    }
+
+    /// Ends some leases that ran out; nil when none is left.
+    private func endLapsed() async throws -> (leases: Int, failed: Int)? {
+        let overdue = try await pool.query(
             """
+            SELECT task_id FROM lease WHERE deadline < now()
+            ORDER BY deadline LIMIT \(Self.expiryBatch)
+            """
+        ).map { try $0.decode("task_id", as: TaskID.self) }
+        guard !overdue.isEmpty else { return nil }
+        return try await withRetriedTransaction { connection in
+            let held = try await lockLeases(of: overdue, on: connection)
+            // A heartbeat may have come before the lock.
+            let lapsed = Set(
+                try await connection.query(
+                    """
+                    SELECT task_id FROM lease
+                    WHERE task_id = ANY(\(overdue)::uuid[]) AND deadline < now()
+                    """
+                ).map { try $0.decode("task_id", as: TaskID.self) }
+            )
+            return try await end(held.filter { lapsed.contains($0.task) }.map { ($0, .lapsed) },
+                on: connection)
+        }
+    }
+
+    /// Ends some attempts that hang; nil when none is left.
+    private func endHung() async throws -> (leases: Int, failed: Int)? {
+        let suspects = try await hung(among: nil, on: nil)
+        guard !suspects.isEmpty else { return nil }
+        return try await withRetriedTransaction { connection in
+            let held = try await lockLeases(of: Array(suspects.keys), on: connection)
+            let hung = try await hung(among: Array(suspects.keys), on: connection)
+            let ends = held.compactMap { lease -> (EndingLease, AttemptEnd)? in
+                guard let message = hung[lease.task] else { return nil }
+                let failure = AttemptFailure(failureClass: .workersFault, message: message)
+                return (lease, .failed(failure))
+            }
+            return try await end(ends, on: connection)
+        }
+    }
+
+    /// The attempts that made no step, or took, for longer than they may, each with what to say of
+    /// it.
+    private func hung(
+        among tasks: [TaskID]?,
+        on connection: PostgresConnection?
+    ) async throws -> [TaskID: String] {
+        let query: Query = """
+            SELECT task_id, CASE WHEN without_step > step_limit
+                THEN format('hung: no step for %s s, and %s s are the limit',
+                    round(extract(epoch FROM without_step)),
+                    round(extract(epoch FROM step_limit)))
+                ELSE format('hung: it runs for %s s, and %s s are the limit',
+                    round(extract(epoch FROM age)), round(extract(epoch FROM time_limit))) END
+                AS message
+            FROM (
+                SELECT lease.task_id, now() - lease.begun_at AS age,
+                    now() - coalesce(lease.stepped_at, lease.begun_at) AS without_step,
+                    coalesce(lease.step_limit, CASE WHEN worker.speed > 0 AND lease.cost > 0
+                        THEN greatest(make_interval(secs => \(Self.leastHang.inSeconds)),
+                            make_interval(secs => least(1e8, 5 * task.cost / task.image_count
+                                / greatest(lease.steps, 1) / worker.speed)))
+                        ELSE make_interval(secs => \(Self.unpredictedHang.inSeconds)) END)
+                        AS step_limit,
+                    coalesce(lease.time_limit, CASE WHEN worker.speed > 0 AND lease.cost > 0
+                        THEN greatest(make_interval(secs => \(Self.leastHang.inSeconds)),
+                            make_interval(secs => least(1e8, 4 * lease.cost / worker.speed)))
+                        END) AS time_limit
+                FROM lease JOIN task ON task.id = lease.task_id
+                JOIN worker ON worker.id = lease.worker_id
+                WHERE lease.begun_at IS NOT NULL
+                    AND (\(tasks)::uuid[] IS NULL OR lease.task_id = ANY(\(tasks)::uuid[]))
+            ) AS run
+            WHERE without_step > step_limit OR age > time_limit
+            ORDER BY task_id LIMIT \(Self.expiryBatch)
+            """
+        let rows: [Row]
+        if let connection {
+            rows = try await connection.query(query)
+        } else {
+            rows = try await pool.query(query)
+        }
+        return Dictionary(
+            uniqueKeysWithValues: try rows.map {
+                (
+                    try $0.decode("task_id", as: TaskID.self),
+                    try $0.decode("message", as: String.self)
+                )
+            }
         )
-        try await connection.execute(
-            "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
-        )
-        return extended
+    }
+
+    /// Ends attempts and counts them, and the tasks that failed with it.
+    private func end(
+        _ ends: [(EndingLease, AttemptEnd)],
+        on connection: PostgresConnection
+    ) async throws -> (leases: Int, failed: Int)? {
+        // All that was overdue was heard of meanwhile, or is being ended elsewhere.
+        guard !ends.isEmpty else { return nil }
+        let verdicts = try await conclude(ends, on: connection)
+        return (verdicts.count, verdicts.count { $0.event == .failForGood })
     }
 }

@@ -1,4 +1,4 @@
-package import FarmModel
+import FarmModel
 import Postgres
 
 extension FarmStore {
@@ -83,50 +83,6 @@ extension FarmStore {
                 AND task.number = (new.place - 1) / \(job.imagesPerTask)::integer
             """
         )
-    }
-
-    /// Stops a job: what is at a worker is fenced off at once, what is delivered stays.
-    package func cancelJob(_ id: JobID) async throws -> CancelOutcome {
-        try await pool.withTransaction { connection in
-            let live = try await connection.query(
-                """
-                SELECT state FROM task
-                WHERE job_id = \(id) AND state IN ('blocked', 'ready', 'leased')
-                ORDER BY id FOR NO KEY UPDATE
-                """
-            )
-            let leased = try live.filter { try $0.decode("state") == TaskState.leased }.count
-            let rows = try await connection.query(
-                "SELECT state FROM job WHERE id = \(id) FOR NO KEY UPDATE"
-            )
-            guard let state = try rows.first?.decode("state", as: JobState.self) else {
-                return .notFound
-            }
-            guard let next = state.state(after: .cancel) else { return .alreadyOver(state) }
-            try await connection.execute(
-                """
-                UPDATE attempt SET outcome = 'cancelled', finished_at = now() FROM task
-                WHERE task.job_id = \(id) AND task.attempt_id = attempt.id
-                """
-            )
-            try await connection.execute(
-                """
-                UPDATE task SET state = 'cancelled', finished_at = now(), attempt_id = NULL,
-                    worker_id = NULL, lease_deadline = NULL
-                WHERE job_id = \(id) AND state IN ('blocked', 'ready', 'leased')
-                """
-            )
-            try await connection.execute(
-                """
-                UPDATE image SET state = 'cancelled'
-                WHERE job_id = \(id) AND state IN ('waiting', 'rendering')
-                """
-            )
-            try await connection.execute(
-                "UPDATE job SET state = \(next), finished_at = now() WHERE id = \(id)"
-            )
-            return .cancelled(leased: leased)
-        }
     }
 
     /// Ends the jobs of which no task is live any more.

@@ -1,4 +1,5 @@
-import Migrations
+import FarmModel
+package import Migrations
 import Postgres
 
 extension FarmStore {
@@ -6,19 +7,18 @@ extension FarmStore {
     /// names.
     ///
     /// Several coordinators may call it at once: an advisory lock lets one work and the others find
-    /// nothing to do. Throws `FarmStoreError.newerSchema` when the database has steps that this
-    /// release does not know.
-    package func migrate() async throws -> [String] {
+    /// nothing to do. Steps of a newer release are accepted as long as they state that `binary`, this
+    /// release's version, still works with them; else throws `FarmStoreError.newerSchema`.
+    package func migrate(
+        _ migrations: [Migration] = Migrations.all,
+        as binary: String = FarmSettings.version
+    ) async throws -> [String] {
         var applied: [String] = []
         try await prepareRecord()
-        for migration in Migrations.all where try await apply(migration) {
+        for migration in migrations where try await apply(migration) {
             applied.append(migration.name)
         }
-        let known = Migrations.all.map(\.number).max() ?? 0
-        let rows = try await pool.query(
-            "SELECT name FROM migration WHERE number > \(known) ORDER BY number LIMIT 1"
-        )
-        if let row = rows.first { throw FarmStoreError.newerSchema(step: try row.decode("name")) }
+        try await refuseNewer(than: migrations.map(\.number).max() ?? 0, as: binary)
         return applied
     }
 
@@ -34,6 +34,12 @@ extension FarmStore {
                 )
                 """
             )
+            try await connection.execute(
+                """
+                ALTER TABLE migration
+                    ADD COLUMN IF NOT EXISTS oldest_binary text NOT NULL DEFAULT '0.1.0'
+                """
+            )
         }
     }
 
@@ -42,7 +48,8 @@ extension FarmStore {
             try await Self.lockMigrations(connection)
             let recorded = try await connection.execute(
                 """
-                INSERT INTO migration (number, name) VALUES (\(migration.number), \(migration.name))
+                INSERT INTO migration (number, name, oldest_binary)
+                VALUES (\(migration.number), \(migration.name), \(migration.oldestBinary))
                 ON CONFLICT (number) DO NOTHING
                 """
             )
@@ -52,6 +59,29 @@ extension FarmStore {
             try await connection.execute(script: migration.sql)
             return true
         }
+    }
+
+    /// Throws when a step after `known` excludes this binary; what the newest such step states is
+    /// named.
+    private func refuseNewer(than known: Int, as binary: String) async throws {
+        let rows = try await pool.query(
+            "SELECT name, oldest_binary FROM migration WHERE number > \(known) ORDER BY number DESC"
+        )
+        for row in rows {
+            let oldest = try row.decode("oldest_binary", as: String.self)
+            guard Self.isVersion(binary, before: oldest) else { continue }
+            throw FarmStoreError.newerSchema(
+                step: try row.decode("name"),
+                oldestBinary: oldest,
+                thisBinary: binary
+            )
+        }
+    }
+
+    /// Whether a version such as `0.10.0` is older than another, number by number.
+    static func isVersion(_ version: String, before other: String) -> Bool {
+        let numbers = [version, other].map { $0.split(separator: ".").map { Int($0) ?? 0 } }
+        return numbers[0].lexicographicallyPrecedes(numbers[1])
     }
 
     private static func lockMigrations(_ connection: PostgresConnection) async throws {
@@ -64,13 +94,13 @@ extension FarmStore {
 /// The first keys of the farm's advisory locks; the second is the schema's hash.
 enum AdvisoryLock {
     static let migrations = 0x6472_6d01
-    static let expiry = 0x6472_6d02
+    static let registration = 0x6472_6d20
 }
 
 /// What keeps a store from working with a database that answers.
 package enum FarmStoreError: Error, Sendable, Hashable {
-    /// The database was migrated by a newer release.
-    case newerSchema(step: String)
+    /// The database was migrated by a newer release, to a step that this one cannot work with.
+    case newerSchema(step: String, oldestBinary: String, thisBinary: String)
     /// A row that the same transaction has seen or made is not there.
     case vanished(String)
 }
@@ -78,8 +108,11 @@ package enum FarmStoreError: Error, Sendable, Hashable {
 extension FarmStoreError: CustomStringConvertible {
     package var description: String {
         switch self {
-        case .newerSchema(let step):
-            "the database has the schema step \(step) of a newer release: run that release"
+        case .newerSchema(let step, let oldest, let this):
+            """
+            the database's schema step \(step) works with release \(oldest) or later, and this is \
+            \(this): run release \(oldest) or later
+            """
         case .vanished(let what):
             "\(what) is not in the database: rows were removed by hand meanwhile"
         }

@@ -2,122 +2,147 @@ package import FarmModel
 import Postgres
 
 extension FarmStore {
-    /// Records a worker, and its model when the farm does not know the digest yet.
-    ///
-    /// A name that already means another digest gets the digest's first eight characters behind it.
-    package func registerWorker(
-        _ registration: WorkerRegistration
-    ) async throws -> RegisteredWorker {
-        try await pool.withTransaction { connection in
-            let name = try await recordModel(of: registration, on: connection)
-            let row = try await connection.query(
+    /// The columns of a `WorkerRecord`; a WHERE follows.
+    private static let selectWorker = """
+        SELECT worker.id, worker.name, worker.epoch, worker.desired_state,
+            CASE WHEN worker.state = 'idle' AND EXISTS (
+                SELECT FROM lease WHERE lease.worker_id = worker.id
+            ) THEN 'busy' ELSE worker.state END AS state,
+            worker.state_reason, worker.pool, worker.model_name, worker.model_digest,
+            worker.precision, worker.numeric_class, worker.memory_bytes, worker.tags,
+            worker.speed, worker.engine, worker.info::text AS info, worker.registered_at,
+            worker.last_seen_at, worker.failures_in_a_row, error.job_id AS error_job,
+            error.task_id AS error_task, error.failure_class, error.message AS failure_message,
+            error.failed_at
+        FROM worker LEFT JOIN LATERAL (
+            SELECT job_id, task_id, failure_class, message, failed_at FROM failure
+            WHERE failure.worker_name = worker.name ORDER BY failure.id DESC LIMIT 1
+        ) AS error ON true
+        """
+
+    /// Returns the workers by name with what they hold and their last error; those that are lost
+    /// only when asked for.
+    package func workers(includingLost: Bool = false) async throws -> [WorkerRecord] {
+        try await pool.withConnection { connection in
+            let leases = try await workerLeases(of: nil, on: connection)
+            return try await connection.query(
                 """
-                INSERT INTO worker (name, pool, model_name, model_digest, precision, memory_bytes,
-                    engine, tags)
-                VALUES (\(registration.name), \(registration.pool), \(name),
-                    \(registration.modelDigest), \(registration.precision),
-                    \(registration.memory), \(registration.engine), \(registration.tags)::text[])
-                RETURNING id, epoch
+                \(raw: Self.selectWorker) WHERE \(includingLost) OR worker.state <> 'lost'
+                ORDER BY worker.name, worker.registered_at
                 """
-            ).first
-            guard let row else { throw FarmStoreError.vanished("the worker that was just made") }
-            return RegisteredWorker(
-                id: try row.decode("id"),
-                epoch: try row.decode("epoch"),
-                modelName: name
-            )
+            ).map { try WorkerRecord($0, leases: leases) }
         }
     }
 
-    private func recordModel(
-        of worker: WorkerRegistration,
+    /// Returns a worker; nil when there is none.
+    package func worker(_ id: WorkerID) async throws -> WorkerRecord? {
+        try await pool.withConnection { try await worker(id, on: $0) }
+    }
+
+    /// Returns the worker of a name that was heard of last; nil when there is none.
+    package func worker(named name: String) async throws -> WorkerRecord? {
+        try await pool.withConnection { connection in
+            let id = try await connection.query(
+                "SELECT id FROM worker WHERE name = \(name) ORDER BY last_seen_at DESC LIMIT 1"
+            ).first?.decode("id", as: WorkerID.self)
+            guard let id else { return nil }
+            return try await worker(id, on: connection)
+        }
+    }
+
+    func worker(_ id: WorkerID, on connection: PostgresConnection) async throws -> WorkerRecord? {
+        let row = try await connection.query("\(raw: Self.selectWorker) WHERE worker.id = \(id)")
+            .first
+        guard let row else { return nil }
+        return try WorkerRecord(row, leases: try await workerLeases(of: id, on: connection))
+    }
+
+    private func workerLeases(
+        of worker: WorkerID?,
         on connection: PostgresConnection
-    ) async throws -> String {
-        let digest = worker.modelDigest
-        for name in [worker.modelName, "\(worker.modelName)-\(digest.prefix(8))"] {
+    ) async throws -> [WorkerID: [WorkerLease]] {
+        let rows = try await connection.query(
+            """
+            SELECT worker_id, task_id, attempt_id, epoch, job_id, image_index, step, steps,
+                step_seconds, claimed_at, begun_at, deadline
+            FROM lease WHERE \(worker)::uuid IS NULL OR worker_id = \(worker)
+            ORDER BY claimed_at, task_id
+            """
+        )
+        var leases: [WorkerID: [WorkerLease]] = [:]
+        for row in rows {
+            leases[try row.decode("worker_id"), default: []].append(try WorkerLease(row))
+        }
+        return leases
+    }
+
+    /// Tells a worker what an operator wants of it: to run, to drain, to sleep, or to be left out.
+    ///
+    /// What a quarantined worker holds is released at once; a woken one starts with a clean count
+    /// of failures. Returns the worker as it stands then, nil when there is none.
+    package func setWorker(
+        _ id: WorkerID,
+        _ wish: DesiredWorkerState,
+        reason: String? = nil,
+        by actor: String
+    ) async throws -> WorkerRecord? {
+        try await withRetriedTransaction { connection in
+            if wish == .quarantine {
+                try await endLeases(ofWorker: id, .released, on: connection)
+            }
+            let changed = try await connection.execute(
+                """
+                UPDATE worker SET desired_state = \(wish), state_reason = \(reason),
+                    failures_in_a_row = CASE WHEN \(wish) = 'run' THEN 0
+                        ELSE failures_in_a_row END,
+                    state = CASE WHEN state = 'lost' THEN 'lost'
+                        WHEN \(wish) = 'quarantine' THEN 'quarantined'
+                        WHEN \(wish) = 'run' THEN CASE
+                            WHEN state IN ('draining', 'asleep', 'quarantined') THEN 'idle'
+                            ELSE state END
+                        WHEN EXISTS (SELECT FROM lease WHERE lease.worker_id = worker.id)
+                            THEN 'draining'
+                        ELSE 'asleep' END
+                WHERE id = \(id)
+                """
+            )
+            guard changed == 1 else { return nil }
+            try await Self.recordAudit(
+                "worker.\(wish.rawValue)",
+                id.description,
+                by: actor,
+                reason.map { ["reason": $0] } ?? [:],
+                on: connection
+            )
+            try await Self.notify(
+                wish == .run ? .ready : .control,
+                id.description,
+                on: connection
+            )
+            return try await worker(id, on: connection)
+        }
+    }
+
+    /// Notes that a worker's process ends: what it still holds is released, and its name is free.
+    ///
+    /// Returns how many leases were released; nil when another process has the name by now.
+    package func leaveWorker(_ id: WorkerID, epoch: Int64) async throws -> Int? {
+        try await withRetriedTransaction { connection in
+            let isCurrent = try await connection.query(
+                "SELECT FROM worker WHERE id = \(id) AND epoch = \(epoch)"
+            ).count == 1
+            guard isCurrent else { return nil }
+            let released = try await endLeases(ofWorker: id, .released, on: connection)
             try await connection.execute(
                 """
-                INSERT INTO model (name, digest, defaults)
-                VALUES (\(name), \(digest), \(worker.modelDefaults)::jsonb)
-                ON CONFLICT DO NOTHING
+                UPDATE worker SET instance = '', last_seen_at = now(), state = CASE
+                    WHEN desired_state = 'quarantine' THEN 'quarantined' ELSE 'asleep' END,
+                    state_reason = CASE WHEN desired_state = 'quarantine' THEN state_reason
+                        ELSE 'its process ended' END
+                WHERE id = \(id) AND epoch = \(epoch)
                 """
             )
-            let rows = try await connection.query(
-                "SELECT name FROM model WHERE digest = \(digest)"
-            )
-            if let row = rows.first { return try row.decode("name") }
+            return released
         }
-        throw FarmStoreError.vanished("the model \(worker.modelName) that was just recorded")
-    }
-
-    /// Returns the models that workers have brought, the first recorded, the farm's default, first.
-    package func models() async throws -> [ModelRecord] {
-        try await pool.query(
-            """
-            SELECT name, digest, defaults::text AS defaults, recorded_at FROM model
-            ORDER BY number
-            """
-        ).map(ModelRecord.init)
-    }
-
-    /// Returns a model by its name; nil when no worker has brought it.
-    package func model(named name: String) async throws -> ModelRecord? {
-        try await pool.query(
-            """
-            SELECT name, digest, defaults::text AS defaults, recorded_at FROM model
-            WHERE name = \(name)
-            """
-        ).first.map(ModelRecord.init)
-    }
-
-    /// Returns the workers that are not lost, by name.
-    package func workers() async throws -> [WorkerRecord] {
-        try await pool.query(
-            """
-            SELECT worker.id, worker.name, worker.state, worker.pool, worker.model_name,
-                worker.model_digest, worker.precision, worker.registered_at, worker.last_seen_at,
-                (SELECT count(*) FROM task
-                    WHERE task.worker_id = worker.id AND task.state = 'leased') AS leased_tasks
-            FROM worker WHERE worker.state <> 'lost' ORDER BY worker.name, worker.registered_at
-            """
-        ).map(WorkerRecord.init)
-    }
-
-    /// Extends the leases of the attempts that a worker runs, and says which of them to stop.
-    package func heartbeat(
-        worker: WorkerID,
-        attempts: [AttemptFence]
-    ) async throws -> HeartbeatOutcome {
-        let heard = try await pool.execute(
-            """
-            UPDATE worker SET last_seen_at = now(),
-                state = CASE WHEN state = 'lost' THEN 'idle' ELSE state END
-            WHERE id = \(worker)
-            """
-        )
-        guard heard == 1 else { return .unknownWorker }
-        guard !attempts.isEmpty else { return .answer(extended: [], cancel: []) }
-        let rows = try await pool.query(
-            """
-            WITH held AS (
-                SELECT task.id FROM task
-                JOIN unnest(\(attempts.map(\.task))::uuid[], \(attempts.map(\.attempt))::uuid[],
-                    \(attempts.map(\.epoch))::bigint[]) AS fence (task, attempt, epoch)
-                    ON task.id = fence.task AND task.attempt_id = fence.attempt
-                        AND task.epoch = fence.epoch
-                WHERE task.state = 'leased' AND task.worker_id = \(worker)
-                ORDER BY task.id FOR NO KEY UPDATE OF task
-            )
-            UPDATE task
-            SET lease_deadline = now() + make_interval(secs => \(configuration.lease.inSeconds))
-            FROM held WHERE task.id = held.id
-            RETURNING task.attempt_id
-            """
-        )
-        let extended = Set(try rows.map { try $0.decode("attempt_id", as: AttemptID.self) })
-        return .answer(
-            extended: attempts.filter { extended.contains($0.attempt) },
-            cancel: attempts.filter { !extended.contains($0.attempt) }
-        )
     }
 }

@@ -190,13 +190,3 @@ extension FailureView {
         self.init(failureClass: failureClass, message: try row.decode("failure_message"))
     }
 }
-
-/// What became of the wish to cancel a job.
-package enum CancelOutcome: Sendable, Hashable {
-    /// It is cancelled; so many of its tasks were at a worker, whose next heartbeat says so.
-    case cancelled(leased: Int)
-    /// It was over before.
-    case alreadyOver(JobState)
-    /// There is no such job.
-    case notFound
-}

@@ -14,8 +14,18 @@ package struct WorkerRegistration: Sendable {
     package var tags: [String] = []
     /// What jobs take that leave a key out, as JSON; kept when the model is first recorded.
     package var modelDefaults = "{}"
+    /// What predicts the work of a picture, as JSON; kept like the defaults.
+    package var costConstants = "{}"
+    /// Random for each start of the process.
+    package var instance = UUID().uuidString
+    /// Pictures are equal to the last bit inside one class.
+    package var numericClass = ""
+    /// Measured floating point operations a second; 0 before anything was measured.
+    package var speed = 0.0
     /// The build of the engine.
     package var engine = ""
+    /// The machine, as JSON.
+    package var info = "{}"
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {
@@ -29,60 +39,15 @@ package struct WorkerRegistration: Sendable {
 /// Who the worker is from now on.
 package struct RegisteredWorker: Sendable, Hashable {
     package let id: WorkerID
+    /// Its name as the farm knows it: another one where a living process has the name.
+    package let name: String
     package let epoch: Int64
     /// The name of the model as the farm knows its digest.
     package let modelName: String
-}
-
-/// A model that the farm knows.
-package struct ModelRecord: Sendable, Hashable {
-    package let name: String
-    package let digest: String
-    /// As its first worker gave them, JSON.
-    package let defaults: String
-    package let recordedAt: Date
-
-    init(_ row: Row) throws {
-        name = try row.decode("name")
-        digest = try row.decode("digest")
-        defaults = try row.decode("defaults")
-        recordedAt = try row.decode("recorded_at")
-    }
-}
-
-/// A worker as it stands.
-package struct WorkerRecord: Sendable, Hashable {
-    package let id: WorkerID
-    package let name: String
-    package let state: WorkerState
-    package let pool: String
-    package let modelName: String
-    package let modelDigest: String
-    package let precision: String
-    package let registeredAt: Date
-    package let lastSeenAt: Date
-    package let leasedTasks: Int
-
-    init(_ row: Row) throws {
-        id = try row.decode("id")
-        name = try row.decode("name")
-        state = try row.decode("state")
-        pool = try row.decode("pool")
-        modelName = try row.decode("model_name")
-        modelDigest = try row.decode("model_digest")
-        precision = try row.decode("precision")
-        registeredAt = try row.decode("registered_at")
-        lastSeenAt = try row.decode("last_seen_at")
-        leasedTasks = try row.decode("leased_tasks")
-    }
-}
-
-/// The answer to a heartbeat.
-package enum HeartbeatOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
-    case unknownWorker
-    /// The attempts whose leases run on, and those to stop: cancelled, or no longer this worker's.
-    case answer(extended: [AttemptFence], cancel: [AttemptFence])
+    /// What an operator wants of it.
+    package var desiredState = DesiredWorkerState.run
+    /// How many leases of the process before were released.
+    package var releasedLeases = 0
 }
 
 /// The answer to a claim.
@@ -187,14 +152,14 @@ package struct AttemptRecord: Sendable, Hashable {
 package struct ExpiryReport: Sendable, Hashable {
     /// Leases that ran out; their tasks are ready again or failed.
     package var lapsed = 0
-    /// Tasks among them that failed as poison.
+    /// Attempts that made no step, or took, for too long.
+    package var hung = 0
+    /// Tasks among both that failed as poison.
     package var poisoned = 0
     /// Workers that were silent for too long.
     package var lostWorkers = 0
     /// Leases extended because nobody had looked for a while.
     package var extendedAfterGap = 0
-    /// Whether another coordinator was at it, so that this run did nothing.
-    package var wasHeldElsewhere = false
 
     package init() {}
 }

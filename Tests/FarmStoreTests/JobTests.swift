@@ -5,29 +5,6 @@ import TestSupport
 import Testing
 
 @Suite(.database, .timeLimit(.minutes(2))) struct JobTests {
-    @Test("migrating twice changes nothing, and side by side each step is applied once")
-    func migrateTwice() async throws {
-        let pool = try TestDatabase.pool()
-        let store = FarmStore(pool: pool)
-        let applied = try await withThrowingTaskGroup { group in
-            for _ in 0..<4 { group.addTask { try await store.migrate() } }
-            return try await group.reduce(into: [String]()) { $0 += $1 }
-        }
-        #expect(applied == ["0001_farm"])
-        #expect(try await store.migrate() == [])
-        let rows = try await pool.query("SELECT name FROM migration ORDER BY number")
-        #expect(try rows.map { try $0.decode("name", as: String.self) } == ["0001_farm"])
-    }
-
-    @Test("a database of a newer release is refused")
-    func newerSchema() async throws {
-        let farm = try await Farm()
-        try await farm.pool.execute("INSERT INTO migration VALUES (9999, '9999_future')")
-        await #expect(throws: FarmStoreError.newerSchema(step: "9999_future")) {
-            _ = try await farm.store.migrate()
-        }
-    }
-
     @Test(
         "the states of the enums are those that the tables admit",
         arguments: [

@@ -1,3 +1,5 @@
+-- oldest-binary: 0.1.0
+--
 -- The farm's first tables: models, workers, jobs, tasks, images, attempts.
 --
 -- State names are the case names of FarmModel's enums. CHECK constraints restate what each state

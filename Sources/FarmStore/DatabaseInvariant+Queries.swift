@@ -1,0 +1,135 @@
+/// The longer queries of the invariants.
+extension DatabaseInvariant {
+    static let doubledImages = """
+        SELECT format('image %s has %s outputs', image_id, count(*)) AS detail
+        FROM output GROUP BY image_id HAVING count(*) > 1
+        UNION ALL
+        SELECT format('job %s has %s images of index %s', job_id, count(*), index)
+        FROM image GROUP BY job_id, index HAVING count(*) > 1
+        """
+
+    static let unknownAttempts = """
+        SELECT format('image %s was delivered by %s, which is no attempt at its task',
+            output.image_id, output.attempt_id) AS detail
+        FROM output JOIN image ON image.id = output.image_id
+        LEFT JOIN attempt
+            ON attempt.id = output.attempt_id AND attempt.task_id = image.task_id
+        LEFT JOIN lease
+            ON lease.task_id = image.task_id AND lease.attempt_id = output.attempt_id
+        WHERE attempt.id IS NULL AND lease.task_id IS NULL
+        """
+
+    static let wrongReadyRows = """
+        SELECT format('task %s can be claimed and is %s', ready.task_id,
+            coalesce(task.state, 'not there')) AS detail
+        FROM ready LEFT JOIN task ON task.id = ready.task_id
+        WHERE task.state IS DISTINCT FROM 'ready'
+        UNION ALL
+        SELECT format('task %s has epoch %s and %s images from %s on, and can be claimed as %s, %s from %s',
+            task.id, task.epoch, task.image_count, task.first_index, ready.epoch,
+            ready.image_count, ready.first_index)
+        FROM ready JOIN task ON task.id = ready.task_id
+        WHERE (ready.head_id, ready.number, ready.job_id, ready.epoch, ready.first_index,
+                ready.image_count)
+            <> (task.head_id, task.number, task.job_id, task.epoch, task.first_index,
+                task.image_count)
+        UNION ALL
+        SELECT format('task %s rests and is %s', resting.task_id,
+            coalesce(task.state, 'not there'))
+        FROM resting LEFT JOIN task ON task.id = resting.task_id
+        WHERE task.state IS DISTINCT FROM 'ready' OR task.head_id <> resting.head_id
+        """
+
+    static let wrongPlaces = """
+        SELECT format('task %s is not over and stands %s times in the queue', task.id,
+            count(place.task_id)) AS detail
+        FROM task LEFT JOIN (
+            SELECT task_id FROM ready
+            UNION ALL SELECT task_id FROM resting
+            UNION ALL SELECT task_id FROM lease
+        ) AS place ON place.task_id = task.id
+        WHERE task.state = 'ready' GROUP BY task.id HAVING count(place.task_id) <> 1
+        """
+
+    static let wrongEpochs = """
+        SELECT format('task %s has epoch %s twice', task_id, epoch) AS detail
+        FROM attempt GROUP BY task_id, epoch HAVING count(*) > 1
+        UNION ALL
+        SELECT format('task %s has epoch %s before an older one', task_id, epoch)
+        FROM (
+            SELECT task_id, epoch, started_at,
+                max(started_at) OVER (
+                    PARTITION BY task_id ORDER BY epoch
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS latest_before
+            FROM attempt
+        ) AS tried WHERE started_at < latest_before
+        UNION ALL
+        SELECT format('task %s has epoch %s and an attempt of epoch %s', task.id, task.epoch,
+            attempt.epoch)
+        FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.epoch > task.epoch
+        """
+
+    static let wrongJobCounters = """
+        SELECT format('job %s counts %s and has %s', job.id,
+            format('%s images, %s delivered, %s failed, %s cancelled, %s tasks, %s live',
+                job.image_count, job.delivered_count, job.failed_count, job.cancelled_count,
+                job.task_count, job.live_task_count),
+            format('%s images, %s delivered, %s failed, %s cancelled, %s tasks, %s live',
+                coalesce(i.images, 0), coalesce(i.delivered, 0), coalesce(i.failed, 0),
+                coalesce(i.cancelled, 0), coalesce(t.tasks, 0), coalesce(t.live, 0))) AS detail
+        FROM job
+        LEFT JOIN (
+            SELECT job_id, count(*) AS images,
+                count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                count(*) FILTER (WHERE state = 'failed') AS failed,
+                count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+            FROM image GROUP BY job_id
+        ) AS i ON i.job_id = job.id
+        LEFT JOIN (
+            SELECT job_id, count(*) AS tasks,
+                count(*) FILTER (WHERE state NOT IN ('succeeded', 'failed', 'cancelled')) AS live
+            FROM task GROUP BY job_id
+        ) AS t ON t.job_id = job.id
+        WHERE (job.image_count, job.delivered_count, job.failed_count, job.cancelled_count,
+                job.task_count, job.live_task_count)
+            IS DISTINCT FROM (coalesce(i.images, 0), coalesce(i.delivered, 0),
+                coalesce(i.failed, 0), coalesce(i.cancelled, 0), coalesce(t.tasks, 0),
+                coalesce(t.live, 0))
+        """
+
+    static let wrongTaskCounters = """
+        SELECT format('task %s counts %s images, %s undelivered, and has %s and %s', task.id,
+            task.image_count, task.undelivered, coalesce(i.images, 0), coalesce(i.waiting, 0))
+            AS detail
+        FROM task LEFT JOIN (
+            SELECT task_id, count(*) AS images,
+                count(*) FILTER (WHERE state = 'waiting') AS waiting
+            FROM image GROUP BY task_id
+        ) AS i ON i.task_id = task.id
+        WHERE task.image_count <> coalesce(i.images, 0)
+            OR (task.state NOT IN ('succeeded', 'failed', 'cancelled')
+                AND task.undelivered <> coalesce(i.waiting, 0))
+        """
+
+    static let eventGaps = """
+        SELECT format('job %s counts %s events and has %s, from %s to %s', job.id,
+            job.event_count, coalesce(e.events, 0), e.first, e.last) AS detail
+        FROM job LEFT JOIN (
+            SELECT job_id, count(*) AS events, min(number) AS first, max(number) AS last
+            FROM event GROUP BY job_id
+        ) AS e ON e.job_id = job.id
+        WHERE job.event_count <> coalesce(e.events, 0)
+            OR e.first <> 1 OR e.last <> job.event_count
+        """
+
+    static let infiniteCharges = """
+        SELECT format('owner %s is charged %s', owner, charge) AS detail
+        FROM account_usage WHERE charge IN ('NaN', 'Infinity')
+        UNION ALL
+        SELECT format('task %s costs %s', id, cost) FROM task WHERE cost IN ('NaN', 'Infinity')
+        UNION ALL
+        SELECT format('the lease of task %s costs %s', task_id, cost)
+        FROM lease WHERE cost IN ('NaN', 'Infinity', '-Infinity') OR cost < 0
+        """
+}

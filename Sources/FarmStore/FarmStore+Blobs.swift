@@ -1,0 +1,30 @@
+package import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// Tells whether any row names the blob.
+    package func isReferenced(_ digest: BlobDigest) async throws -> Bool {
+        try await unreferenced(among: [digest]).isEmpty
+    }
+
+    /// Returns those of the digests that no job, output, artifact, checkpoint or model file names:
+    /// what a sweep may remove when it is older than the grace.
+    ///
+    /// A blob is stored before the row that names it, so a sweep looks only at blobs that are older
+    /// than any upload takes. To be asked in batches of some thousands.
+    package func unreferenced(among digests: [BlobDigest]) async throws -> Set<BlobDigest> {
+        let rows = try await pool.query(
+            """
+            SELECT asked.digest FROM unnest(\(digests.map(\.rawValue))::text[]) AS asked (digest)
+            WHERE NOT EXISTS (SELECT FROM job_blob WHERE job_blob.digest = asked.digest)
+                AND NOT EXISTS (SELECT FROM output WHERE output.digest = asked.digest)
+                AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = asked.digest)
+                AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.digest = asked.digest)
+                AND NOT EXISTS (SELECT FROM model_file WHERE model_file.digest = asked.digest)
+            """
+        )
+        return Set(
+            try rows.compactMap { BlobDigest(rawValue: try $0.decode("digest", as: String.self)) }
+        )
+    }
+}

@@ -1,0 +1,151 @@
+package import FarmModel
+import Postgres
+
+/// What the deletion of a job takes away.
+package struct DeletionPreview: Sendable, Hashable {
+    package let name: String
+    package let state: JobState
+    package let images: Int
+    package let outputs: Int
+    /// The bytes of the outputs, those that other jobs share too.
+    package let outputBytes: Int64
+    package let attempts: Int
+    package let events: Int64
+    /// Blobs that nothing but this job names, which the next sweep removes.
+    package let blobs: Int
+    /// The bytes of the outputs among them; sizes of references are not recorded.
+    package let blobBytes: Int64
+    /// Jobs that wait for this one and are not over.
+    package let dependents: [JobID]
+}
+
+/// What became of the wish to delete a job.
+package enum DeleteOutcome: Sendable, Hashable {
+    case deleted(DeletionPreview)
+    /// It is not over: it has to be cancelled first.
+    case refused(JobState)
+    /// There is no such job.
+    case notFound
+}
+
+extension FarmStore {
+    /// Returns what the deletion of a job would take away; nil when there is no such job.
+    package func deletionPreview(_ id: JobID) async throws -> DeletionPreview? {
+        try await pool.withConnection { try await deletionPreview(id, on: $0) }
+    }
+
+    /// Deletes a job that is over, with everything that belongs to it, in one transaction.
+    ///
+    /// Its blobs go with the next sweep that finds no other name for them.
+    package func deleteJob(_ id: JobID, by actor: String) async throws -> DeleteOutcome {
+        try await withRetriedTransaction { connection in
+            try await connection.execute("SET LOCAL statement_timeout = 0")
+            _ = try await Self.lockHeads(of: id, on: connection)
+            guard let state = try await Self.lockJob(id, on: connection),
+                let preview = try await deletionPreview(id, on: connection)
+            else { return .notFound }
+            guard state.isFinal else { return .refused(state) }
+            try await Self.deleteRows(of: [id], on: connection)
+            try await Self.recordAudit(
+                "job.deleted",
+                id.description,
+                by: actor,
+                ["name": preview.name, "images": String(preview.images)],
+                on: connection
+            )
+            return .deleted(preview)
+        }
+    }
+
+    private func deletionPreview(
+        _ id: JobID,
+        on connection: PostgresConnection
+    ) async throws -> DeletionPreview? {
+        let row = try await connection.query(
+            """
+            WITH own AS (
+                SELECT output.digest, output.size FROM image
+                JOIN output ON output.image_id = image.id WHERE image.job_id = \(id)
+            ), named AS (
+                SELECT digest, 0::bigint AS size FROM job_blob WHERE job_id = \(id)
+                UNION ALL SELECT digest, size FROM own
+            ), alone AS (
+                SELECT digest, max(size) AS size FROM named
+                WHERE NOT EXISTS (SELECT FROM job_blob
+                        WHERE job_blob.digest = named.digest AND job_blob.job_id <> \(id))
+                    AND NOT EXISTS (SELECT FROM output
+                        WHERE output.digest = named.digest AND output.job_id <> \(id))
+                    AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = named.digest)
+                    AND NOT EXISTS (SELECT FROM checkpoint
+                        WHERE checkpoint.digest = named.digest)
+                    AND NOT EXISTS (SELECT FROM model_file
+                        WHERE model_file.digest = named.digest)
+                GROUP BY digest
+            )
+            SELECT job.name, job.state, job.image_count, job.event_count,
+                (SELECT count(*) FROM own) AS outputs,
+                (SELECT coalesce(sum(size), 0) FROM own) AS output_bytes,
+                (SELECT count(*) FROM task JOIN attempt ON attempt.task_id = task.id
+                    WHERE task.job_id = job.id) AS attempts,
+                (SELECT count(*) FROM alone) AS blobs,
+                (SELECT coalesce(sum(size), 0) FROM alone) AS blob_bytes,
+                ARRAY(SELECT later.id FROM job AS later
+                    WHERE job.id = ANY(later.after_jobs) AND later.finished_at IS NULL
+                    ORDER BY later.id) AS dependents
+            FROM job WHERE job.id = \(id)
+            """
+        ).first
+        return try row.map {
+            DeletionPreview(
+                name: try $0.decode("name"),
+                state: try $0.decode("state"),
+                images: try $0.decode("image_count"),
+                outputs: try $0.decode("outputs"),
+                outputBytes: try $0.decode("output_bytes"),
+                attempts: try $0.decode("attempts"),
+                events: try $0.decode("event_count"),
+                blobs: try $0.decode("blobs"),
+                blobBytes: try $0.decode("blob_bytes"),
+                dependents: try $0.decode("dependents")
+            )
+        }
+    }
+
+    /// Deletes jobs that are over, with every row that belongs to them.
+    ///
+    /// Who waits for one that succeeded waits for it no more.
+    static func deleteRows(of jobs: [JobID], on connection: PostgresConnection) async throws {
+        try await connection.execute(
+            """
+            WITH succeeded AS (
+                SELECT array_agg(id) AS ids FROM job
+                WHERE id = ANY(\(jobs)::uuid[]) AND state = 'succeeded'
+            )
+            UPDATE job SET after_jobs = ARRAY(
+                SELECT wanted FROM unnest(after_jobs) AS wanted WHERE wanted <> ALL(succeeded.ids)
+            )
+            FROM succeeded WHERE finished_at IS NULL AND after_jobs && succeeded.ids
+            """
+        )
+        try await connection.execute(
+            """
+            DELETE FROM output USING image
+            WHERE image.job_id = ANY(\(jobs)::uuid[]) AND output.image_id = image.id
+            """
+        )
+        for table in ["attempt", "failure", "checkpoint", "log_line"] {
+            try await connection.execute(
+                """
+                DELETE FROM \(raw: table) USING task
+                WHERE task.job_id = ANY(\(jobs)::uuid[]) AND \(raw: table).task_id = task.id
+                """
+            )
+        }
+        for table in ["image", "task", "event", "webhook", "head", "job_blob", "worker_block"] {
+            try await connection.execute(
+                "DELETE FROM \(raw: table) WHERE job_id = ANY(\(jobs)::uuid[])"
+            )
+        }
+        try await connection.execute("DELETE FROM job WHERE id = ANY(\(jobs)::uuid[])")
+    }
+}

@@ -1,0 +1,65 @@
+import Postgres
+
+/// What one run of the vacuum duty did.
+package struct VacuumReport: Sendable, Hashable {
+    /// The tables that were vacuumed.
+    package var tables: [String] = []
+    /// The rows of each hot table as they were counted before.
+    package var counts: [String: RowCounts] = [:]
+}
+
+extension FarmStore {
+    /// So few dead rows are not worth a vacuum.
+    private static let fewDeadRows = 200
+
+    /// Vacuums the hot tables that have more dead rows than live ones: the vacuum duty.
+    ///
+    /// The server's own autovacuum comes at most once a minute, in which claims leave as many dead
+    /// rows as there were tasks.
+    package func runVacuum() async throws -> VacuumReport {
+        try await pool.withConnection { connection in
+            var report = VacuumReport(counts: try await tableCounts(on: connection))
+            let due = report.counts.filter {
+                $0.value.dead > max($0.value.live, Self.fewDeadRows)
+            }.keys.sorted()
+            guard !due.isEmpty else { return report }
+            do {
+                try await connection.execute("SET statement_timeout = 0")
+                for table in due {
+                    // A name of the list above, not of anybody's making.
+                    try await connection.execute("VACUUM \(raw: table)")
+                    report.tables.append(table)
+                }
+                try await connection.execute("RESET statement_timeout")
+            } catch {
+                await connection.close()
+                throw error
+            }
+            return report
+        }
+    }
+
+    /// Marks the heads that have no ready task left, so that claims need not look at them, and
+    /// returns how many: the duty of empty heads.
+    ///
+    /// Whoever queues a task holds its head and takes the mark away: the heads are locked before
+    /// the tasks are looked for.
+    package func runEmptyHeads() async throws -> Int {
+        try await withRetriedTransaction { connection in
+            let heads = try await connection.query(
+                """
+                SELECT id FROM head WHERE NOT is_empty
+                    AND NOT EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                ORDER BY id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+                """
+            ).map { try $0.decode("id", as: Int64.self) }
+            guard !heads.isEmpty else { return 0 }
+            return try await connection.execute(
+                """
+                UPDATE head SET is_empty = true WHERE id = ANY(\(heads)::bigint[])
+                    AND NOT EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                """
+            )
+        }
+    }
+}

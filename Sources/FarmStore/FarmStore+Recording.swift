@@ -1,0 +1,80 @@
+import FarmModel
+import Postgres
+
+/// A hint to whoever listens; never the only way to learn of something.
+enum FarmChannel: String, PostgresEncodable {
+    /// A head got ready tasks, or was unblocked.
+    case ready = "farm_ready"
+    /// A job has new events; the payload is its id.
+    case event = "farm_event"
+    /// A pause, a cancellation, or an operator's wish for a worker.
+    case control = "farm_control"
+}
+
+extension FarmStore {
+    /// Calls the body inside a transaction, again when the server chose it to end a deadlock.
+    ///
+    /// What an operator does locks many rows; where that crosses a worker's write in the moments
+    /// that the order of locks cannot rule out, one of the two is tried again.
+    func withRetriedTransaction<R>(
+        _ body: (PostgresConnection) async throws -> R
+    ) async throws -> R {
+        var triesLeft = 5
+        while true {
+            do {
+                return try await pool.withTransaction(body)
+            } catch let error as DatabaseError
+                where error.sqlState == Self.deadlockDetected && triesLeft > 1
+            {
+                triesLeft -= 1
+            }
+        }
+    }
+
+    private static let deadlockDetected = "40P01"
+
+    /// Writes an event of a job, numbered under the job's lock, and tells who listens.
+    static func recordEvent(
+        _ kind: String,
+        of job: JobID,
+        _ data: [String: String] = [:],
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            WITH numbered AS (
+                UPDATE job SET event_count = event_count + 1 WHERE id = \(job)
+                RETURNING id, event_count
+            )
+            INSERT INTO event (job_id, number, kind, data)
+            SELECT id, event_count, \(kind), \(try FarmJSON.text(data))::jsonb FROM numbered
+            """
+        )
+        try await notify(.event, job.description, on: connection)
+    }
+
+    /// Writes who changed what; nothing is taken away from it.
+    static func recordAudit(
+        _ action: String,
+        _ target: String,
+        by actor: String,
+        _ detail: [String: String] = [:],
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            INSERT INTO audit (actor, action, target, detail)
+            VALUES (\(actor), \(action), \(target), \(try FarmJSON.text(detail))::jsonb)
+            """
+        )
+    }
+
+    /// Sends a hint when the transaction commits.
+    static func notify(
+        _ channel: FarmChannel,
+        _ payload: String,
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute("SELECT pg_notify(\(channel), \(payload))")
+    }
+}

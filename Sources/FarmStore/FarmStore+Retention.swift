@@ -1,0 +1,89 @@
+import FarmModel
+import Postgres
+
+/// How long what is kept is kept; nil for ever.
+package struct RetentionPolicy: Sendable, Hashable {
+    /// Lines that workers logged.
+    package var logs: Duration? = .seconds(14 * 86_400)
+    /// Jobs that are over; those with pictures stay for as long as pictures do.
+    package var history: Duration? = .seconds(90 * 86_400)
+    /// Pictures, from the end of their job on.
+    package var outputs: Duration?
+    /// Computed conditions that nobody used.
+    package var artifacts: Duration? = .seconds(30 * 86_400)
+
+    /// Creates the policy with every time at its default.
+    package init() {}
+}
+
+/// What one run of the retention duty took away.
+package struct RetentionReport: Sendable, Hashable {
+    package var jobs = 0
+    package var logLines = 0
+    package var checkpoints = 0
+    package var artifacts = 0
+    package var webhooks = 0
+}
+
+extension FarmStore {
+    /// How many jobs one transaction deletes.
+    private static let retentionBatch = 10
+
+    /// Takes away what is kept no longer: the retention duty, to be run every hour or so.
+    ///
+    /// Checkpoints go with the end of their job. The audit trail stays.
+    package func runRetention(_ policy: RetentionPolicy) async throws -> RetentionReport {
+        var report = RetentionReport()
+        if let history = policy.history {
+            while case let count = try await deleteOldJobs(history, policy.outputs), count > 0 {
+                report.jobs += count
+            }
+            report.webhooks = try await pool.execute(
+                """
+                DELETE FROM webhook WHERE coalesce(sent_at, given_up_at)
+                    < now() - make_interval(secs => \(history.inSeconds))
+                """
+            )
+        }
+        if let logs = policy.logs {
+            report.logLines = try await pool.execute(
+                """
+                DELETE FROM log_line WHERE at < now() - make_interval(secs => \(logs.inSeconds))
+                """
+            )
+        }
+        report.checkpoints = try await pool.execute(
+            """
+            DELETE FROM checkpoint USING task JOIN job ON job.id = task.job_id
+            WHERE checkpoint.task_id = task.id AND job.finished_at IS NOT NULL
+            """
+        )
+        if let artifacts = policy.artifacts {
+            report.artifacts = try await pool.execute(
+                """
+                DELETE FROM artifact
+                WHERE used_at < now() - make_interval(secs => \(artifacts.inSeconds))
+                """
+            )
+        }
+        return report
+    }
+
+    private func deleteOldJobs(_ history: Duration, _ outputs: Duration?) async throws -> Int {
+        try await withRetriedTransaction { connection in
+            try await connection.execute("SET LOCAL statement_timeout = 0")
+            let jobs = try await connection.query(
+                """
+                SELECT id FROM job
+                WHERE finished_at < now() - make_interval(secs => \(history.inSeconds))
+                    AND (delivered_count = 0 OR finished_at
+                        < now() - make_interval(secs => \(outputs?.inSeconds)::double precision))
+                ORDER BY id LIMIT \(Self.retentionBatch) FOR UPDATE
+                """
+            ).map { try $0.decode("id", as: JobID.self) }
+            guard !jobs.isEmpty else { return 0 }
+            try await Self.deleteRows(of: jobs, on: connection)
+            return jobs.count
+        }
+    }
+}

@@ -1,0 +1,10 @@
+import FarmModel
+import Postgres
+
+// FarmModel's words of operations as parameters and columns.
+extension TokenID: PostgresValue {}
+extension TokenRole: PostgresValue {}
+extension ArtifactKey: PostgresValue {}
+extension CancelMode: PostgresValue {}
+extension DesiredWorkerState: PostgresValue {}
+extension LogLevel: PostgresValue {}

@@ -1,0 +1,153 @@
+import FarmModel
+import FarmStore
+import Migrations
+import Postgres
+import TestSupport
+import Testing
+
+@Suite("the schema's steps", .database)
+struct MigratingTests {
+    /// A farm of 0001 at work: a job with a task of each kind, and one that is paused.
+    private static let firstRows = """
+        INSERT INTO model (name, digest) VALUES ('flux', 'd');
+        INSERT INTO worker (id, name, model_name, model_digest, precision, pool)
+        VALUES ('00000000-0000-0000-0000-0000000000a1', 'w', 'flux', 'd', 'float32', 'night');
+        INSERT INTO job (id, owner, name, specification, canonical_digest, model_name, model_digest,
+            max_attempts, state, started_at)
+        VALUES ('00000000-0000-0000-0000-0000000000b1', 'ann', 'j', '{"name": "j"}', 'c', 'flux',
+                'd', 5, 'running', now()),
+            ('00000000-0000-0000-0000-0000000000b2', 'bob', 'p', '{"name": "p"}', 'c', 'flux', 'd',
+                5, 'paused', NULL);
+        INSERT INTO task (id, job_id, number, priority, model_digest, max_attempts, state, epoch,
+            attempts, attempt_id, worker_id, lease_deadline, ready_at, failures, failure_class,
+            failure_message, finished_at)
+        SELECT ('00000000-0000-0000-0000-0000000000c' || number)::uuid,
+            '00000000-0000-0000-0000-0000000000b1', number, 50, 'd', 5, state, 1, 1,
+            CASE WHEN state = 'leased' THEN '00000000-0000-0000-0000-0000000000d0'::uuid END,
+            CASE WHEN state = 'leased' THEN '00000000-0000-0000-0000-0000000000a1'::uuid END,
+            CASE WHEN state = 'leased' THEN now() END, ready_at, 0,
+            CASE WHEN state = 'failed' THEN 'deterministic' END,
+            CASE WHEN state = 'failed' THEN 'broken' END,
+            CASE WHEN state IN ('failed', 'succeeded') THEN now() END
+        FROM (VALUES (0, 'leased', now()), (1, 'ready', now()),
+            (2, 'ready', now() + interval '1 hour'), (3, 'failed', now()), (4, 'succeeded', now()))
+            AS made (number, state, ready_at);
+        INSERT INTO task (id, job_id, number, priority, model_digest, max_attempts)
+        VALUES ('00000000-0000-0000-0000-0000000000c9', '00000000-0000-0000-0000-0000000000b2', 0,
+            50, 'd', 5);
+        INSERT INTO attempt (id, task_id, worker_id, epoch, finished_at, outcome, failure_class,
+            failure_message)
+        SELECT ('00000000-0000-0000-0000-0000000000d' || number)::uuid, task.id,
+            '00000000-0000-0000-0000-0000000000a1', 1,
+            CASE WHEN state <> 'leased' THEN now() END,
+            CASE state WHEN 'failed' THEN 'failed' WHEN 'succeeded' THEN 'succeeded' END,
+            failure_class, failure_message
+        FROM task WHERE state IN ('leased', 'failed', 'succeeded');
+        INSERT INTO image (job_id, task_id, index, name, seed, parameters, state, output_digest,
+            output_size, attempt_id, delivered_at, failure_class, failure_message)
+        SELECT job_id, id, number * 2 + place, number || '-' || place || '.png', 1, '{}',
+            CASE WHEN done THEN 'delivered' WHEN state = 'leased' THEN 'rendering'
+                WHEN state = 'failed' THEN 'failed' ELSE 'waiting' END,
+            CASE WHEN done THEN 'o' END, CASE WHEN done THEN 3 END,
+            CASE WHEN done THEN '00000000-0000-0000-0000-0000000000d0'::uuid END,
+            CASE WHEN done THEN now() END, failure_class, failure_message
+        FROM task, generate_series(0, 1) AS place,
+            LATERAL (SELECT state = 'succeeded' OR (state = 'leased' AND place = 0) AS done) AS mark;
+        """
+
+    private func migrated(from rows: String?) async throws -> (FarmStore, PostgresPool) {
+        let pool = try TestDatabase.pool()
+        let store = FarmStore(pool: pool)
+        if let rows {
+            #expect(try await store.migrate(Array(Migrations.all.prefix(1))) == ["0001_farm"])
+            try await pool.withConnection { try await $0.execute(script: rows) }
+            let rest = Migrations.all.dropFirst().map(\.name)
+            #expect(try await store.migrate() == rest)
+        } else {
+            #expect(try await store.migrate() == Migrations.all.map(\.name))
+        }
+        return (store, pool)
+    }
+
+    @Test(
+        "each step applies to an empty database and to one with rows, and once",
+        arguments: [
+            nil, firstRows,
+        ]
+    )
+    func twice(rows: String?) async throws {
+        let (store, _) = try await migrated(from: rows)
+        #expect(try await store.migrate() == [])
+    }
+
+    @Test("side by side each step is applied once")
+    func sideBySide() async throws {
+        let store = FarmStore(pool: try TestDatabase.pool())
+        let applied = try await withThrowingTaskGroup { group in
+            for _ in 0..<4 { group.addTask { try await store.migrate() } }
+            return try await group.reduce(into: [String]()) { $0 += $1 }
+        }
+        #expect(try ready.map { try $0.decode("number", as: Int.self) } == [0, 1, 0])
+        #expect(try ready.map { try $0.decode("epoch", as: Int.self) } == [1, 1, 0])
+        #expect(try ready.map { try $0.decode("first_index", as: Int.self) } == [0, 2, 0])
+        #expect(try ready.map { try $0.decode("image_count", as: Int.self) } == [2, 2, 2])
+        #expect(
+            try ready.map { try $0.decodeIfPresent("blocked_by", as: String.self) }
+                == [nil, nil, "job_paused"]
+        )
+        let resting = try await pool.query(
+            "SELECT task.number FROM resting JOIN task ON task.id = resting.task_id"
+        )
+        #expect(try resting.map { try $0.decode("number", as: Int.self) } == [2])
+    }
+
+    @Test("counters and history of 0001 are kept by 0002")
+    func historyOfTheFirst() async throws {
+        let (_, pool) = try await migrated(from: Self.firstRows)
+        let job = try #require(
+            try await pool.query(
+                """
+                SELECT image_count, delivered_count, failed_count, task_count, live_task_count,
+                    (SELECT count(*) FROM output) AS outputs,
+                    (SELECT string_agg(outcome, ' ' ORDER BY id) FROM attempt
+                        WHERE worker_name = 'w' AND job_id = job.id) AS outcomes
+                FROM job WHERE owner = 'ann'
+                """
+            ).first
+        )
+        #expect(try job.decode("image_count") == 10)
+        #expect(try job.decode("delivered_count") == 3)
+        #expect(try job.decode("failed_count") == 2)
+        #expect(try job.decode("task_count") == 5)
+        #expect(try job.decode("live_task_count") == 3)
+        #expect(try job.decode("outputs") == 3)
+        #expect(try job.decode("outcomes") == "released failed succeeded")
+    }
+
+    @Test(
+        "a newer step is refused only by a binary that it excludes",
+        arguments: [
+            ("0.9.1", false), ("0.10.0", true), ("1.0.0", true), ("0.9.10", false),
+        ]
+    )
+    func newerStep(binary: String, works: Bool) async throws {
+        let (store, _) = try await migrated(from: nil)
+        let newer =
+            Migrations.all + [
+                Migration(number: 90, name: "0090_later", sql: "-- oldest-binary: 0.10.0\n"),
+                Migration(number: 91, name: "0091_latest", sql: "-- oldest-binary: 0.2.0\n"),
+            ]
+        #expect(try await store.migrate(newer) == ["0090_later", "0091_latest"])
+        if works {
+            #expect(try await store.migrate(as: binary) == [])
+            return
+        }
+        let refusal = FarmStoreError.newerSchema(
+            step: "0090_later",
+            oldestBinary: "0.10.0",
+            thisBinary: binary
+        )
+        await #expect(throws: refusal) { try await store.migrate(as: binary) }
+        #expect(refusal.description.contains("0.10.0") && refusal.description.contains(binary))
+    }
+}
