@@ -41,7 +41,7 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
-                .crypto, .httpTypes, .hummingbird, .logging, .nioCore, .nioPosix,
+                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .logging, .nioCore, .nioPosix,
                 .serviceLifecycle, .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
@@ -178,6 +178,7 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")

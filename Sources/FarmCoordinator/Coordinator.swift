@@ -4,6 +4,7 @@ import FarmStore
 import FoundationEssentials
 import Glibc
 import Hummingbird
+package import HummingbirdCore
 package import Logging
 import NIOCore
 import Postgres
@@ -66,7 +67,7 @@ package struct Coordinator: Sendable {
     private func openBlobs(_ store: FarmStore) async throws -> any BlobStorage {
         let blobs = try BlobLocation(configuration.blobLocation)
             .open(environment: configuration.environment)
-        let known = try await store.blobStoreID()
+        let known = try await store.farmRecord().blobStoreID
         let found = try await blobs.probe(expecting: known)
         // Of two coordinators that start at once, one has named the store.
         let recorded = try await store.recordBlobStoreID(found)
@@ -95,7 +96,7 @@ package struct Coordinator: Sendable {
             ),
             ExpiryDuty.service(store, every: configuration.timing.expiryInterval, logger: logger),
             WakeDuty.service(store, logger: logger),
-            WorkersDuty.service(store, logger: logger),
+            LimitsDuty.service(store, logger: logger),
             VacuumDuty.service(store, logger: logger),
             HeadsDuty.service(store, logger: logger),
             RetentionDuty.service(store, keeping: configuration.retention, logger: logger),

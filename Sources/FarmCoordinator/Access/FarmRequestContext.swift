@@ -1,6 +1,6 @@
 import FarmModel
 package import Hummingbird
-package import Logging
+import Logging
 import NIOCore
 
 /// What is known of a request besides its head and body.

@@ -1,5 +1,5 @@
 import Crypto
-import FarmStore
+import FarmModel
 import Synchronization
 
 /// Knows whose a bearer token is.

@@ -1,3 +1,4 @@
+import FarmModel
 import Synchronization
 
 /// Where claims wait for tasks, without a question to the database for each.
@@ -147,11 +148,11 @@ final class ClaimDesk<Group: Hashable & Sendable, Wish: Sendable, Grant: Sendabl
 
     /// Makes one call for the group.
     private func lead(_ group: Group) async {
-        let batch = state.withLock { $0.lines[group]?.beginCall(limit: batch) ?? [] }
+        let claims = state.withLock { $0.lines[group]?.beginCall(limit: batch) ?? [] }
         let result: Result<[Outcome], any Error>
         do {
-            let outcomes = batch.isEmpty ? [] : try await serve(group, batch.map(\.wish))
-            precondition(outcomes.count == batch.count, "Each wish has an outcome")
+            let outcomes = claims.isEmpty ? [] : try await serve(group, claims.map(\.wish))
+            precondition(outcomes.count == claims.count, "Each wish has an outcome")
             result = .success(outcomes)
         } catch is CancellationError {
             // The claim that leads was cancelled; the others may try again.
@@ -159,7 +160,7 @@ final class ClaimDesk<Group: Hashable & Sendable, Wish: Sendable, Grant: Sendabl
         } catch {
             result = .failure(error)
         }
-        tell(group) { $0.finishCall(batch.map(\.ticket), result, now: .now) }
+        tell(group) { $0.finishCall(claims.map(\.ticket), result, now: .now) }
     }
 
     private func end(_ ticket: Ticket, hasGone: Bool) {

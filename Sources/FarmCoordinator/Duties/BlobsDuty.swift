@@ -10,11 +10,9 @@ enum BlobsDuty {
         _ blobs: any BlobStorage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService("blobs", every: .seconds(6 * 3600), logger: logger) { logger in
-            let removed = try await store.withDuty(.blobs) {
-                try await blobs.removeAbandoned(olderThan: .seconds(86400))
-            }
-            if let removed, removed > 0 {
+        PeriodicService(.blobs, of: store, every: .seconds(6 * 3600), logger: logger) { logger in
+            let removed = try await blobs.removeAbandoned(olderThan: .seconds(86400))
+            if removed > 0 {
                 logger.info("Unfinished uploads removed", metadata: ["count": "\(removed)"])
             }
         }

@@ -9,8 +9,8 @@ package enum ExpiryDuty {
         every interval: Duration,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService("expiry", every: interval, logger: logger) { logger in
-            guard let report = try await store.runExpiry() else { return }
+        PeriodicService(.expiry, of: store, every: interval, logger: logger) { logger in
+            let report = try await store.runExpiry()
             if report.extendedAfterGap > 0 {
                 logger.notice(
                     "Leases extended after a gap",

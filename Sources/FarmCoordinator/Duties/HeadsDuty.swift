@@ -5,7 +5,7 @@ import Logging
 enum HeadsDuty {
     /// The service that looks every few seconds.
     static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService("heads", every: .seconds(5), logger: logger) { _ in
+        PeriodicService(.emptyHeads, of: store, every: .seconds(5), logger: logger) { _ in
             _ = try await store.runEmptyHeads()
         }
     }

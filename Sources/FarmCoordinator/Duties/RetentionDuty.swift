@@ -9,8 +9,8 @@ enum RetentionDuty {
         keeping policy: RetentionPolicy,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService("retention", every: .seconds(3600), logger: logger) { logger in
-            guard let report = try await store.runRetention(policy) else { return }
+        PeriodicService(.retention, of: store, every: .seconds(3600), logger: logger) { logger in
+            let report = try await store.runRetention(policy)
             if report.jobs + report.logLines > 0 {
                 logger.info(
                     "History removed",

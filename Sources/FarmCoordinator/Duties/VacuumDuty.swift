@@ -5,8 +5,9 @@ import Logging
 enum VacuumDuty {
     /// The service that looks every few seconds.
     static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService("vacuum", every: .seconds(10), logger: logger) { logger in
-            guard let report = try await store.runVacuum(), !report.tables.isEmpty else { return }
+        PeriodicService(.vacuum, of: store, every: .seconds(10), logger: logger) { logger in
+            let report = try await store.runVacuum()
+            guard !report.tables.isEmpty else { return }
             logger.debug(
                 "Vacuumed",
                 metadata: ["tables": "\(report.tables.joined(separator: " "))"]

@@ -5,7 +5,7 @@ import Logging
 enum WakeDuty {
     /// The service that looks once a second.
     static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService("wake", every: .seconds(1), logger: logger) { _ in
+        PeriodicService(.wake, of: store, every: .seconds(1), logger: logger) { _ in
             _ = try await store.runWake()
         }
     }

@@ -1,5 +1,5 @@
 import Crypto
-import FarmStore
+package import FarmStore
 import FoundationEssentials
 package import HTTPTransport
 package import Logging
@@ -22,8 +22,8 @@ package struct WebhookSender: Sendable {
 
     /// The service that looks every few seconds.
     package func service(logger: Logger) -> PeriodicService {
-        PeriodicService("webhooks", every: .seconds(2), logger: logger) { logger in
-            _ = try await store.withDuty(.webhooks) { try await sendDue(logger: logger) }
+        PeriodicService(.webhooks, of: store, every: .seconds(2), logger: logger) { logger in
+            try await sendDue(logger: logger)
         }
     }
 

@@ -1,5 +1,6 @@
 import BlobStore
 import FarmModel
+import FarmStore
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird

@@ -62,7 +62,7 @@ extension CoordinatorAPI {
             store.prioritizeJob(
                 job.id,
                 priority: wish.priority,
-                lift: wish.isLifted,
+                isLifted: wish.isLifted,
                 by: caller.owner
             ),
             "be reprioritised"

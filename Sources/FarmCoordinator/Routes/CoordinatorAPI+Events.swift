@@ -48,7 +48,7 @@ extension CoordinatorAPI {
                 }
                 var reader = EventReader(job: job, after: after, api: self)
                 try await writer.write(ByteBuffer(string: "retry: 2000\n\n"))
-                try await reader.write(to: &writer)
+                _ = try await reader.write(to: &writer)
                 var silent = ContinuousClock.now
                 for await _ in signals {
                     if try await reader.write(to: &writer) { silent = .now }

@@ -7,20 +7,17 @@ extension CoordinatorAPI {
     func addModelRoutes(to table: RouteTable) {
         table.on(.get, "/v1/models", for: .token) { request, _ in
             let page = try PageRequest(request)
-            let workers = try await store.workers()
             return try Response(
                 message: page.page(ofAll: await store.models(), cursor: \.name) {
-                    ModelView($0, workers)
+                    ModelView($0)
                 }
             )
         }
         table.on(.get, "/v1/models/{model}", for: .token) { _, context in
             let model = try await model(context)
-            var view = ModelView(model, try await store.workers())
-            view.files = try await store.modelFiles(model.name)?.compactMap { file in
-                BlobDigest(rawValue: file.digest).map {
-                    ModelFileView(path: file.path, digest: $0, size: file.size)
-                }
+            var view = ModelView(model)
+            view.files = try await store.modelFiles(of: model.name).map {
+                ModelFileView(path: $0.path, digest: $0.digest, size: $0.size)
             }
             return try Response(message: view)
         }
@@ -32,7 +29,7 @@ extension CoordinatorAPI {
             guard try await store.setDefaultModel(name, by: context.bearer().owner) else {
                 throw Self.unknown(name)
             }
-            return try Response(message: ModelView(await model(context), await store.workers()))
+            return try Response(message: ModelView(await model(context)))
         }
         table.on(.delete, "/v1/models/{model}", for: .least(.operator)) { _, context in
             let name = try context.part("model") { $0 }
@@ -72,33 +69,38 @@ extension CoordinatorAPI {
             defaults: FarmJSON.text(message.defaults),
             costConstants: message.costs.map { try FarmJSON.text($0) } ?? "{}",
             files: message.files.map {
-                ModelFile(path: $0.path, digest: $0.digest.rawValue, size: $0.size)
+                ModelFile(path: $0.path, digest: $0.digest, size: $0.size)
             },
             by: context.bearer().owner
         )
         switch outcome {
         case .added:
             return try Response(
-                message: ModelView(await model(context), await store.workers()),
+                message: ModelView(await model(context)),
                 status: .created
             )
         case .existing:
-            return try Response(message: ModelView(await model(context), await store.workers()))
-        case .conflict(let digest):
+            return try Response(message: ModelView(await model(context)))
+        case .nameTaken(let digest):
             throw CoordinatorProblem(
                 .conflict,
                 "the model '\(name)' has the digest \(digest); give another name"
+            )
+        case .digestTaken(let other):
+            throw CoordinatorProblem(
+                .conflict,
+                "the model is known as '\(other)'; use that name, or remove it first"
             )
         }
     }
 }
 
 extension ModelView {
-    init(_ model: ModelRecord, _ workers: [WorkerRecord]) {
+    init(_ model: ModelRecord) {
         self.init(name: model.name, digest: model.digest, isDefault: model.isDefault)
         defaults = try? FarmJSON.decode(from: model.defaults)
         costs = try? FarmJSON.decode(from: model.costConstants)
         recordedAt = model.recordedAt
-        self.workers = workers.count { $0.modelDigest == model.digest }
+        workers = model.workers
     }
 }

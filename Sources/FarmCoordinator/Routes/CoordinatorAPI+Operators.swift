@@ -47,7 +47,7 @@ extension CoordinatorAPI {
         table.on(.get, "/v1/webhooks", for: .least(.operator)) { request, _ in
             let limit = try PageRequest(request).limit
             let job = request.uri.queryParameters.get("job").flatMap { JobID($0) }
-            let webhooks = try await store.webhooks(job: job, limit: limit)
+            let webhooks = try await store.webhooks(of: job, limit: limit)
             return try Response(message: Page(items: webhooks.map { WebhookView($0) }))
         }
         table.on(.get, "/v1/audit", for: .least(.operator)) { request, _ in

@@ -33,10 +33,7 @@ package struct CoordinatorAPI: Sendable {
         self.blobs = blobs
         self.settings = settings
         tokens = FarmTokens(admin: admin) { secret in
-            guard let bearer = try await store.bearer(secret: secret),
-                let role = TokenRole(rawValue: bearer.role)
-            else { return nil }
-            return Caller(owner: bearer.owner, role: role)
+            try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
         }
         live = LiveFarm()
         room = BlobRoom(blobs: blobs, reserve: settings.blobReserve)
@@ -91,7 +88,7 @@ package struct CoordinatorAPI: Sendable {
         table.on(.get, "/healthz", for: .open) { _, _ in Response(status: .ok) }
         table.on(.get, "/readyz", for: .open) { _, _ in
             do {
-                let expected = try await store.blobStoreID()
+                let expected = try await store.farmRecord().blobStoreID
                 _ = try await blobs.probe(expecting: expected)
                 return Response(status: .ok)
             } catch let error as BlobStoreError {

@@ -1,6 +1,6 @@
 import FarmModel
 import HTTPTypes
-package import Hummingbird
+import Hummingbird
 
 /// A route as it is declared: what it answers and to whom.
 package struct RouteDeclaration: Hashable, Sendable {

@@ -93,7 +93,7 @@ extension WorkerView {
             id: worker.id,
             name: worker.name,
             state: worker.state,
-            desiredState: worker.desired,
+            desiredState: worker.desiredState,
             pool: worker.pool,
             tags: worker.tags,
             model: worker.modelName,
@@ -136,8 +136,10 @@ extension DeletePreview {
             state: preview.state,
             images: preview.images,
             outputs: preview.outputs,
-            outputBytes: preview.bytes,
-            events: Int(job.eventCount),
+            outputBytes: preview.outputBytes,
+            attempts: preview.attempts,
+            events: Int(preview.events),
+            dependents: preview.dependents,
             isDeleted: isDeleted
         )
     }

@@ -1,4 +1,5 @@
 import BlobStore
+import FarmModel
 import Synchronization
 
 /// Whether the blob store has room beyond its reserve, asked every few seconds at most.
