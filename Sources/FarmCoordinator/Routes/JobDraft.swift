@@ -259,18 +259,16 @@ struct TaskPlan: Sendable {
         let count = job.imageCount
         let costOf = (0..<count).map { model.cost(of: job.settings(at: $0), referenceSizes: sizes).flops }
         flops = costOf.reduce(0, +)
-        let perTask =
-            chunk.count
-            ?? CostModel.imagesPerTask(
-                imageFlops: flops / Double(max(count, 1)),
-                targetSeconds: chunk.targetSeconds,
-                speed: speed ?? 0,
-                images: count,
-                workers: workers
-            )
+        let perTask = CostModel.imagesPerTask(
+            chunk,
+            imageFlops: flops / Double(max(count, 1)),
+            speed: speed,
+            images: count,
+            workers: workers
+        )
         var first = 0
         while first < count {
-            let last = min(first + max(perTask, 1), count)
+            let last = min(first + perTask, count)
             tasks.append(
                 NewTask(imageCount: last - first, cost: costOf[first..<last].reduce(0, +))
             )

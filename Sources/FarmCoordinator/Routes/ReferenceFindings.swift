@@ -1,3 +1,4 @@
+import BlobStore
 import FarmModel
 
 /// What was found of the files that a specification names.

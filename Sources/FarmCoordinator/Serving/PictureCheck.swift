@@ -43,7 +43,7 @@ final class PictureCheck: Sendable {
                         returning: .picture(PixelSize(width: image.width, height: image.height))
                     )
                 } catch {
-                    continuation.resume(returning: .broken(error.description))
+                    continuation.resume(returning: .broken("\(error)"))
                 }
             }
         }
