@@ -6,6 +6,11 @@ package struct ArtifactRecord: Sendable, Hashable {
     /// The SHA-256 of its bytes.
     package let digest: String
     package let size: Int64
+
+    package init(digest: String, size: Int64) {
+        self.digest = digest
+        self.size = size
+    }
 }
 
 extension FarmStore {

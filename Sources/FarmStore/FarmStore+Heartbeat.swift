@@ -90,7 +90,7 @@ extension FarmStore {
                 FROM lease JOIN spoken USING (task_id, attempt_id, epoch)
                 WHERE lease.worker_id = \(worker)
                     AND EXISTS (SELECT FROM worker WHERE worker.id = \(worker)
-                        AND (\(beat.epoch) = 0 OR worker.epoch = \(beat.epoch)))
+                        AND (\(beat.epoch)::bigint = 0 OR worker.epoch = \(beat.epoch)))
                 ORDER BY lease.task_id FOR NO KEY UPDATE OF lease
             ),
             extended AS (
@@ -118,7 +118,7 @@ extension FarmStore {
                         END,
                     state = \(raw: Self.stateAfterBeat(isLeaving, beat.state == .starting))
                 FROM measured
-                WHERE id = \(worker) AND (\(beat.epoch) = 0 OR epoch = \(beat.epoch))
+                WHERE id = \(worker) AND (\(beat.epoch)::bigint = 0 OR epoch = \(beat.epoch))
                 RETURNING state, desired_state, state_reason
             )
             SELECT heard.state, heard.desired_state, heard.state_reason, extended.attempt_id,

@@ -117,7 +117,8 @@ extension FarmStore {
                 desired_state = CASE WHEN desired_state = 'quarantine' THEN 'quarantine'
                     ELSE 'run' END,
                 pool = \(worker.pool), model_name = \(model),
-                speed = CASE WHEN \(worker.speed) > 0 THEN \(worker.speed)
+                speed = CASE WHEN \(worker.speed)::double precision > 0
+                    THEN \(worker.speed)::double precision
                     WHEN model_digest = \(worker.modelDigest) AND precision = \(worker.precision)
                     THEN speed ELSE 0 END,
                 model_digest = \(worker.modelDigest), precision = \(worker.precision),

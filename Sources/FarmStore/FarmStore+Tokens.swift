@@ -31,6 +31,11 @@ package struct NewToken: Sendable, Hashable {
 package struct Bearer: Sendable, Hashable {
     package let owner: String
     package let role: TokenRole
+
+    package init(owner: String, role: TokenRole) {
+        self.owner = owner
+        self.role = role
+    }
 }
 
 extension FarmStore {

@@ -1,0 +1,138 @@
+package import FarmModel
+import FoundationEssentials
+import Postgres
+
+/// Tasks that wait for the same reason.
+package struct WaitingSummary: Sendable, Hashable {
+    package let cause: WaitingCause
+    /// How many tasks wait for it.
+    package let tasks: Int
+}
+
+extension FarmStore {
+    /// Returns why a job's waiting tasks wait, one reason each, the ready ones first; nil when
+    /// there is no such job.
+    ///
+    /// What is at a worker or over waits for nothing and is not counted.
+    package func why(
+        job id: JobID,
+        blobs: BlobRoom? = nil
+    ) async throws -> [WaitingSummary]? {
+        try await pool.withConnection { connection in
+            let exists = try await connection.query("SELECT FROM job WHERE id = \(id)").count == 1
+            guard exists else { return nil }
+            let farm = try await diagnosis(blobs, on: connection)
+            let ready = farm.heads.filter { $0.job == id && $0.ready > 0 }
+                .map { WaitingSummary(cause: farm.cause(of: $0), tasks: $0.ready) }
+            return try await ready + resting(of: id, in: farm, on: connection)
+        }
+    }
+
+    /// Returns why a task waits; nil when it does not, or there is no such task.
+    package func why(task id: TaskID, blobs: BlobRoom? = nil) async throws -> WaitingCause? {
+        try await pool.withConnection { connection in
+            let row = try await connection.query(
+                """
+                SELECT task.head_id, (SELECT count(*) FROM ready AS first
+                        WHERE first.head_id = ready.head_id AND first.number < ready.number)
+                        AS before,
+                    ready.task_id IS NOT NULL AS is_ready, resting.until, task.failure_message
+                FROM task LEFT JOIN ready
+                    ON ready.head_id = task.head_id AND ready.number = task.number
+                LEFT JOIN resting ON resting.task_id = task.id
+                WHERE task.id = \(id)
+                    AND (ready.task_id IS NOT NULL OR resting.task_id IS NOT NULL)
+                """
+            ).first
+            guard let row else { return nil }
+            let farm = try await diagnosis(blobs, on: connection)
+            let headID = try row.decode("head_id", as: Int64.self)
+            guard let head = farm.heads.first(where: { $0.id == headID }) else { return nil }
+            if head.block == nil, let until = try row.decodeIfPresent("until", as: Date.self) {
+                return .backoff(
+                    until: until,
+                    failure: try row.decodeIfPresent("failure_message")
+                )
+            }
+            return farm.cause(of: head, before: try row.decode("before"))
+        }
+    }
+
+    /// Returns how many tasks wait for each reason, zero included.
+    ///
+    /// Five queries whose cost is that of counting what is ready.
+    package func waitingCounts(blobs: BlobRoom? = nil) async throws -> [WaitingReason: Int] {
+        try await pool.withConnection { connection in
+            let farm = try await diagnosis(blobs, on: connection)
+            var counts = Dictionary(
+                uniqueKeysWithValues: WaitingReason.allCases.map { ($0, 0) }
+            )
+            for head in farm.heads where head.ready > 0 {
+                counts[farm.cause(of: head).reason, default: 0] += head.ready
+            }
+            for summary in try await resting(of: nil, in: farm, on: connection) {
+                counts[summary.cause.reason, default: 0] += summary.tasks
+            }
+            return counts
+        }
+    }
+
+    /// Returns why no worker that is live now could run a task; nil when one could.
+    package func unrunnable(
+        model name: String,
+        digest: String,
+        _ requirements: JobRequirements
+    ) async throws -> WaitingCause? {
+        try await pool.withConnection { connection in
+            let farm = WaitingDiagnosis(
+                isFarmPaused: false,
+                pausedPools: [],
+                workers: try await waitingWorkers(on: connection),
+                heads: [],
+                shares: [:]
+            )
+            return farm.unrunnable(
+                WaitingRequirement(
+                    modelName: name,
+                    modelDigest: digest,
+                    requirements: requirements
+                )
+            )
+        }
+    }
+
+    /// What rests, head by head: for the head's block where it has one, else until the first of
+    /// them is due.
+    private func resting(
+        of job: JobID?,
+        in farm: WaitingDiagnosis,
+        on connection: PostgresConnection
+    ) async throws -> [WaitingSummary] {
+        let rows = try await connection.query(
+            """
+            SELECT resting.head_id, count(*) AS tasks, min(resting.until) AS until, (
+                SELECT task.failure_message FROM resting AS first
+                JOIN task ON task.id = first.task_id
+                WHERE first.head_id = resting.head_id ORDER BY first.until LIMIT 1
+            ) AS failure
+            FROM resting JOIN head ON head.id = resting.head_id
+            WHERE \(job)::uuid IS NULL OR head.job_id = \(job)
+            GROUP BY resting.head_id ORDER BY resting.head_id
+            """
+        )
+        let heads = Dictionary(uniqueKeysWithValues: farm.heads.map { ($0.id, $0) })
+        return try rows.map { row in
+            let tasks = try row.decode("tasks", as: Int.self)
+            if let head = heads[try row.decode("head_id")], head.block != nil {
+                return WaitingSummary(cause: farm.cause(of: head), tasks: tasks)
+            }
+            return WaitingSummary(
+                cause: .backoff(
+                    until: try row.decode("until"),
+                    failure: try row.decodeIfPresent("failure")
+                ),
+                tasks: tasks
+            )
+        }
+    }
+}
