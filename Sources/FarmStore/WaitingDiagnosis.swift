@@ -1,4 +1,4 @@
-package import FarmModel
+import FarmModel
 import FoundationEssentials
 
 /// How much room a blob store has against what it keeps free, both in percent.

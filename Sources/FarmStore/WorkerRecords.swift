@@ -1,5 +1,5 @@
 package import FarmModel
-package import FoundationEssentials
+import FoundationEssentials
 import Postgres
 
 /// What a worker says of itself when it begins.
@@ -49,57 +49,6 @@ package struct RegisteredWorker: Sendable, Hashable {
     /// How many leases of the process before were released.
     package var releasedLeases = 0
 }
-
-/// The answer to a claim.
-package enum ClaimOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
-    case unknownWorker
-    /// The leased tasks; none when nothing waits that this worker can run.
-    case tasks([ClaimedTask])
-}
-
-/// A leased task.
-package struct ClaimedTask: Sendable, Hashable {
-    package let fence: AttemptFence
-    package let job: JobID
-    package let leaseDeadline: Date
-    /// The images that are not delivered yet, by index.
-    package var images: [ClaimedImage]
-}
-
-/// An image to render.
-package struct ClaimedImage: Sendable, Hashable {
-    package let id: ImageID
-    package let index: Int
-    package let name: String
-    package let seed: Int64
-    package let parameters: String
-}
-
-/// The bytes of a picture, stored already.
-package struct DeliveredOutput: Sendable, Hashable {
-    /// The SHA-256 of the bytes, which is their address.
-    package var digest: String
-    package var size: Int64
-
-    package init(digest: String, size: Int64) {
-        self.digest = digest
-        self.size = size
-    }
-}
-
-/// What became of a delivery.
-package enum DeliverOutcome: Sendable, Hashable {
-    /// The image is delivered, now.
-    case delivered
-    /// This attempt had delivered it before; nothing changed and this digest stands.
-    case alreadyDelivered(digest: String)
-    /// The lease is not current, nothing changed.
-    case stale
-    /// The task has no image of this index.
-    case unknownImage
-}
-
 /// Why an attempt failed.
 package struct AttemptFailure: Sendable, Hashable {
     package var failureClass: FailureClass
@@ -120,32 +69,6 @@ package enum AttemptOutcome: Sendable, Hashable {
     case stale
     /// So many images are not delivered, nothing changed.
     case incomplete(undelivered: Int)
-}
-
-/// One try at a task.
-package struct AttemptRecord: Sendable, Hashable {
-    package let fence: AttemptFence
-    package let worker: WorkerID
-    package let job: JobID
-    package let startedAt: Date
-    package let finishedAt: Date?
-    /// `succeeded`, `failed`, `lapsed`, `released` or `cancelled`; nil while it runs.
-    package let outcome: String?
-    package let failure: FailureView?
-
-    init(_ row: Row) throws {
-        fence = AttemptFence(
-            task: try row.decode("task_id"),
-            attempt: try row.decode("id"),
-            epoch: try row.decode("epoch")
-        )
-        worker = try row.decode("worker_id")
-        job = try row.decode("job_id")
-        startedAt = try row.decode("started_at")
-        finishedAt = try row.decodeIfPresent("finished_at")
-        outcome = try row.decodeIfPresent("outcome")
-        failure = try FailureView(row)
-    }
 }
 
 /// What one run of the expiry duty did.

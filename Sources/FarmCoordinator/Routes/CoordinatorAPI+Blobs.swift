@@ -61,7 +61,7 @@ extension CoordinatorAPI {
         if let text = request.headers[.contentLength], let length = Int64(text), length > limit {
             throw CoordinatorProblem(.tooLarge, "the body is longer than \(limit) bytes")
         }
-        try await room.check()
+        try await reserve.check()
         return try await blobs.store(
             request.body.map { Data($0.readableBytesView) },
             expecting: digest,

@@ -48,14 +48,17 @@ extension CoordinatorAPI {
                 }
                 var reader = EventReader(job: job, after: after, api: self)
                 try await writer.write(ByteBuffer(string: "retry: 2000\n\n"))
-                _ = try await reader.write(to: &writer)
                 var silent = ContinuousClock.now
-                for await _ in signals {
-                    if try await reader.write(to: &writer) { silent = .now }
+                var signal = signals.makeAsyncIterator()
+                repeat {
+                    while let text = try await reader.next() {
+                        try await writer.write(ByteBuffer(string: text))
+                        silent = .now
+                    }
                     guard .now - silent >= Self.keepAlive else { continue }
                     try await writer.write(ByteBuffer(string: EventStream.keepAlive))
                     silent = .now
-                }
+                } while await signal.next() != nil
                 group.cancelAll()
             }
             try await writer.finish(nil)
@@ -92,34 +95,26 @@ private struct EventReader {
         self.api = api
     }
 
-    /// Writes what is new; says whether anything was.
-    mutating func write(to writer: inout any ResponseBodyWriter) async throws -> Bool {
-        var hasWritten = false
-        while true {
-            let events = try await api.store.events(of: job, after: after, limit: Self.batch)
-            guard let last = events.last else { break }
-            var text = ""
-            for event in events {
-                text += EventStream.event(
-                    event.kind,
-                    data: try Self.json(event),
-                    id: event.number
-                )
-            }
-            try await writer.write(ByteBuffer(string: text))
-            after = last.number
-            hasWritten = true
-            guard events.count == Self.batch else { break }
+    /// The text of what is new, a batch of events at a time; nil where nothing is.
+    mutating func next() async throws -> String? {
+        let events = try await api.store.events(of: job, after: after, limit: Self.batch)
+        var text = ""
+        for event in events {
+            text += EventStream.event(
+                event.kind,
+                data: try Self.json(event),
+                id: event.number
+            )
         }
+        if let last = events.last { after = last.number }
+        // Steps follow the events that are there, not those of a job's beginning.
+        guard events.count < Self.batch else { return text }
         let steps = api.live.steps(of: job, since: change)
         change = steps.change
-        guard !steps.steps.isEmpty else { return hasWritten }
-        var text = ""
         for step in steps.steps {
             text += EventStream.event("step", data: try FarmJSON.text(step))
         }
-        try await writer.write(ByteBuffer(string: text))
-        return true
+        return text.isEmpty ? nil : text
     }
 
     /// The event as the API gives it; its data is JSON already.

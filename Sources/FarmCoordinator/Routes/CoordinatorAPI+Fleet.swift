@@ -93,7 +93,7 @@ extension CoordinatorAPI {
         let workers = try await store.workers().filter {
             $0.state == .idle || $0.state == .busy || $0.state == .starting
         }
-        let waiting = try await store.waitingCounts()
+        let waiting = try await store.waitingCounts(blobs: reserve.room())
         let speed = workers.reduce(0) { $0 + $1.speed }
         return try Response(
             message: CapacityView(

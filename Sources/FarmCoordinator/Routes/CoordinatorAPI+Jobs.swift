@@ -14,7 +14,7 @@ extension CoordinatorAPI {
             let record = try await job(context)
             var view = JobView(record)
             if !record.state.isFinal {
-                view.waiting = try await store.why(job: record.id)?.views()
+                view.waiting = try await why(record.id)
                 view.etaSeconds = try await eta(of: record)
             }
             return try Response(message: view)
@@ -26,8 +26,7 @@ extension CoordinatorAPI {
             try await tasks(request, context)
         }
         table.on(.get, "/v1/jobs/{job}/why", for: .least(.viewer)) { _, context in
-            let views = try await store.why(job: job(context).id)?.views() ?? []
-            return try Response(message: Page(items: views))
+            try Response(message: Page(items: await why(job(context).id)))
         }
         table.on(.get, "/v1/jobs/{job}/archive", for: .least(.viewer)) { _, context in
             try await archive(of: job(context))
@@ -50,6 +49,12 @@ extension CoordinatorAPI {
             throw CoordinatorProblem(.notFound, "there is no job '\(name)'")
         }
         return job
+    }
+
+    /// Why a job's tasks wait.
+    private func why(_ job: JobID) async throws -> [WhyView] {
+        try await store.why(job: job, blobs: reserve.room())?
+            .map { WhyView($0.cause, tasks: $0.tasks) } ?? []
     }
 
     // MARK: - Lists

@@ -151,11 +151,11 @@ extension CoordinatorAPI {
         _ request: ClaimRequest,
         _ context: Context
     ) async throws -> Response {
-        if let shortage = try await room.shortage() {
+        if let shortage = try await reserve.shortage() {
             return try Response(
                 message: ClaimAnswer(
                     reason: .blobStoreFull,
-                    detail: shortage,
+                    detail: shortage.sentence,
                     retryAfterSeconds: 15
                 )
             )

@@ -16,7 +16,7 @@ package struct CoordinatorAPI: Sendable {
     let settings: CoordinatorAPISettings
     let tokens: FarmTokens
     let live: LiveFarm
-    let room: BlobRoom
+    let reserve: BlobReserve
     let jobs: JobCache
     let pictures: PictureCheck
     let workers: WorkerDirectory
@@ -36,7 +36,7 @@ package struct CoordinatorAPI: Sendable {
             try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
         }
         live = LiveFarm()
-        room = BlobRoom(blobs: blobs, reserve: settings.blobReserve)
+        reserve = BlobReserve(blobs: blobs, reserve: settings.blobReserve)
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
         workers = WorkerDirectory(store: store)

@@ -64,9 +64,11 @@ struct JobDraft: Sendable {
             speed: speeds.isEmpty ? nil : speeds[speeds.count / 2],
             workers: eligible.count
         )
-        obstacle =
-            eligible.isEmpty
-            ? WhyView(Self.obstacle(live, for: specification, model)) : nil
+        obstacle = try await api.store.unrunnable(
+            model: model.name,
+            digest: model.digest,
+            specification.requirements
+        ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
     }
 
     /// Refuses a job whose references are not there or no pictures, and one that nothing can run
@@ -192,30 +194,6 @@ struct JobDraft: Sendable {
                 && (needs.pool ?? worker.pool) == worker.pool
                 && needs.tags.allSatisfy(worker.tags.contains) && (needs.group ?? 1) == 1
         }
-    }
-
-    /// What keeps every live worker from the job.
-    private static func obstacle(
-        _ live: [WorkerRecord],
-        for specification: JobSpecification,
-        _ model: ModelRecord
-    ) -> WaitingCause {
-        let needs = specification.requirements
-        let holders = live.filter { worker in
-            worker.modelDigest == model.digest && worker.state != .quarantined
-                && (needs.pool ?? worker.pool) == worker.pool
-                && needs.tags.allSatisfy(worker.tags.contains)
-        }
-        guard !holders.isEmpty else {
-            return .noWorker(.init(model: model.name, pool: needs.pool, tags: needs.tags))
-        }
-        if let group = needs.group, group > 1 {
-            return .noGroup(size: group, workers: holders.count)
-        }
-        if let wanted = needs.precision, !holders.contains(where: { $0.precision == wanted }) {
-            return .noPrecision(wanted: wanted, offered: Set(holders.map(\.precision)).sorted())
-        }
-        return .noMemory(needed: needs.memoryBytes ?? 0, largest: holders.map(\.memory).max() ?? 0)
     }
 }
 

@@ -1,9 +1,10 @@
 import BlobStore
 import FarmModel
+import FarmStore
 import Synchronization
 
 /// Whether the blob store has room beyond its reserve, asked every few seconds at most.
-final class BlobRoom: Sendable {
+final class BlobReserve: Sendable {
     private struct Finding {
         var at: ContinuousClock.Instant
         var space: FreeSpace?
@@ -22,18 +23,25 @@ final class BlobRoom: Sendable {
     }
 
     /// What is wrong, where the room is below the reserve.
-    func shortage() async throws -> String? {
+    func shortage() async throws -> WaitingCause? {
         guard let space = try await space(), space.fraction < reserve else { return nil }
-        return """
-            the blob store has \(Self.percent(space.fraction)) % of its room left, and \
-            \(Self.percent(reserve)) % is kept free; make room, or lower blob-reserve
-            """
+        return .blobStoreFull(
+            freePercent: space.fraction * 100,
+            reservePercent: reserve * 100
+        )
+    }
+
+    /// The room as the store's answers to "why" take it; nil where the blob store does not know.
+    func room() async throws -> BlobRoom? {
+        try await space().map {
+            BlobRoom(freePercent: $0.fraction * 100, reservePercent: reserve * 100)
+        }
     }
 
     /// Refuses what would be stored, where the room is below the reserve.
     func check() async throws {
         if let shortage = try await shortage() {
-            throw CoordinatorProblem(.blobStoreFull, shortage)
+            throw CoordinatorProblem(.blobStoreFull, shortage.sentence)
         }
     }
 
@@ -45,10 +53,5 @@ final class BlobRoom: Sendable {
         let space = try await blobs.freeSpace()
         finding.withLock { $0 = Finding(at: now, space: space) }
         return space
-    }
-
-    private static func percent(_ part: Double) -> String {
-        let tenths = Int(part * 1000)
-        return "\(tenths / 10).\(tenths % 10)"
     }
 }
