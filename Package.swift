@@ -120,7 +120,13 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
-        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
+        .testTarget(
+            name: "BlobStoreTests",
+            dependencies: [
+                "BlobStore", "FarmModel", "HTTPTransport", .crypto, .httpTypes, .hummingbird,
+                .hummingbirdTesting, .nioCore,
+            ]
+        ),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
@@ -154,7 +160,9 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
+            dependencies: [
+                "HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting, .nioCore,
+            ]
         ),
         .testTarget(
             name: "ImagingTests",
