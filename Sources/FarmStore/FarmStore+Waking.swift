@@ -11,6 +11,8 @@ package struct WakeReport: Sendable, Hashable {
     package var unblocked: [JobID] = []
     /// Jobs that failed because a dependency did, or was cancelled.
     package var failedByDependency: [JobID] = []
+
+    package init() {}
 }
 
 extension FarmStore {

@@ -7,6 +7,11 @@ package struct WaitingSummary: Sendable, Hashable {
     package let cause: WaitingCause
     /// How many tasks wait for it.
     package let tasks: Int
+
+    package init(cause: WaitingCause, tasks: Int) {
+        self.cause = cause
+        self.tasks = tasks
+    }
 }
 
 extension FarmStore {

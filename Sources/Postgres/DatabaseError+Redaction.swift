@@ -61,7 +61,7 @@ extension DatabaseError {
             guard let first = text.firstIndex(of: "\""), let last = text.lastIndex(of: "\"") else {
                 return text
             }
-            return text[...first] + "…" + text[last...]
+            return text[...first] + "…" + (first < last ? text[last...] : "")
         }
         for index in foreign { parts[index] = "…" }
         return parts.joined(separator: "\"")

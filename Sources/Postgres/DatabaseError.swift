@@ -23,17 +23,13 @@ package struct DatabaseError: Error, Sendable {
     /// Whether an attempt to connect that failed may succeed later.
     let isTransient: Bool
 
-    /// Whether the connection was found dead before anything of the statement was sent.
-    let isUnsent: Bool
-
     init(
         sqlState: String?,
         message: String,
         sql: String? = nil,
         constraint: String? = nil,
         isConnectionLoss: Bool = false,
-        isTransient: Bool = false,
-        isUnsent: Bool = false
+        isTransient: Bool = false
     ) {
         self.sqlState = sqlState
         self.message = message
@@ -41,7 +37,6 @@ package struct DatabaseError: Error, Sendable {
         self.constraint = constraint
         self.isConnectionLoss = isConnectionLoss
         self.isTransient = isTransient
-        self.isUnsent = isUnsent
     }
 }
 

@@ -162,8 +162,7 @@ package actor PostgresConnection {
         DatabaseError(
             sqlState: nil,
             message: "the connection is closed",
-            isConnectionLoss: true,
-            isUnsent: true
+            isConnectionLoss: true
         )
     }
 

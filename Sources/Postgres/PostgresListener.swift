@@ -22,7 +22,7 @@ package final class PostgresListener: Sendable {
     private static let lifeInterval: Duration = .seconds(30)
 
     /// How many events wait for a slow reader; what is more is dropped and told by `.reconnected`.
-    private static let backlog = 1024
+    static let backlog = 1024
 
     /// What is heard, for one reader; ends with `run`.
     package let events: AsyncStream<Event>
@@ -79,10 +79,16 @@ package final class PostgresListener: Sendable {
     private func hear(_ connection: PostgresConnection) async throws {
         while true {
             let heard = try await connection.notifications(signOfLifeEvery: Self.lifeInterval)
-            for one in heard {
-                let event = Event.notification(channel: one.channel, payload: one.payload)
-                if case .dropped = continuation.yield(event) { continuation.yield(.reconnected) }
-            }
+            for notification in heard { tell(notification) }
         }
+    }
+
+    /// Yields a notification; where it pushes an older event out, the reader is to look for itself.
+    func tell(_ notification: PostgresNotification) {
+        let event = Event.notification(
+            channel: notification.channel,
+            payload: notification.payload
+        )
+        if case .dropped = continuation.yield(event) { continuation.yield(.reconnected) }
     }
 }

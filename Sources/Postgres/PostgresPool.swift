@@ -81,30 +81,19 @@ package final class PostgresPool: Sendable {
 
     /// Runs one statement on any connection and returns its rows.
     package func query(_ query: Query) async throws -> [Row] {
-        try await repeatingUnsent { try await $0.query(query) }
+        try await withConnection { try await $0.query(query) }
     }
 
     /// Runs one statement on any connection and returns how many rows it touched.
     @discardableResult
     package func execute(_ query: Query) async throws -> Int {
-        try await repeatingUnsent { try await $0.execute(query) }
+        try await withConnection { try await $0.execute(query) }
     }
 
     /// Runs several statements in one round trip and one transaction; see `PostgresConnection.batch`.
     @discardableResult
     package func batch(_ queries: [Query]) async throws -> [QueryResult] {
-        try await repeatingUnsent { try await $0.batch(queries) }
-    }
-
-    /// Calls the body once more when its connection was found dead before it sent anything.
-    private func repeatingUnsent<R>(
-        _ body: (PostgresConnection) async throws -> R
-    ) async throws -> R {
-        do {
-            return try await withConnection(body)
-        } catch let error as DatabaseError where error.isUnsent {
-            return try await withConnection(body)
-        }
+        try await withConnection { try await $0.batch(queries) }
     }
 
     /// Refuses new callers and closes idle connections now, taken ones as they are given back.

@@ -68,14 +68,13 @@ extension ServerHandle {
     }
 
     /// The error of a connection that is gone, with libpq's reason.
-    func connectionError(query: Query? = nil, isUnsent: Bool = false) -> DatabaseError {
+    func connectionError(query: Query? = nil) -> DatabaseError {
         let message = "connection lost: \(firstLine(PQerrorMessage(connection)))"
         return DatabaseError(
             sqlState: nil,
             message: query.map { DatabaseError.redacted(message, of: $0) } ?? message,
             sql: query?.sql,
-            isConnectionLoss: true,
-            isUnsent: isUnsent
+            isConnectionLoss: true
         )
     }
 }

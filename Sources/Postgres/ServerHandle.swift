@@ -6,18 +6,10 @@ import Glibc
 /// The connection stays in libpq's pipeline mode: statements go out together, each with its `Parse`
 /// where it is new, and their answers are read in order. Not thread-safe.
 final class ServerHandle {
-    /// How often a cancel request is repeated until the server answers: the server forgets a request
-    /// that overtakes its statement.
-    private static let cancelRepeat: Duration = .milliseconds(100)
-
-    /// What the client waits beyond the server's own statement time-out before it gives up on a
-    /// server that does not answer at all.
-    private static let answerGrace: Duration = .seconds(15)
-
     let watch: SocketWatch
     private let session: ServerSession
     private let loop: EventLoop
-    private let cancelRequest: CancelRequest
+    let cancelRequest: CancelRequest
     private var prepared: PreparedStatements
 
     /// The longest wait for an answer; nil is for ever.
@@ -32,7 +24,7 @@ final class ServerHandle {
         cancelRequest = CancelRequest(session)
         prepared = PreparedStatements(limit: configuration.preparedStatements)
         let limit = configuration.statementTimeout
-        patience = limit == .zero ? nil : limit + Self.answerGrace
+        patience = limit == .zero ? nil : limit + Wait.answerGrace
         PQsetnonblocking(session.pointer, 1)
         PQenterPipelineMode(session.pointer)
     }
@@ -47,7 +39,7 @@ final class ServerHandle {
     var isOpen: Bool { PQstatus(connection) == CONNECTION_OK }
 
     /// Tells whether the watched socket is still libpq's, which closes it when it finds the end.
-    private var isSocketOpen: Bool { PQsocket(connection) == watch.descriptor }
+    var isSocketOpen: Bool { PQsocket(connection) == watch.descriptor }
 
     /// Tells whether a transaction is open or broken.
     var isInTransaction: Bool { PQtransactionStatus(connection) != PQTRANS_IDLE }
@@ -152,7 +144,7 @@ final class ServerHandle {
         _ steps: [Step],
         _ patience: Duration?
     ) async throws -> [QueryResult] {
-        guard isOpen else { throw connectionError(isUnsent: true) }
+        guard isOpen else { throw connectionError() }
         for step in steps {
             guard send(step) == 1 else { throw connectionError() }
         }
@@ -234,7 +226,7 @@ final class ServerHandle {
 
     /// Runs a text of any number of statements without parameters.
     func run(script: Query) async throws {
-        guard isOpen else { throw connectionError(isUnsent: true) }
+        guard isOpen else { throw connectionError() }
         PQexitPipelineMode(connection)
         defer { PQenterPipelineMode(connection) }
         guard PQsendQuery(connection, script.sql) == 1 else { throw connectionError() }
@@ -250,75 +242,6 @@ final class ServerHandle {
             }
         }
         if let failure { throw failure }
-    }
-
-    // MARK: - Waiting
-
-    /// What is kept over the waits of one round trip.
-    private struct Wait {
-        let patience: Duration?
-        var deadline: ContinuousClock.Instant?
-        var isCancelled = false
-
-        init(_ patience: Duration?) {
-            self.patience = patience
-            extend()
-        }
-
-        /// Each answer gives the next one its full time.
-        mutating func extend() {
-            deadline = patience.map { .now.advanced(by: $0) }
-        }
-    }
-
-    private func flush(_ wait: inout Wait) async throws {
-        while true {
-            switch PQflush(connection) {
-            case 0: return
-            case 1:
-                await pause(&wait, forWriting: true)
-                PQconsumeInput(connection)
-            default: throw connectionError()
-            }
-        }
-    }
-
-    /// Waits for the next result; nil at the end of a statement's.
-    private func nextResult(_ wait: inout Wait) async throws -> OpaquePointer? {
-        var hasWaited = false
-        while PQisBusy(connection) == 1 {
-            await pause(&wait, forWriting: false)
-            hasWaited = true
-            guard PQconsumeInput(connection) == 1 else {
-                // The server's reason may have come before the end of the connection.
-                guard PQisBusy(connection) == 0 else { throw connectionError() }
-                break
-            }
-        }
-        if hasWaited { wait.extend() }
-        return PQgetResult(connection)
-    }
-
-    /// Waits for the socket; sends a cancel request when asked to, and ends a silent connection.
-    private func pause(_ wait: inout Wait, forWriting: Bool) async {
-        guard isSocketOpen else { return }
-        var until = wait.deadline
-        if wait.isCancelled {
-            let again = ContinuousClock.now.advanced(by: Self.cancelRepeat)
-            until = min(until ?? again, again)
-        }
-        switch await watch.wait(forWriting: forWriting, until: until) {
-        case .ready: return
-        case .interrupted: wait.isCancelled = true
-        case .timedOut: break
-        }
-        if let deadline = wait.deadline, deadline <= .now {
-            shutdown(PQsocket(connection), Int32(SHUT_RDWR))
-        } else if wait.isCancelled {
-            // It is waited for, so that a late request cannot hit the next statement.
-            let request = cancelRequest
-            try? await offPool { request.send() }
-        }
     }
 }
 

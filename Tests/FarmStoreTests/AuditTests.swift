@@ -78,7 +78,7 @@ import Testing
         ],
         .finalJobHasNoLiveTask: ["UPDATE job SET state = 'failed', finished_at = now()"],
         .endedJobIsFinal: ["UPDATE task SET state = 'cancelled', finished_at = now() WHERE state = 'ready'"],
-        .eventsWithoutGap: ["DELETE FROM event WHERE number = 2"],
+        .eventsWithoutGap: ["DELETE FROM event WHERE number = 1"],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]
 
@@ -91,7 +91,8 @@ import Testing
         let violations = try await farm.store.audit(invariant, limit: 10)
         #expect(!violations.isEmpty)
         #expect(violations.allSatisfy { $0.invariant == invariant && !$0.detail.isEmpty })
-        #expect(Set(violations).isSubset(of: try await farm.store.audit()))
+        let all = try await farm.store.audit()
+        #expect(violations.allSatisfy(all.contains))
     }
 
     @Test(
@@ -109,8 +110,7 @@ import Testing
     func epochs(_ script: String) async throws {
         let farm = try await farmAtWork()
         try await farm.pool.withConnection { try await $0.execute(script: script) }
-        #expect(
-            try await Set(farm.store.audit().map(\.invariant)) == [.attemptEpochsRise]
-        )
+        let violations = try await farm.store.audit()
+        #expect(Set(violations.map(\.invariant)) == [.attemptEpochsRise])
     }
 }

@@ -4,25 +4,6 @@ import Glibc
 import Testing
 
 @Suite(.timeLimit(.minutes(3))) struct PostgresClusterTests {
-    /// Calls the body with a configuration in a new folder, which is removed at the end.
-    private func withSite(
-        _ body: (PostgresCluster.Configuration) async throws -> Void
-    ) async throws {
-        let folder = "/tmp/dreamfarm-test-\(getpid())-\(UInt32.random(in: 0...0xffff))"
-        var configuration = PostgresCluster.Configuration(folder: folder)
-        configuration.runtimeFolder = "\(folder)/run"
-        configuration.isDurable = false
-        let result: Result<Void, any Error>
-        do {
-            try await body(configuration)
-            result = .success(())
-        } catch {
-            result = .failure(error)
-        }
-        try FileManager.default.removeItem(atPath: folder)
-        try result.get()
-    }
-
     private func read(_ cluster: PostgresCluster, _ query: Query) async throws -> String {
         let pool = PostgresPool(cluster.connection)
         let rows = try await pool.query(query)

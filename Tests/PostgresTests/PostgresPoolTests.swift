@@ -176,49 +176,6 @@ import Testing
         #expect(try await pool.query("SELECT 1 AS one").first?.decode("one") == 1)
     }
 
-    @Test("a transaction commits when its body returns and rolls back when it throws")
-    func transactions() async throws {
-        struct Refused: Error {}
-        let pool = try TestDatabase.pool()
-        try await pool.execute("CREATE TABLE a (n int)")
-        try await pool.withTransaction { _ = try await $0.execute("INSERT INTO a VALUES (1)") }
-        await #expect(throws: Refused.self) {
-            try await pool.withTransaction { connection in
-                try await connection.execute("INSERT INTO a VALUES (2)")
-                throw Refused()
-            }
-        }
-        let rows = try await pool.query("SELECT n FROM a")
-        #expect(try rows.map { try $0.decode("n", as: Int.self) } == [1])
-    }
-
-    @Test("a cancelled transaction is rolled back and its connection kept")
-    func cancelledTransaction() async throws {
-        let pool = try TestDatabase.pool()
-        try await pool.execute("CREATE TABLE a (n int)")
-        await #expect(throws: CancellationError.self) {
-            try await withThrowingTaskGroup { group in
-                group.addTask {
-                    try await pool.withTransaction { connection in
-                        try await connection.execute("INSERT INTO a VALUES (1)")
-                        withUnsafeCurrentTask { $0?.cancel() }
-                        try await connection.execute("INSERT INTO a VALUES (2)")
-                    }
-                }
-                try await group.waitForAll()
-            }
-        }
-        #expect(try await pool.query("SELECT n FROM a").isEmpty)
-        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
-    }
-
-    @Test("a connection left inside a transaction is not kept")
-    func openTransaction() async throws {
-        let pool = try TestDatabase.pool()
-        try await pool.withConnection { _ = try await $0.execute("BEGIN") }
-        #expect(pool.counts.idle == 0)
-    }
-
     @Test("a server that is not there is an error that says so")
     func noServer() async throws {
         var configuration = PostgresConfiguration(

@@ -1,0 +1,161 @@
+import Foundation
+@testable import Postgres
+import Testing
+
+@Suite(.timeLimit(.minutes(3))) struct OutageTests {
+    /// Opens so many connections of the pool at once, and leaves them resting.
+    private func fill(_ pool: PostgresPool, _ count: Int) async throws {
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<count {
+                group.addTask {
+                    try await pool.withConnection { connection in
+                        try await connection.execute("SELECT 1")
+                        while pool.counts.taken + pool.counts.idle < count { await Task.yield() }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test(
+        "resting connections of a server that was restarted cost no statement",
+        arguments: [1, 4]
+    )
+    func restart(connections: Int) async throws {
+        try await withCluster { cluster in
+            var configuration = cluster.connection
+            configuration.maxConnections = connections
+            let pool = PostgresPool(configuration)
+            try await fill(pool, connections)
+            #expect(pool.counts.idle == connections)
+            cluster.crash()
+            #expect(try await cluster.revive())
+            #expect(try await pool.query("SELECT \(1)::integer AS n").first?.decode("n") == 1)
+            // With the first that was found dead, all went.
+            #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+            cluster.crash()
+            #expect(try await cluster.revive())
+            try await pool.withTransaction { _ = try await $0.execute("CREATE TABLE a (n int)") }
+            #expect(try await pool.batch(["SELECT n FROM a"]).count == 1)
+            await pool.close()
+        }
+    }
+
+    @Test("callers wait while the server is away, and all are served when it is back")
+    func waiting() async throws {
+        try await withCluster { cluster in
+            var configuration = cluster.connection
+            configuration.maxConnections = 4
+            configuration.waitTimeout = .seconds(60)
+            let pool = PostgresPool(configuration)
+            try await fill(pool, 4)
+            cluster.crash()
+            let sum = try await withThrowingTaskGroup { group in
+                for n in 0..<20 {
+                    group.addTask {
+                        try await pool.query("SELECT \(n)::integer AS n").first?.decode("n") ?? 0
+                    }
+                }
+                // One tries, the others wait.
+                while pool.counts != PostgresPool.Counts(idle: 0, taken: 1, waiting: 19) {
+                    await Task.yield()
+                }
+                #expect(try await cluster.revive())
+                return try await group.reduce(0, +)
+            }
+            #expect(sum == 190)
+            #expect(pool.counts.taken == 0)
+            #expect(pool.counts.waiting == 0)
+            await pool.close()
+        }
+    }
+
+    @Test("who waits too long for a server that is away is told which, without the password")
+    func timeout() async throws {
+        var configuration = PostgresConfiguration(
+            conninfo: "host=/nonexistent port=7 dbname=farm user=y password=hunter2"
+        )
+        configuration.waitTimeout = .milliseconds(200)
+        let pool = PostgresPool(configuration)
+        let messages = await withTaskGroup { group in
+            for _ in 0..<10 {
+                group.addTask {
+                    do {
+                        try await pool.execute("SELECT 1")
+                        return "no error"
+                    } catch {
+                        return "\(error)"
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        for message in messages {
+            #expect(message.contains("cannot connect (database farm, host /nonexistent, port 7)"))
+            #expect(!message.contains("hunter2"))
+        }
+        #expect(pool.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
+    }
+
+    @Test("a refusal that waiting does not mend is told at once")
+    func refusal() async throws {
+        try await withCluster { cluster in
+            var configuration = cluster.connection
+            configuration.conninfo += " dbname=not_there"
+            configuration.waitTimeout = .seconds(3600)
+            let pool = PostgresPool(configuration)
+            let error = try await #require(throws: DatabaseError.self) {
+                try await pool.execute("SELECT 1")
+            }
+            #expect(error.message.contains("\"not_there\" does not exist"))
+            #expect(pool.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
+        }
+    }
+
+    @Test("a statement that was sent when its server went away is an error, never sent again")
+    func lostStatement() async throws {
+        try await withCluster { cluster in
+            let pool = PostgresPool(cluster.connection)
+            try await pool.execute("CREATE SEQUENCE ticket")
+            let sent = Task {
+                try await pool.query("SELECT nextval('ticket'), pg_sleep(\(600))")
+            }
+            let observer = PostgresPool(cluster.connection)
+            func isRunning() async throws -> Bool {
+                try await !observer.query(
+                    "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                ).isEmpty
+            }
+            while try await !isRunning() { await Task.yield() }
+            cluster.crash()
+            let error = try await #require(throws: DatabaseError.self) { try await sent.value }
+            #expect(error.isConnectionLoss)
+            #expect(try await cluster.revive())
+            while try await isRunning() { await Task.yield() }
+            #expect(pool.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
+            await pool.close()
+            await observer.close()
+        }
+    }
+
+    @Test("connections that are too old, or rest too long, are let go")
+    func ageing() async throws {
+        try await withCluster { cluster in
+            var configuration = cluster.connection
+            configuration.maxLifetime = .zero
+            let mortal = PostgresPool(configuration)
+            try await mortal.execute("SELECT 1")
+            #expect(mortal.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
+            configuration.maxLifetime = .seconds(3600)
+            configuration.idleTimeout = .milliseconds(50)
+            let resting = PostgresPool(configuration)
+            try await fill(resting, 3)
+            #expect(resting.counts.taken == 0)
+            while resting.counts.idle > 0 { await Task.yield() }
+            #expect(try await resting.query("SELECT 1 AS one").first?.decode("one") == 1)
+            await mortal.close()
+            await resting.close()
+        }
+    }
+}

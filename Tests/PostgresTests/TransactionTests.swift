@@ -1,0 +1,108 @@
+import Foundation
+@testable import Postgres
+import TestSupport
+import Testing
+
+@Suite(.database, .timeLimit(.minutes(2))) struct TransactionTests {
+    private struct Refused: Error {}
+
+    @Test("a transaction commits when its body returns and rolls back when it throws")
+    func transactions() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int)")
+        try await pool.withTransaction { _ = try await $0.execute("INSERT INTO a VALUES (1)") }
+        await #expect(throws: Refused.self) {
+            try await pool.withTransaction { connection in
+                try await connection.execute("INSERT INTO a VALUES (2)")
+                throw Refused()
+            }
+        }
+        let rows = try await pool.query("SELECT n FROM a")
+        #expect(try rows.map { try $0.decode("n", as: Int.self) } == [1])
+    }
+
+    @Test("all statements of a transaction, the first with them, are in one")
+    func oneTransaction() async throws {
+        let pool = try TestDatabase.pool()
+        func number(_ connection: PostgresConnection) async throws -> String? {
+            try await connection.query("SELECT pg_current_xact_id()::text AS id").first?
+                .decode("id")
+        }
+        let (inside, outside) = try await pool.withTransaction { connection in
+            let inside = [try await number(connection), try await number(connection)]
+            return (inside, try await pool.withConnection { try await number($0) })
+        }
+        #expect(inside[0] != nil)
+        #expect(inside[0] == inside[1])
+        #expect(inside[0] != outside)
+    }
+
+    @Test("a transaction without statements leaves nothing behind", arguments: [false, true])
+    func empty(throwing: Bool) async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int)")
+        try? await pool.withTransaction { _ in
+            if throwing { throw Refused() }
+        }
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+        // The same connection has not kept a BEGIN for this statement.
+        try await pool.execute("INSERT INTO a VALUES (1)")
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+        #expect(try await pool.query("SELECT n FROM a").count == 1)
+    }
+
+    @Test("a script that comes first in a transaction is undone with it")
+    func scriptFirst() async throws {
+        let pool = try TestDatabase.pool()
+        await #expect(throws: Refused.self) {
+            try await pool.withTransaction { connection in
+                try await connection.execute(script: "CREATE TABLE a (n int); SELECT 1;")
+                throw Refused()
+            }
+        }
+        let row = try await pool.query("SELECT to_regclass('a') IS NULL AS is_gone").first
+        #expect(try row?.decode("is_gone") == true)
+    }
+
+    @Test("a body that hides a failed statement does not pass for a commit")
+    func hiddenError() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int)")
+        let error = try await #require(throws: DatabaseError.self) {
+            try await pool.withTransaction { connection in
+                try await connection.execute("INSERT INTO a VALUES (1)")
+                _ = try? await connection.execute("SELECT nope")
+            }
+        }
+        #expect(error.sqlState == DatabaseError.State.transactionRollback)
+        #expect(try await pool.query("SELECT n FROM a").isEmpty)
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+    }
+
+    @Test("a cancelled transaction is rolled back and its connection kept")
+    func cancelled() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int)")
+        await #expect(throws: CancellationError.self) {
+            try await withThrowingTaskGroup { group in
+                group.addTask {
+                    try await pool.withTransaction { connection in
+                        try await connection.execute("INSERT INTO a VALUES (1)")
+                        withUnsafeCurrentTask { $0?.cancel() }
+                        try await connection.execute("INSERT INTO a VALUES (2)")
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        #expect(try await pool.query("SELECT n FROM a").isEmpty)
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+    }
+
+    @Test("a connection left inside a transaction is not kept")
+    func leftOpen() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.withConnection { _ = try await $0.execute("BEGIN") }
+        #expect(pool.counts.idle == 0)
+    }
+}
