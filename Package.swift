@@ -141,8 +141,9 @@ let package = Package(
         .testTarget(
             name: "FarmCoordinatorTests",
             dependencies: [
-                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
+                "Imaging", "Postgres", "TestSupport", .httpTypes, .hummingbird,
+                .hummingbirdTesting, .logging, .nioCore, .nioPosix,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),

@@ -103,9 +103,9 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.environment = source.environment
-        if let logs = try duration(source, "keep-logs") { configuration.retention.logs = logs }
+        if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
         if let history = try duration(source, "keep-history") {
-            configuration.retention.history = history
+            configuration.keepHistory = history
         }
         return configuration
     }
@@ -122,8 +122,8 @@ struct CoordinatorOptions: ParsableArguments {
             ("blob-store", configuration.blobStore ?? configuration.dataDirectory + "/blobs"),
             ("blob-reserve", "\(configuration.blobReserve * 100)%"),
             ("lease", "\(timing.lease)"), ("heartbeat", "\(timing.heartbeat)"),
-            ("keep-logs", configuration.retention.logs.map { "\($0)" } ?? "for ever"),
-            ("keep-history", configuration.retention.history.map { "\($0)" } ?? "for ever"),
+            ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
+            ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
         ]

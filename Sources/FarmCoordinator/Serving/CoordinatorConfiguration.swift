@@ -1,4 +1,4 @@
-package import FarmStore
+import FarmStore
 
 /// The settings of a coordinator, read once.
 package struct CoordinatorConfiguration: Sendable {
@@ -15,8 +15,10 @@ package struct CoordinatorConfiguration: Sendable {
     package var allowsInsecureListen: Bool
     /// What webhooks are signed with; nil for a secret that is kept in the data folder.
     package var webhookSecret: String?
-    /// How long history is kept.
-    package var retention = RetentionPolicy()
+    /// How long workers' log lines are kept; nil for ever.
+    package var keepLogs: Duration? = .seconds(14 * 86_400)
+    /// How long jobs that are over are kept; nil for ever.
+    package var keepHistory: Duration? = .seconds(90 * 86_400)
     /// The process's environment, for the credentials of an S3 store.
     package var environment: [String: String] = [:]
 
@@ -32,6 +34,14 @@ package struct CoordinatorConfiguration: Sendable {
         self.databaseURL = databaseURL
         self.timing = timing
         self.allowsInsecureListen = allowsInsecureListen
+    }
+
+    /// What the retention duty takes away.
+    var retention: RetentionPolicy {
+        var policy = RetentionPolicy()
+        policy.logs = keepLogs
+        policy.history = keepHistory
+        return policy
     }
 
     /// Where blobs are.
