@@ -69,7 +69,7 @@ import Testing
         let components = try mapping(try mapping(document())["components"])
         let text = CoordinatorAPI.openAPI
         var count = 0
-        for match in text.matches(of: /#\/components\/([A-Za-z]+)\/([A-Za-z]+)/) {
+        for match in text.matches(of: /#\/components\/([A-Za-z]+)\/([A-Za-z0-9]+)/) {
             let kind = String(match.output.1)
             let name = String(match.output.2)
             #expect(try mapping(components[kind])[name] != nil, "\(kind)/\(name)")
