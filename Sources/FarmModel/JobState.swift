@@ -8,7 +8,7 @@ package enum JobState: String, Codable, CaseIterable, Sendable {
     case paused
     /// Every image is delivered.
     case succeeded
-    /// An image failed for good and the rest are done.
+    /// An image failed for good and the rest are done, or the farm gave it up with a reason.
     case failed
     /// Stopped by a person.
     case cancelled
@@ -28,7 +28,7 @@ package enum JobState: String, Codable, CaseIterable, Sendable {
         case (.pending, .pause), (.running, .pause): .paused
         case (.paused, .resume): .pending
         case (.running, .succeed), (.paused, .succeed): .succeeded
-        case (.running, .fail), (.paused, .fail): .failed
+        case (.pending, .fail), (.running, .fail), (.paused, .fail): .failed
         case (.pending, .cancel), (.running, .cancel), (.paused, .cancel): .cancelled
         case (.failed, .retry): .running
         default: nil
@@ -46,7 +46,8 @@ package enum JobEvent: String, CaseIterable, Sendable {
     case resume
     /// Its last image was delivered and none failed.
     case succeed
-    /// Its last image is done and one failed for good.
+    /// Its last image is done and one failed for good, too many did, or a job that it comes after
+    /// did not succeed.
     case fail
     /// A person stops it.
     case cancel

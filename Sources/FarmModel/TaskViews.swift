@@ -175,6 +175,10 @@ package struct EventData: Codable, Hashable, Sendable {
     package var failure: FailureView?
     package var reason: String?
     package var priority: Int?
+    /// Whether an operator lifted the job above the owners' shares.
+    package var isLifted: Bool?
+    /// How what was at a worker is stopped.
+    package var mode: CancelMode?
     /// How many images or tasks it is about, where it is about several at once.
     package var count: Int?
 

@@ -69,9 +69,13 @@ extension FarmStore {
     ) async throws -> [Violation] {
         try await pool.withTransaction { connection in
             try await connection.execute("SET LOCAL statement_timeout = 0")
-            return try await connection.query(
-                "SELECT detail FROM (\(raw: invariant.violations)) AS found LIMIT \(limit)"
-            ).map { Violation(invariant: invariant, detail: try $0.decode("detail")) }
+            var query: Query = """
+                SELECT detail FROM (\(raw: invariant.violations)) AS found LIMIT \(limit)
+                """
+            query.isOneOff = true
+            return try await connection.query(query).map {
+                Violation(invariant: invariant, detail: try $0.decode("detail"))
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ extension FarmStore {
                 "UPDATE head SET blocked_by = 'job_paused' WHERE job_id = \(id)"
             )
             try await connection.execute("UPDATE job SET state = \(next) WHERE id = \(id)")
-            try await Self.recordEvent("job.paused", of: id, on: connection)
+            try await Self.recordEvent(.jobPaused, of: id, on: connection)
             try await Self.recordAudit("job.paused", id.description, by: actor, on: connection)
             try await Self.notify(.control, id.description, on: connection)
             return .done
@@ -55,7 +55,7 @@ extension FarmStore {
                 WHERE id = \(id)
                 """
             )
-            try await Self.recordEvent("job.resumed", of: id, on: connection)
+            try await Self.recordEvent(.jobResumed, of: id, on: connection)
             try await Self.recordAudit("job.resumed", id.description, by: actor, on: connection)
             try await Self.notify(.ready, id.description, on: connection)
             return .done
@@ -90,7 +90,10 @@ extension FarmStore {
                 UPDATE job SET priority = coalesce(\(priority), priority) WHERE id = \(id)
                 """
             )
-            try await Self.recordEvent("job.prioritized", of: id, detail, on: connection)
+            var data = EventData()
+            data.priority = priority
+            data.isLifted = isLifted
+            try await Self.recordEvent(.jobPrioritized, of: id, data, on: connection)
             try await Self.recordAudit(
                 "job.prioritized",
                 id.description,

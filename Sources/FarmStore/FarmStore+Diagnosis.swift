@@ -55,7 +55,7 @@ extension FarmStore {
                 head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
                 head.group_size, head.max_workers, head.numeric_class, head.blocked_by,
                 job.model_name, job.start_after, queued.ready,
-                coalesce(held.leases, 0) AS leases,
+                coalesce(held.workers, 0) AS workers_at_it,
                 ARRAY(SELECT coalesce(before.name, wanted.id::text)
                     FROM unnest(job.after_jobs) WITH ORDINALITY AS wanted (id, place)
                     LEFT JOIN job AS before ON before.id = wanted.id
@@ -71,7 +71,7 @@ extension FarmStore {
             ) AS queued
             JOIN head ON head.id = queued.head_id JOIN job ON job.id = head.job_id
             LEFT JOIN (
-                SELECT job_id, count(*) AS leases FROM lease GROUP BY job_id
+                SELECT job_id, count(DISTINCT worker_id) AS workers FROM lease GROUP BY job_id
             ) AS held ON held.job_id = job.id
             ORDER BY head.id
             """
@@ -104,7 +104,7 @@ extension FarmStore {
             dependencies: try row.decode("dependencies"),
             startAfter: try row.decodeIfPresent("start_after"),
             ready: try row.decode("ready"),
-            leases: try row.decode("leases")
+            workersAtIt: try row.decode("workers_at_it")
         )
     }
 

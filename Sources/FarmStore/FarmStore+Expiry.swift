@@ -100,8 +100,10 @@ extension FarmStore {
                     """
                 ).map { try $0.decode("task_id", as: TaskID.self) }
             )
-            return try await end(held.filter { lapsed.contains($0.task) }.map { ($0, .lapsed) },
-                on: connection)
+            return try await end(
+                held.filter { lapsed.contains($0.task) }.map { ($0, .lapsed) },
+                on: connection
+            )
         }
     }
 

@@ -64,7 +64,8 @@ extension FarmStore {
     }
 
     private func beatRows(_ worker: WorkerID, _ beat: HeartbeatRequest) async throws -> [Row] {
-        let spoken = beat.running.map { ($0, true) }
+        let spoken =
+            beat.running.map { ($0, true) }
             + beat.ahead.map { (AttemptProgress(fence: $0), false) }
         let attempts = spoken.map(\.0)
         let isLeaving = beat.state == .draining
@@ -167,4 +168,3 @@ extension FarmStore {
         }
     }
 }
-

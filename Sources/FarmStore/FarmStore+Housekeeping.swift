@@ -23,6 +23,7 @@ extension FarmStore {
                 $0.value.dead > max($0.value.live, Self.fewDeadRows)
             }.keys.sorted()
             guard !due.isEmpty else { return report }
+            let vacuumed: Result<Void, any Error>
             do {
                 try await connection.execute("SET statement_timeout = 0")
                 for table in due {
@@ -30,11 +31,13 @@ extension FarmStore {
                     try await connection.execute("VACUUM \(raw: table)")
                     report.tables.append(table)
                 }
-                try await connection.execute("RESET statement_timeout")
+                vacuumed = .success(())
             } catch {
-                await connection.close()
-                throw error
+                vacuumed = .failure(error)
             }
+            // A session without a time-out is not given back to the pool.
+            await connection.close()
+            try vacuumed.get()
             return report
         }
     }

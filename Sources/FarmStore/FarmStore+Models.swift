@@ -185,9 +185,10 @@ extension FarmStore {
     /// Makes a model the one of jobs that name none; false when there is none of the name.
     package func setDefaultModel(_ name: String, by actor: String) async throws -> Bool {
         try await withRetriedTransaction { connection in
-            let known = try await connection.query(
-                "SELECT FROM model WHERE name = \(name) AND removed_at IS NULL FOR NO KEY UPDATE"
-            ).count == 1
+            let known =
+                try await connection.query(
+                    "SELECT FROM model WHERE name = \(name) AND removed_at IS NULL FOR NO KEY UPDATE"
+                ).count == 1
             guard known else { return false }
             try await connection.execute(
                 "UPDATE model SET is_default = false WHERE is_default AND name <> \(name)"

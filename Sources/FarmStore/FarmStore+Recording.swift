@@ -35,9 +35,9 @@ extension FarmStore {
 
     /// Writes an event of a job, numbered under the job's lock, and tells who listens.
     static func recordEvent(
-        _ kind: String,
+        _ kind: EventKind,
         of job: JobID,
-        _ data: [String: String] = [:],
+        _ data: EventData = EventData(),
         on connection: PostgresConnection
     ) async throws {
         try await connection.execute(
@@ -47,7 +47,7 @@ extension FarmStore {
                 RETURNING id, event_count
             )
             INSERT INTO event (job_id, number, kind, data)
-            SELECT id, event_count, \(kind), \(try FarmJSON.text(data))::jsonb FROM numbered
+            SELECT id, event_count, \(kind.rawValue), \(try FarmJSON.text(data))::jsonb FROM numbered
             """
         )
         try await notify(.event, job.description, on: connection)

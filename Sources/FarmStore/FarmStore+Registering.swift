@@ -16,7 +16,8 @@ extension FarmStore {
             try await connection.execute(
                 """
                 SELECT pg_advisory_xact_lock(
-                    \(AdvisoryLock.registration), hashtext(current_schema() || \(registration.name)))
+                    \(AdvisoryLock.registration),
+                    hashtext(current_schema() || \(Self.baseName(registration.name))))
                 """
             )
             let model = try await recordModel(of: registration, on: connection)
@@ -70,6 +71,14 @@ extension FarmStore {
             name = "\(registration.name)-\(number)"
         }
         return (name, free[name])
+    }
+
+    /// A name without the number behind it: names that may become equal share a lock.
+    private static func baseName(_ name: String) -> String {
+        guard let dash = name.lastIndex(of: "-"), dash != name.startIndex,
+            Int(name[name.index(after: dash)...]) != nil
+        else { return name }
+        return String(name[..<dash])
     }
 
     /// Whether a name is another with a number behind it, as it is given to a second worker.
@@ -152,15 +161,21 @@ extension FarmStore {
                 ON CONFLICT DO NOTHING
                 """
             )
-            let rows = try await connection.query(
+            // What a model that was added by hand lacks; most registrations change nothing.
+            try await connection.execute(
                 """
                 UPDATE model SET removed_at = NULL,
                     defaults = CASE WHEN defaults = '{}' THEN \(worker.modelDefaults)::jsonb
                         ELSE defaults END,
                     cost_constants = CASE WHEN cost_constants = '{}'
                         THEN \(worker.costConstants)::jsonb ELSE cost_constants END
-                WHERE digest = \(digest) RETURNING name
+                WHERE digest = \(digest) AND (removed_at IS NOT NULL
+                    OR (defaults = '{}' AND \(worker.modelDefaults)::jsonb <> '{}')
+                    OR (cost_constants = '{}' AND \(worker.costConstants)::jsonb <> '{}'))
                 """
+            )
+            let rows = try await connection.query(
+                "SELECT name FROM model WHERE digest = \(digest)"
             )
             if let row = rows.first { return try row.decode("name") }
         }

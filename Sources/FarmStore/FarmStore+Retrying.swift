@@ -41,13 +41,14 @@ extension FarmStore {
                 """
             )
             try await queueTasks(tasks, restUntil: nil, on: connection)
-            let detail = ["count": String(images)]
-            try await Self.recordEvent("job.retried", of: id, detail, on: connection)
+            var data = EventData()
+            data.count = images
+            try await Self.recordEvent(.jobRetried, of: id, data, on: connection)
             try await Self.recordAudit(
                 "job.retried",
                 id.description,
                 by: actor,
-                detail,
+                ["images": String(images)],
                 on: connection
             )
             return .retried(images: images)

@@ -31,12 +31,17 @@ private enum Stop {
         }
     }
 
-    var event: String { "job.\(state.rawValue)" }
+    var event: EventKind {
+        switch self {
+        case .cancel: .jobCancelled
+        case .giveUp: .jobFailed
+        }
+    }
 
-    var mode: CancelMode {
+    var mode: CancelMode? {
         switch self {
         case .cancel(let mode, _): mode
-        case .giveUp: .now
+        case .giveUp: nil
         }
     }
 
@@ -198,22 +203,23 @@ extension FarmStore {
             WHERE id = \(id)
             """
         )
-        var detail = ["mode": stop.mode.rawValue]
-        if let reason = stop.reason { detail = ["reason": reason] }
-        try await Self.recordEvent(stop.event, of: id, detail, on: connection)
+        var data = EventData()
+        data.mode = stop.mode
+        data.reason = stop.reason
+        try await Self.recordEvent(stop.event, of: id, data, on: connection)
         try await connection.execute(
             """
             INSERT INTO webhook (job_id, url, body)
-            SELECT id, webhook, jsonb_build_object('job', id, 'event', \(stop.event)::text,
+            SELECT id, webhook, jsonb_build_object('job', id, 'event', \(stop.event.rawValue)::text,
                 'number', event_count)
             FROM job WHERE id = \(id) AND webhook IS NOT NULL
             """
         )
         try await Self.recordAudit(
-            stop.event,
+            stop.event.rawValue,
             id.description,
             by: stop.actor,
-            detail,
+            stop.reason.map { ["reason": $0] } ?? ["mode": stop.mode?.rawValue ?? ""],
             on: connection
         )
         try await Self.notify(.control, id.description, on: connection)

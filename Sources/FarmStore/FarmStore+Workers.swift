@@ -128,9 +128,10 @@ extension FarmStore {
     /// Returns how many leases were released; nil when another process has the name by now.
     package func leaveWorker(_ id: WorkerID, epoch: Int64) async throws -> Int? {
         try await withRetriedTransaction { connection in
-            let isCurrent = try await connection.query(
-                "SELECT FROM worker WHERE id = \(id) AND epoch = \(epoch)"
-            ).count == 1
+            let isCurrent =
+                try await connection.query(
+                    "SELECT FROM worker WHERE id = \(id) AND epoch = \(epoch)"
+                ).count == 1
             guard isCurrent else { return nil }
             let released = try await endLeases(ofWorker: id, .released, on: connection)
             try await connection.execute(

@@ -6,11 +6,16 @@ package import Postgres
 /// The database's `now()` is the clock. A domain "no" (a stale lease, a key that means another job)
 /// is a return value; a `DatabaseError` is thrown when the database could not answer.
 ///
-/// Rows are always locked in one order, so that no two methods wait for each other: tasks (by id, or
-/// skipping what is locked), then jobs by id, then the worker.
+/// Rows are always locked in one order, so that no two methods wait for each other: heads, ready rows
+/// (claims skip what is locked), leases by task, tasks, images, jobs by id, workers.
+///
+/// Copies share what gathers calls and what is known of the queue: make one a process.
 package struct FarmStore: Sendable {
     let pool: PostgresPool
     let configuration: FarmStoreConfiguration
+    let desk: QueueDesk
+    let claims: Gathering<TaskClaim, ClaimOutcome>
+    let deliveries: Gathering<Delivery, DeliveryEcho>
 
     /// Creates the store of the pool's database.
     package init(
@@ -19,6 +24,9 @@ package struct FarmStore: Sendable {
     ) {
         self.pool = pool
         self.configuration = configuration
+        desk = QueueDesk(freshness: configuration.viewAge)
+        claims = Gathering(width: 1, limit: configuration.batch)
+        deliveries = Gathering(width: 2, limit: configuration.batch)
     }
 }
 
@@ -38,6 +46,21 @@ package struct FarmStoreConfiguration: Sendable {
 
     /// The time between two runs of the expiry duty from which on nobody was there to look.
     package var dutyGap: Duration = .seconds(60)
+
+    /// The longest that a head goes unserved while one of its tasks could run.
+    package var ageBound: Duration = .seconds(1800)
+
+    /// How long what is known of the queue counts as fresh.
+    package var viewAge: Duration = .milliseconds(250)
+
+    /// The time in which an owner's charge halves.
+    package var chargeHalfLife: Duration = .seconds(3600)
+
+    /// How many calls at most share a statement.
+    package var batch = 64
+
+    /// How many failures of a worker in a job keep the two apart.
+    package var failuresToBlock = 3
 
     /// How long a worker may be silent before it is lost.
     package var workerTimeout: Duration = .seconds(120)

@@ -55,9 +55,9 @@ struct WaitingHead: Sendable, Hashable {
     /// The jobs, by name, that it waits for.
     var dependencies: [String]
     var startAfter: Date?
-    /// How many of its tasks can be claimed, and how many of its job are at work.
+    /// How many of its tasks can be claimed, and how many workers are at its job.
     var ready: Int
-    var leases: Int
+    var workersAtIt: Int
 
     /// Whether it goes before another of the same owner.
     func goesBefore(_ other: WaitingHead) -> Bool {
@@ -101,7 +101,7 @@ struct WaitingDiagnosis: Sendable {
         if let pool = able.first?.pool, able.allSatisfy({ pausedPools.contains($0.pool) }) {
             return .poolPaused(pool: pool)
         }
-        if let most = head.maxWorkers, head.leases >= most { return .limit(maxWorkers: most) }
+        if let most = head.maxWorkers, head.workersAtIt >= most { return .limit(maxWorkers: most) }
         return turn(of: head, before: before)
     }
 

@@ -1,5 +1,5 @@
 package import FarmModel
-import FoundationEssentials
+package import FoundationEssentials
 import Postgres
 
 /// What a worker says of itself when it begins.
@@ -49,6 +49,55 @@ package struct RegisteredWorker: Sendable, Hashable {
     /// How many leases of the process before were released.
     package var releasedLeases = 0
 }
+
+/// The bytes of a picture, stored already.
+package struct DeliveredOutput: Sendable, Hashable {
+    /// The SHA-256 of the bytes, which is their address.
+    package var digest: String
+    package var size: Int64
+    /// The class that the picture is of.
+    package var numericClass: String
+
+    package init(digest: String, size: Int64, numericClass: String = "") {
+        self.digest = digest
+        self.size = size
+        self.numericClass = numericClass
+    }
+}
+
+/// What became of a delivery.
+package enum DeliverOutcome: Sendable, Hashable {
+    /// The image is delivered, now; with the task's state where its attempt ended with it.
+    case delivered(TaskState?)
+    /// This attempt had delivered it before; nothing changed and this digest stands.
+    case alreadyDelivered(digest: String)
+    /// The lease is not current, nothing changed.
+    case stale
+    /// The task has no image of this index.
+    case unknownImage
+}
+
+/// What an attempt took, from its claim on.
+package struct AttemptTotals: Sendable, Hashable {
+    package var stepsComputed: Int64
+    package var conditionsComputed: Int
+    package var conditionsFound: Int
+    /// How long the worker computed, in seconds.
+    package var busySeconds: Double
+
+    package init(
+        stepsComputed: Int64 = 0,
+        conditionsComputed: Int = 0,
+        conditionsFound: Int = 0,
+        busySeconds: Double = 0
+    ) {
+        self.stepsComputed = stepsComputed
+        self.conditionsComputed = conditionsComputed
+        self.conditionsFound = conditionsFound
+        self.busySeconds = busySeconds
+    }
+}
+
 /// Why an attempt failed.
 package struct AttemptFailure: Sendable, Hashable {
     package var failureClass: FailureClass
@@ -69,6 +118,34 @@ package enum AttemptOutcome: Sendable, Hashable {
     case stale
     /// So many images are not delivered, nothing changed.
     case incomplete(undelivered: Int)
+}
+
+/// One try at a task.
+package struct AttemptRecord: Sendable, Hashable {
+    package let fence: AttemptFence
+    package let worker: WorkerID
+    package let workerName: String
+    package let job: JobID
+    package let startedAt: Date
+    package let finishedAt: Date?
+    /// `succeeded`, `failed`, `lapsed`, `released` or `cancelled`; nil while it runs.
+    package let outcome: String?
+    package let failure: FailureView?
+
+    init(_ row: Row) throws {
+        fence = AttemptFence(
+            task: try row.decode("task_id"),
+            attempt: try row.decode("id"),
+            epoch: try row.decode("epoch")
+        )
+        worker = try row.decode("worker_id")
+        workerName = try row.decode("worker_name")
+        job = try row.decode("job_id")
+        startedAt = try row.decode("started_at")
+        finishedAt = try row.decodeIfPresent("finished_at")
+        outcome = try row.decodeIfPresent("outcome")
+        failure = try FailureView(row)
+    }
 }
 
 /// What one run of the expiry duty did.

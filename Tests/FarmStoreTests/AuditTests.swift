@@ -77,7 +77,9 @@ import Testing
             """
         ],
         .finalJobHasNoLiveTask: ["UPDATE job SET state = 'failed', finished_at = now()"],
-        .endedJobIsFinal: ["UPDATE task SET state = 'cancelled', finished_at = now() WHERE state = 'ready'"],
+        .endedJobIsFinal: [
+            "UPDATE task SET state = 'cancelled', finished_at = now() WHERE state = 'ready'"
+        ],
         .eventsWithoutGap: ["DELETE FROM event WHERE number = 1"],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]

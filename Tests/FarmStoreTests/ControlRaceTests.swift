@@ -153,7 +153,9 @@ import Testing
         #expect(retried == .retried(images: 1))
         #expect(report.lapsed == 1)
         #expect(
-            try await farm.value("SELECT outcome AS value FROM attempt WHERE id = \(lapsed.attempt)")
+            try await farm.value(
+                "SELECT outcome AS value FROM attempt WHERE id = \(lapsed.attempt)"
+            )
                 == "lapsed"
         )
         #expect(try await farm.count("SELECT count(*) AS value FROM ready") == 2)

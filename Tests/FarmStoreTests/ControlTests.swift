@@ -101,7 +101,9 @@ import Testing
         #expect(try await farm.store.audit().isEmpty)
         // What waits already is not retried; the rest is.
         #expect(try await farm.store.retryJob(job, images: [1], by: "bob") == .nothingToRetry)
-        #expect(try await farm.store.retryJob(job, images: [2, 3], by: "bob") == .retried(images: 2))
+        #expect(
+            try await farm.store.retryJob(job, images: [2, 3], by: "bob") == .retried(images: 2)
+        )
         let fence = try await farm.claim(worker.id, of: job)
         let output = DeliveredOutput(digest: "d", size: 1)
         _ = try await farm.store.deliverImage(fence, imageIndex: 1, output: output)
@@ -133,7 +135,7 @@ import Testing
         )
         #expect(
             try await farm.store.events(of: job, limit: 9).map(\.data)
-                == ["{}", #"{"priority": "90"}"#, #"{"is_lifted": "true"}"#]
+                == ["{}", #"{"priority": 90}"#, #"{"is_lifted": true}"#]
         )
         _ = try await farm.store.cancelJob(job, by: "bob")
         guard

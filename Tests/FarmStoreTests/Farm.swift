@@ -21,43 +21,45 @@ struct Farm {
     func worker(
         _ name: String = "w",
         digest: String = "model-digest",
-        precision: String = "float32"
+        numericClass: String = ""
     ) async throws -> WorkerID {
-        try await store.registerWorker(
-            WorkerRegistration(
-                name: name,
-                modelName: "flux-\(digest)",
-                modelDigest: digest,
-                precision: precision
-            )
-        ).id
+        var registration = WorkerRegistration(
+            name: name,
+            modelName: "flux-\(digest)",
+            modelDigest: digest,
+            precision: "float32"
+        )
+        registration.numericClass = numericClass
+        return try await store.registerWorker(registration).id
     }
 
     func submission(
+        tasks: Int = 1,
         images: Int = 1,
+        owner: String = "ann",
         key: String? = nil,
         digest: String = "spec-digest"
     ) -> JobSubmission {
         JobSubmission(
-            owner: "ann",
+            owner: owner,
             key: key,
             name: "job",
             specification: #"{"name": "job"}"#,
             canonicalDigest: digest,
             modelName: "flux",
             modelDigest: "model-digest",
-            images: (0..<images).map {
-                NewImage(index: $0, name: "\($0).png", seed: Int64($0), parameters: "{}")
-            }
+            tasks: (0..<tasks).map { _ in NewTask(imageCount: images, cost: 1e12) }
         )
     }
 
     @discardableResult
     func job(
+        tasks: Int = 1,
         images: Int = 1,
+        owner: String = "ann",
         change: (inout JobSubmission) -> Void = { _ in }
     ) async throws -> JobID {
-        var submission = submission(images: images)
+        var submission = submission(tasks: tasks, images: images, owner: owner)
         change(&submission)
         guard case .created(let job) = try await store.submitJob(submission) else {
             throw Unexpected(what: "the job is not new")
@@ -66,34 +68,47 @@ struct Farm {
     }
 
     func claim(_ worker: WorkerID, limit: Int = 1) async throws -> [ClaimedTask] {
-        guard case .tasks(let tasks) = try await store.claimTasks(worker: worker, limit: limit)
-        else { throw Unexpected(what: "the worker is unknown") }
-        return tasks
+        switch try await store.claimTasks(worker: worker, limit: limit) {
+        case .tasks(let tasks): return tasks
+        case .none: return []
+        case .unknownWorker: throw Unexpected(what: "the worker is unknown")
+        }
     }
 
     func claimOne(_ worker: WorkerID) async throws -> ClaimedTask {
         try #require(try await claim(worker).first)
     }
 
-    func deliver(_ task: ClaimedTask, index: Int? = nil) async throws -> DeliverOutcome {
+    func deliver(
+        _ task: ClaimedTask,
+        index: Int? = nil,
+        final: AttemptTotals? = nil
+    ) async throws -> DeliverOutcome {
         let index = try index ?? #require(task.images.first).index
         return try await store.deliverImage(
             task.fence,
             imageIndex: index,
-            output: DeliveredOutput(digest: "output-\(index)", size: 10)
+            output: DeliveredOutput(digest: "output-\(index)", size: 10),
+            final: final
         )
     }
 
     /// Lets the leases of all tasks run out.
     func lapseAll() async throws {
         try await pool.execute(
-            "UPDATE task SET lease_deadline = now() - interval '1 s' WHERE state = 'leased'"
+            "UPDATE lease SET deadline = now() - interval '1 s'"
         )
     }
 
     /// Ends all back-off.
     func endBackoff() async throws {
-        try await pool.execute("UPDATE task SET ready_at = now() WHERE state = 'ready'")
+        try await pool.execute("UPDATE resting SET until = now()")
+        _ = try await store.runWake()
+    }
+
+    /// What is wrong in the database.
+    func violations() async throws -> [String] {
+        try await store.audit().map { "\($0)" }
     }
 
     func state(_ job: JobID) async throws -> JobState {

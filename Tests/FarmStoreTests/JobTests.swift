@@ -5,34 +5,12 @@ import TestSupport
 import Testing
 
 @Suite(.database, .timeLimit(.minutes(2))) struct JobTests {
-    @Test(
-        "the states of the enums are those that the tables admit",
-        arguments: [
-            ("job_state_known", JobState.allCases.map(\.rawValue)),
-            ("task_state_known", TaskState.allCases.map(\.rawValue)),
-            ("image_state_known", ImageState.allCases.map(\.rawValue)),
-            ("worker_state_check", WorkerState.allCases.map(\.rawValue)),
-        ]
-    )
-    func statesMatch(constraint: String, states: [String]) async throws {
-        let farm = try await Farm()
-        let definition = try #require(
-            try await farm.pool.query(
-                """
-                SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint
-                WHERE conname = \(constraint) AND connamespace = current_schema()::regnamespace
-                """
-            ).first
-        ).decode("text", as: String.self)
-        let quoted = definition.split(separator: "'", omittingEmptySubsequences: false)
-            .enumerated().filter { !$0.offset.isMultiple(of: 2) }.map { String($0.element) }
-        #expect(Set(quoted) == Set(states))
-    }
-
     @Test("a submitted job has its images in tasks of the asked size")
     func submit() async throws {
         let farm = try await Farm()
-        let id = try await farm.job(images: 5) { $0.imagesPerTask = 2 }
+        let id = try await farm.job {
+            $0.tasks = [2, 2, 1].map { NewTask(imageCount: $0, cost: 1e12) }
+        }
         let job = try #require(try await farm.store.job(id))
         #expect(job.state == .pending)
         #expect(job.specification == #"{"name": "job"}"#)
@@ -56,7 +34,11 @@ import Testing
         guard case .created(let job) = try await farm.store.submitJob(first) else {
             throw Farm.Unexpected(what: "not created")
         }
-        guard case .existing(let same) = try await farm.store.submitJob(first) else {
+        guard
+            case .existing(let same) = try await farm.store.submitJob(
+                farm.submission(key: "spring")
+            )
+        else {
             throw Farm.Unexpected(what: "not re-attached")
         }
         #expect(same.id == job.id)
@@ -65,8 +47,7 @@ import Testing
             throw Farm.Unexpected(what: "no conflict")
         }
         #expect(other.id == job.id)
-        var foreign = first
-        foreign.owner = "bob"
+        let foreign = farm.submission(owner: "bob", key: "spring")
         guard case .created(let bobs) = try await farm.store.submitJob(foreign) else {
             throw Farm.Unexpected(what: "another owner's key is taken")
         }
@@ -82,11 +63,14 @@ import Testing
     @Test("twenty submits of one key side by side make one job")
     func concurrentSubmit() async throws {
         let farm = try await Farm()
-        let submission = farm.submission(images: 3, key: "once")
         let created = try await withThrowingTaskGroup { group in
             for _ in 0..<20 {
                 group.addTask {
-                    if case .created = try await farm.store.submitJob(submission) { return 1 }
+                    if case .created = try await farm.store.submitJob(
+                        farm.submission(images: 3, key: "once")
+                    ) {
+                        return 1
+                    }
                     return 0
                 }
             }
@@ -96,40 +80,35 @@ import Testing
         #expect(try await farm.store.jobs(owner: nil, before: nil, limit: 9).count == 1)
     }
 
-    @Test("two images of one name are refused and leave nothing behind")
-    func doubleName() async throws {
+    @Test("a job of a hundred thousand images is taken whole, and its first task can be claimed")
+    func large() async throws {
         let farm = try await Farm()
-        var submission = farm.submission(images: 2)
-        submission.images[1].name = "0.png"
-        let error = try await #require(throws: DatabaseError.self) {
-            _ = try await farm.store.submitJob(submission)
-        }
-        #expect(error.constraint == "image_name_once")
-        #expect(try await farm.store.jobs(owner: nil, before: nil, limit: 9).isEmpty)
+        let id = try await farm.job(tasks: 25_000, images: 4)
+        let job = try #require(try await farm.store.job(id))
+        #expect(job.images.waiting == 100_000)
+        #expect(job.taskCount == 25_000)
+        let task = try await farm.claimOne(try await farm.worker())
+        #expect(task.images.map(\.index) == [0, 1, 2, 3])
+        #expect(try await farm.violations() == [])
     }
 
-    @Test("a cancelled job's tasks are fenced off, what is delivered stays")
-    func cancel() async throws {
+    @Test("a job after another waits for it, and one after nobody knows what is refused")
+    func dependencies() async throws {
         let farm = try await Farm()
-        let id = try await farm.job(images: 3)
+        let first = try await farm.job()
+        let second = try await farm.job { $0.after = [first] }
         let worker = try await farm.worker()
-        let done = try await farm.claimOne(worker)
-        #expect(try await farm.deliver(done) == .delivered)
-        #expect(try await farm.store.completeAttempt(done.fence) == .done(.succeeded))
-        let running = try await farm.claimOne(worker)
-        #expect(try await farm.store.cancelJob(id) == .cancelled(leased: 1))
-        #expect(try await farm.deliver(running) == .stale)
-        #expect(try await farm.store.completeAttempt(running.fence) == .stale)
-        #expect(
-            try await farm.store.heartbeat(worker: worker, attempts: [running.fence])
-                == .answer(extended: [], cancel: [running.fence])
-        )
-        let job = try #require(try await farm.store.job(id))
-        #expect(job.state == .cancelled)
-        #expect(job.images.delivered == 1)
-        #expect(job.images.cancelled == 2)
+        let task = try await farm.claimOne(worker)
+        #expect(task.job == first)
         #expect(try await farm.claim(worker).isEmpty)
-        #expect(try await farm.store.cancelJob(id) == .alreadyOver(.cancelled))
-        #expect(try await farm.store.cancelJob(JobID.random()) == .notFound)
+        #expect(try await farm.store.tasks(of: second).map(\.state) == [.blocked])
+        _ = try await farm.deliver(task, final: AttemptTotals())
+        _ = try await farm.store.runWake()
+        #expect(try await farm.claimOne(worker).job == second)
+        var lost = farm.submission()
+        lost.after = [.random()]
+        guard case .unknownDependency = try await farm.store.submitJob(lost) else {
+            throw Farm.Unexpected(what: "a dependency that is not there was taken")
+        }
     }
 }

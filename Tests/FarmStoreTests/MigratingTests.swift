@@ -87,6 +87,20 @@ struct MigratingTests {
             for _ in 0..<4 { group.addTask { try await store.migrate() } }
             return try await group.reduce(into: [String]()) { $0 += $1 }
         }
+        #expect(applied.sorted() == Migrations.all.map(\.name).sorted())
+    }
+
+    @Test("what could be claimed, was leased or rested in 0001 is queued by 0002")
+    func queueOfTheFirst() async throws {
+        let (_, pool) = try await migrated(from: Self.firstRows)
+        let ready = try await pool.query(
+            """
+            SELECT ready.number, ready.epoch, ready.first_index, ready.image_count,
+                head.blocked_by
+            FROM ready JOIN head ON head.id = ready.head_id
+            ORDER BY head.blocked_by NULLS FIRST, ready.number
+            """
+        )
         #expect(try ready.map { try $0.decode("number", as: Int.self) } == [0, 1, 0])
         #expect(try ready.map { try $0.decode("epoch", as: Int.self) } == [1, 1, 0])
         #expect(try ready.map { try $0.decode("first_index", as: Int.self) } == [0, 2, 0])

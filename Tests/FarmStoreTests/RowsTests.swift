@@ -144,7 +144,9 @@ import Testing
         #expect(try await farm.store.putCheckpoint(fence, checkpoint(0, 3)))
         #expect(try await farm.store.putCheckpoint(fence, checkpoint(1, 1)))
         #expect(
-            try await farm.store.checkpoints(of: fence.task) == [checkpoint(0, 4), checkpoint(1, 1)]
+            try await farm.store.checkpoints(of: fence.task) == [
+                checkpoint(0, 4), checkpoint(1, 1),
+            ]
         )
         try await farm.pool.execute("UPDATE image SET state = 'delivered' WHERE index = 0")
         #expect(try await farm.store.checkpoints(of: fence.task) == [checkpoint(1, 1)])

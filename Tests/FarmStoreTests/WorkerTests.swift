@@ -118,7 +118,10 @@ import Testing
         #expect(abs(speed - 1.36e11) < 1e6)
     }
 
-    @Test("a cancelled attempt is stopped in the mode of its cancellation", arguments: CancelMode.allCases)
+    @Test(
+        "a cancelled attempt is stopped in the mode of its cancellation",
+        arguments: CancelMode.allCases
+    )
     func cancelMode(_ mode: CancelMode) async throws {
         let farm = try await PlantedFarm()
         let worker = try await farm.register()
@@ -152,7 +155,9 @@ import Testing
         #expect(try await beat(farm, worker)?.desiredState == .run)
         #expect(try await farm.store.setWorker(WorkerID.random(), .run, by: "root") == nil)
         #expect(
-            try await farm.store.auditTrail(limit: 5).map(\.action) == ["worker.run", "worker.drain"]
+            try await farm.store.auditTrail(limit: 5).map(\.action) == [
+                "worker.run", "worker.drain",
+            ]
         )
     }
 

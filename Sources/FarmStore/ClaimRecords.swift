@@ -1,0 +1,51 @@
+package import FarmModel
+package import FoundationEssentials
+
+/// A worker's wish for tasks.
+struct TaskClaim: Sendable {
+    let worker: WorkerID
+    let limit: Int
+}
+
+/// The answer to a claim.
+package enum ClaimOutcome: Sendable, Hashable {
+    /// There is no such worker: it has to register again.
+    case unknownWorker
+    /// The leased tasks, at least one.
+    case tasks([ClaimedTask])
+    /// There is nothing for this worker now.
+    case none(NoTask)
+}
+
+/// Why a worker gets no task now.
+package enum NoTask: Sendable, Hashable {
+    /// Nothing can be claimed.
+    case nothingWaits
+    /// Tasks wait, and this worker can run none of them: what it lacks, and in words.
+    case notEligible(WaitingReason, detail: String)
+    /// The worker is to take nothing.
+    case workerState(WorkerState)
+    case poolPaused
+    case farmPaused
+}
+
+/// A leased task.
+package struct ClaimedTask: Sendable, Hashable {
+    package let fence: AttemptFence
+    package let job: JobID
+    package let owner: String
+    package let number: Int
+    /// The predicted work, in floating point operations.
+    package let cost: Double
+    /// The class that its pictures have to be of, where that is fixed.
+    package let numericClass: String?
+    package let leaseDeadline: Date
+    /// The images that are not delivered yet, by index.
+    package let images: [ClaimedImage]
+}
+
+/// An image to render; what it is follows from its job and index.
+package struct ClaimedImage: Sendable, Hashable {
+    package let id: ImageID
+    package let index: Int
+}

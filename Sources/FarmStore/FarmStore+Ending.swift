@@ -1,0 +1,418 @@
+package import FarmModel
+import FoundationEssentials
+import Postgres
+
+/// A lease that is to end, its row locked.
+struct EndingLease: Sendable {
+    let task: TaskID
+    let job: JobID
+    let head: Int64
+    let attempt: AttemptID
+    let epoch: Int64
+    let worker: WorkerID
+    let workerName: String
+    let owner: String
+    /// What is charged for what was computed, in floating point operations.
+    let charge: Double
+    let undelivered: Int
+    let tally: FailureTally
+
+    init(_ row: Row) throws {
+        task = try row.decode("task_id")
+        job = try row.decode("job_id")
+        head = try row.decode("head_id")
+        attempt = try row.decode("attempt_id")
+        epoch = try row.decode("epoch")
+        worker = try row.decode("worker_id")
+        workerName = try row.decode("worker_name")
+        owner = try row.decode("owner")
+        charge = try row.decode("charge")
+        undelivered = try row.decode("undelivered")
+        tally = FailureTally(
+            failures: try row.decode("failures"),
+            lapses: try row.decode("lapses"),
+            maxAttempts: try row.decode("max_attempts")
+        )
+    }
+}
+
+extension FarmStore {
+    /// Ends an attempt that failed: its task is tried again, or failed for good with the reason.
+    ///
+    /// A repeated call is answered like the first.
+    package func failAttempt(
+        _ fence: AttemptFence,
+        failure: AttemptFailure,
+        totals: AttemptTotals = AttemptTotals()
+    ) async throws -> AttemptOutcome {
+        try await endAttempt(fence, .failed(failure), totals)
+    }
+
+    /// Ends an attempt that its worker gives back unharmed; nothing counts against the task.
+    ///
+    /// A repeated call is answered like the first.
+    package func releaseAttempt(
+        _ fence: AttemptFence,
+        totals: AttemptTotals = AttemptTotals()
+    ) async throws -> AttemptOutcome {
+        try await endAttempt(fence, .released, totals)
+    }
+
+    private func endAttempt(
+        _ fence: AttemptFence,
+        _ end: AttemptEnd,
+        _ totals: AttemptTotals
+    ) async throws -> AttemptOutcome {
+        let verdict = try await withRetriedTransaction { connection -> AttemptVerdict? in
+            let held = try await lockLeases(of: [fence.task], on: connection).first {
+                $0.attempt == fence.attempt && $0.epoch == fence.epoch
+            }
+            guard let held else { return nil }
+            return try await conclude([(held, end)], totals, on: connection).first
+        }
+        guard let verdict else { return try await answerRepeated(fence, end) }
+        return .done(verdict.state)
+    }
+
+    /// Answers the end of an attempt that is over: by the same call before, or otherwise.
+    func answerRepeated(_ fence: AttemptFence, _ end: AttemptEnd) async throws -> AttemptOutcome {
+        let row = try await pool.query(
+            """
+            SELECT CASE WHEN task.state <> 'ready' THEN task.state
+                WHEN EXISTS (SELECT FROM lease WHERE lease.task_id = task.id) THEN 'leased'
+                ELSE 'ready' END AS state
+            FROM attempt JOIN task ON task.id = attempt.task_id
+            WHERE attempt.id = \(fence.attempt) AND attempt.task_id = \(fence.task)
+                AND attempt.epoch = \(fence.epoch) AND attempt.outcome = \(end.outcome)
+            """
+        ).first
+        return try row.map { .done(try $0.decode("state")) } ?? .stale
+    }
+
+    /// Locks the leases of tasks, their heads before them, and returns those that are there.
+    func lockLeases(
+        of tasks: [TaskID],
+        on connection: PostgresConnection
+    ) async throws -> [EndingLease] {
+        try await connection.execute(
+            """
+            SELECT FROM head WHERE id = ANY (ARRAY(
+                SELECT head_id FROM lease WHERE task_id = ANY(\(tasks)::uuid[])
+            )) ORDER BY id FOR SHARE
+            """
+        )
+        try await connection.execute(
+            """
+            SELECT FROM lease WHERE task_id = ANY(\(tasks)::uuid[]) ORDER BY task_id FOR UPDATE
+            """
+        )
+        return try await connection.query(
+            """
+            SELECT lease.task_id, lease.job_id, lease.head_id, lease.attempt_id, lease.epoch,
+                lease.worker_id, worker.name AS worker_name, lease.owner,
+                lease.cost * least(1, (task.image_count - task.undelivered
+                        + lease.step::double precision / greatest(lease.steps, 1))
+                    / task.image_count) AS charge,
+                task.undelivered, task.failures, task.lapses, job.max_attempts
+            FROM lease JOIN task ON task.id = lease.task_id JOIN job ON job.id = lease.job_id
+            JOIN worker ON worker.id = lease.worker_id
+            WHERE lease.task_id = ANY(\(tasks)::uuid[]) ORDER BY lease.task_id
+            """
+        ).map(EndingLease.init)
+    }
+
+    /// Writes the ends of attempts, whose leases are locked: history, tasks, images, what is tried
+    /// again and by whom, events, counters, charges, and the ends of jobs.
+    @discardableResult
+    func conclude(
+        _ ends: [(EndingLease, AttemptEnd)],
+        _ totals: AttemptTotals = AttemptTotals(),
+        on connection: PostgresConnection
+    ) async throws -> [AttemptVerdict] {
+        var verdicts: [AttemptVerdict] = []
+        for (lease, end) in ends {
+            let verdict = AttemptVerdict(
+                end,
+                undelivered: lease.undelivered,
+                tally: lease.tally,
+                configuration: configuration
+            )
+            try await endLease(lease, end, totals, on: connection)
+            try await writeTask(lease, verdict, on: connection)
+            if let failure = end.failure {
+                try await recordFailure(lease, failure, on: connection)
+            }
+            if verdict.state == .ready {
+                try await requeue(lease, after: verdict.backoff, on: connection)
+            }
+            try await tell(lease, end, verdict, on: connection)
+            verdicts.append(verdict)
+        }
+        return verdicts
+    }
+
+    /// Deletes the lease, keeps its attempt, and charges the owner for what was computed.
+    private func endLease(
+        _ lease: EndingLease,
+        _ end: AttemptEnd,
+        _ totals: AttemptTotals,
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            WITH ended AS (
+                DELETE FROM lease WHERE task_id = \(lease.task) RETURNING *
+            ), charged AS (
+                INSERT INTO account_usage (owner, slot, charge)
+                SELECT owner, pg_backend_pid() % 16, \(lease.charge) FROM ended
+                ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
+                    charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
+                        extract(epoch FROM now() - account_usage.charged_at)
+                            / \(configuration.chargeHalfLife.inSeconds)::double precision))
+            )
+            INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,
+                started_at, outcome, failure_class, failure_message, cost, steps_computed,
+                conditions_computed, conditions_found, busy_seconds)
+            SELECT ended.attempt_id, ended.task_id, ended.job_id, ended.worker_id, worker.name,
+                worker.numeric_class, ended.epoch, ended.claimed_at, \(end.outcome),
+                \(end.failure?.failureClass), \(end.failure?.message), \(lease.charge),
+                \(totals.stepsComputed), \(totals.conditionsComputed),
+                \(totals.conditionsFound), \(totals.busySeconds)
+            FROM ended JOIN worker ON worker.id = ended.worker_id
+            """
+        )
+    }
+
+    private func writeTask(
+        _ lease: EndingLease,
+        _ verdict: AttemptVerdict,
+        on connection: PostgresConnection
+    ) async throws {
+        let state = verdict.state
+        try await connection.execute(
+            """
+            UPDATE task SET state = \(state), epoch = \(lease.epoch), attempts = attempts + 1,
+                failures = \(verdict.tally.failures), lapses = \(verdict.tally.lapses),
+                failure_class = \(verdict.failure?.failureClass),
+                failure_message = \(verdict.failure?.message),
+                finished_at = CASE WHEN \(state.isFinal)::boolean THEN now() END
+            WHERE id = \(lease.task)
+            """
+        )
+    }
+
+    /// Notes who failed the task: the worker is not to have it again, and after some failures in a
+    /// job none of the job.
+    private func recordFailure(
+        _ lease: EndingLease,
+        _ failure: AttemptFailure,
+        on connection: PostgresConnection
+    ) async throws {
+        // What is short passes, and what cannot work is nobody's fault.
+        guard [.transient, .workersFault].contains(failure.failureClass) else { return }
+        try await connection.execute(
+            """
+            INSERT INTO failure (task_id, job_id, attempt_id, worker_name, failure_class, message)
+            VALUES (\(lease.task), \(lease.job), \(lease.attempt), \(lease.workerName),
+                \(failure.failureClass), \(failure.message))
+            """
+        )
+        try await connection.execute(
+            """
+            INSERT INTO worker_block (job_id, worker_name)
+            SELECT \(lease.job), \(lease.workerName) WHERE \(configuration.failuresToBlock) <= (
+                SELECT count(*) FROM failure
+                WHERE worker_name = \(lease.workerName) AND job_id = \(lease.job)
+            ) AND EXISTS (
+                SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
+                    AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (
+                        SELECT model_digest FROM head WHERE id = \(lease.head)
+                    )
+            )
+            ON CONFLICT DO NOTHING
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE worker SET failures_in_a_row = failures_in_a_row + 1 WHERE id = \(lease.worker)
+            """
+        )
+    }
+
+    private func requeue(
+        _ lease: EndingLease,
+        after backoff: Duration,
+        on connection: PostgresConnection
+    ) async throws {
+        guard backoff > .zero else {
+            return try await queueTasks([lease.task], restUntil: nil, on: connection)
+        }
+        try await connection.execute(
+            """
+            INSERT INTO resting (task_id, head_id, until, avoid)
+            SELECT \(lease.task), \(lease.head),
+                now() + make_interval(secs => \(backoff.inSeconds)),
+                (SELECT array_agg(DISTINCT worker_name) FROM failure
+                    WHERE failure.task_id = \(lease.task))
+            """
+        )
+    }
+
+    /// Lets live tasks be claimed, at once or from a moment on; their heads are locked.
+    func queueTasks(
+        _ tasks: [TaskID],
+        restUntil: Date?,
+        on connection: PostgresConnection
+    ) async throws {
+        if let restUntil {
+            try await connection.execute(
+                """
+                INSERT INTO resting (task_id, head_id, until, avoid)
+                SELECT id, head_id, \(restUntil), (
+                    SELECT array_agg(DISTINCT worker_name) FROM failure
+                    WHERE failure.task_id = task.id
+                ) FROM task WHERE id = ANY(\(tasks)::uuid[])
+                """
+            )
+            return
+        }
+        try await connection.execute(
+            """
+            UPDATE head SET is_empty = false WHERE is_empty AND id = ANY (ARRAY(
+                SELECT head_id FROM task WHERE id = ANY(\(tasks)::uuid[])
+            ))
+            """
+        )
+        try await connection.execute(
+            """
+            WITH rested AS (DELETE FROM resting WHERE task_id = ANY(\(tasks)::uuid[]))
+            INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count,
+                cost, avoid)
+            SELECT head_id, number, id, job_id, epoch, first_index, image_count, cost, (
+                SELECT array_agg(DISTINCT worker_name) FROM failure
+                WHERE failure.task_id = task.id
+            ) FROM task WHERE id = ANY(\(tasks)::uuid[])
+            """
+        )
+        try await Self.notify(.ready, "tasks", on: connection)
+    }
+
+    /// Writes what the end of an attempt means for its images and its job, with the events.
+    private func tell(
+        _ lease: EndingLease,
+        _ end: AttemptEnd,
+        _ verdict: AttemptVerdict,
+        on connection: PostgresConnection
+    ) async throws {
+        var failed: [Row] = []
+        if verdict.state == .failed {
+            failed = try await connection.query(
+                """
+                UPDATE image SET state = 'failed', failure_class = \(verdict.failure?.failureClass),
+                    failure_message = \(verdict.failure?.message)
+                FROM task WHERE task.id = \(lease.task) AND image.job_id = task.job_id
+                    AND image.index BETWEEN task.first_index
+                        AND task.first_index + task.image_count - 1
+                    AND image.state = 'waiting'
+                RETURNING image.id, image.index
+                """
+            )
+        }
+        var kinds: [String] = []
+        var bodies: [String] = []
+        if let kind = end.event {
+            var data = EventData()
+            data.task = lease.task
+            data.attempt = lease.attempt
+            data.worker = lease.workerName
+            data.failure = end.failure.map {
+                FailureView(failureClass: $0.failureClass, message: $0.message)
+            }
+            kinds.append(kind)
+            bodies.append(try FarmJSON.text(data))
+        }
+        for row in failed {
+            var data = EventData()
+            data.image = try row.decode("id")
+            data.index = try row.decode("index")
+            data.task = lease.task
+            data.failure = verdict.failure.map {
+                FailureView(failureClass: $0.failureClass, message: $0.message)
+            }
+            kinds.append("image.failed")
+            bodies.append(try FarmJSON.text(data))
+        }
+        try await settle(
+            lease.job,
+            failed: failed.count,
+            ended: verdict.state.isFinal ? 1 : 0,
+            kinds,
+            bodies,
+            on: connection
+        )
+    }
+
+    /// Changes a job's counters under its lock, writes events, and ends the job with its last task.
+    private func settle(
+        _ job: JobID,
+        failed: Int,
+        ended: Int,
+        _ kinds: [String],
+        _ bodies: [String],
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            WITH settled AS (
+                UPDATE job SET failed_count = failed_count + \(failed),
+                    live_task_count = live_task_count - \(ended),
+                    event_count = event_count + \(kinds.count)
+                        + (\(ended) > 0 AND live_task_count = \(ended))::integer,
+                    state = CASE WHEN \(ended) = 0 OR live_task_count > \(ended) THEN state
+                        WHEN failed_count + \(failed) > 0 THEN 'failed' ELSE 'succeeded' END,
+                    finished_at = CASE WHEN \(ended) > 0 AND live_task_count = \(ended)
+                        THEN now() ELSE finished_at END
+                WHERE id = \(job)
+                RETURNING id, event_count, state, webhook,
+                    \(ended) > 0 AND live_task_count = 0 AS is_over
+            ), told AS (
+                INSERT INTO event (job_id, number, kind, data)
+                SELECT settled.id, settled.event_count - settled.is_over::integer
+                    - \(kinds.count) + new.place, new.kind, new.data::jsonb
+                FROM settled CROSS JOIN unnest(\(kinds)::text[], \(bodies)::text[])
+                    WITH ORDINALITY AS new (kind, data, place)
+                UNION ALL
+                SELECT id, event_count, 'job.' || state, '{}' FROM settled WHERE is_over
+            ), hooked AS (
+                INSERT INTO webhook (job_id, url, body)
+                SELECT id, webhook, jsonb_build_object('job', id, 'event', 'job.' || state,
+                    'number', event_count)
+                FROM settled WHERE is_over AND webhook IS NOT NULL
+            )
+            SELECT pg_notify('farm_event', id::text) FROM settled
+            """
+        )
+    }
+}
+
+extension AttemptEnd {
+    /// The kind of the event that tells of it; nil where the deliveries tell already.
+    fileprivate var event: String? {
+        switch self {
+        case .succeeded: nil
+        case .failed: "task.failed_attempt"
+        case .lapsed: "task.lapsed"
+        case .released: "task.released"
+        }
+    }
+}
+
+extension AttemptVerdict {
+    /// The state of the task after it.
+    var state: TaskState {
+        guard let state = TaskState.leased.state(after: event) else {
+            preconditionFailure("A leased task knows no event \(event)")
+        }
+        return state
+    }
+}

@@ -1,0 +1,171 @@
+import FarmModel
+import FoundationEssentials
+import Postgres
+
+extension FarmStore {
+    /// Makes the next claim look at the queue again: to be called on a notice of `farm_ready` or
+    /// `farm_control`.
+    package func queueChanged() {
+        desk.expire()
+    }
+
+    /// Reads what decides who is next.
+    func readQueue() async throws -> QueueView {
+        try await flushServed()
+        return try await pool.withConnection { connection in
+            var view = QueueView()
+            let farm = try await connection.query(
+                """
+                SELECT is_paused, now() AS now,
+                    ARRAY(SELECT name FROM pool WHERE pool.is_paused) AS pools FROM farm
+                """
+            ).first
+            guard let farm else { throw FarmStoreError.vanished("the row of the farm") }
+            view.now = try farm.decode("now")
+            view.isFarmPaused = try farm.decode("is_paused")
+            view.pausedPools = Set(try farm.decode("pools", as: [String].self))
+            view.heads = try await openHeads(on: connection)
+            view.owners = try await owners(on: connection)
+            view.workers = try await capabilities(on: connection)
+            let blocks = try await connection.query(
+                """
+                SELECT job_id, worker_name FROM worker_block
+                WHERE job_id = ANY(\(Array(Set(view.heads.map(\.job))))::uuid[])
+                """
+            )
+            view.blocks = Set(
+                try blocks.map {
+                    WorkerBlock(job: try $0.decode("job_id"), worker: try $0.decode("worker_name"))
+                }
+            )
+            return view
+        }
+    }
+
+    /// The open heads with something to claim, of each owner and requirement the most urgent.
+    private func openHeads(on connection: PostgresConnection) async throws -> [HeadView] {
+        try await connection.query(
+            """
+            WITH open AS MATERIALIZED (
+                SELECT head.*, row_number() OVER (
+                    PARTITION BY owner, model_digest, precision, memory_bytes, pool, tags,
+                        group_size, numeric_class
+                    ORDER BY is_lifted DESC, priority DESC, id
+                ) AS place
+                FROM head WHERE NOT is_empty AND blocked_by IS NULL
+            )
+            SELECT open.id, open.job_id, open.owner, open.priority, open.is_lifted,
+                open.model_digest, open.precision, open.memory_bytes, open.pool, open.tags,
+                open.group_size, open.numeric_class, open.awaits_class, open.max_workers,
+                coalesce(open.served_at, open.queued_at) AS served_at, first.number AS first,
+                first.cost, CASE WHEN open.max_workers IS NULL THEN '{}' ELSE ARRAY(
+                    SELECT DISTINCT worker_id FROM lease WHERE lease.job_id = open.job_id
+                ) END AS workers
+            FROM open CROSS JOIN LATERAL (
+                SELECT number, cost FROM ready WHERE ready.head_id = open.id
+                ORDER BY number LIMIT 1
+            ) AS first
+            WHERE open.place <= \(Placement.width) ORDER BY open.id
+            """
+        ).map { row in
+            var requirement = TaskRequirement()
+            requirement.precision = try row.decodeIfPresent("precision")
+            requirement.memoryBytes = try row.decodeIfPresent("memory_bytes")
+            requirement.pool = try row.decodeIfPresent("pool")
+            requirement.tags = try row.decode("tags")
+            requirement.groupSize = try row.decode("group_size")
+            return HeadView(
+                id: try row.decode("id"),
+                job: try row.decode("job_id"),
+                owner: try row.decode("owner"),
+                priority: try row.decode("priority"),
+                isLifted: try row.decode("is_lifted"),
+                modelDigest: try row.decode("model_digest"),
+                requirement: requirement,
+                numericClass: try row.decodeIfPresent("numeric_class"),
+                awaitsClass: try row.decode("awaits_class"),
+                maxWorkers: try row.decodeIfPresent("max_workers"),
+                workersAtIt: Set(try row.decode("workers", as: [WorkerID].self)),
+                servedAt: try row.decode("served_at"),
+                first: try row.decode("first"),
+                taskCost: try row.decode("cost")
+            )
+        }
+    }
+
+    /// Owners with their weights and charges: what was settled, decayed, and what runs.
+    private func owners(on connection: PostgresConnection) async throws -> [String: OwnerView] {
+        let rows = try await connection.query(
+            """
+            SELECT account.owner, account.weight, coalesce(settled.charge, 0)
+                + coalesce(running.cost, 0) AS charge
+            FROM account LEFT JOIN (
+                SELECT owner, sum(charge * power(0.5, least(1000, greatest(0,
+                    extract(epoch FROM now() - charged_at))::double precision
+                        / \(configuration.chargeHalfLife.inSeconds)::double precision))) AS charge
+                FROM account_usage GROUP BY owner
+            ) AS settled USING (owner) LEFT JOIN (
+                SELECT owner, sum(cost) AS cost FROM lease GROUP BY owner
+            ) AS running USING (owner)
+            """
+        )
+        var owners: [String: OwnerView] = [:]
+        for row in rows {
+            owners[try row.decode("owner")] = OwnerView(
+                weight: try row.decode("weight"),
+                charge: try row.decode("charge")
+            )
+        }
+        return owners
+    }
+
+    private func capabilities(
+        on connection: PostgresConnection
+    ) async throws -> [WorkerID: WorkerCapability] {
+        let rows = try await connection.query(
+            """
+            SELECT id, name, model_digest, precision, memory_bytes, pool, tags, numeric_class,
+                CASE WHEN state IN ('draining', 'asleep', 'quarantined') THEN state
+                    WHEN desired_state = 'drain' THEN 'draining'
+                    WHEN desired_state = 'sleep' THEN 'asleep'
+                    WHEN desired_state = 'quarantine' THEN 'quarantined' END AS refusal
+            FROM worker WHERE state <> 'lost'
+            """
+        )
+        var workers: [WorkerID: WorkerCapability] = [:]
+        for row in rows {
+            let worker = WorkerCapability(
+                id: try row.decode("id"),
+                name: try row.decode("name"),
+                modelDigest: try row.decode("model_digest"),
+                precision: try row.decode("precision"),
+                memory: try row.decode("memory_bytes"),
+                pool: try row.decode("pool"),
+                tags: Set(try row.decode("tags", as: [String].self)),
+                numericClass: try row.decode("numeric_class"),
+                refusal: try row.decodeIfPresent("refusal")
+            )
+            workers[worker.id] = worker
+        }
+        return workers
+    }
+
+    /// Writes down which heads were served, so that other coordinators' age bounds know of it.
+    private func flushServed() async throws {
+        let served = desk.takeServed()
+        guard !served.isEmpty else { return }
+        try await pool.execute(
+            """
+            WITH known AS (
+                SELECT head.id, served.at
+                FROM unnest(\(Array(served.keys))::bigint[], \(Array(served.values))::timestamptz[])
+                    AS served (id, at)
+                JOIN head ON head.id = served.id
+                WHERE head.served_at IS NULL OR head.served_at < served.at - interval '5 s'
+                ORDER BY head.id FOR NO KEY UPDATE OF head SKIP LOCKED
+            )
+            UPDATE head SET served_at = known.at FROM known WHERE head.id = known.id
+            """
+        )
+    }
+}

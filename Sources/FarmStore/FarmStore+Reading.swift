@@ -1,0 +1,148 @@
+package import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// The columns of a `JobRecord`; a WHERE follows.
+    static let selectJob = """
+        SELECT job.id, job.key, job.owner, job.name, job.state, job.priority,
+            coalesce((SELECT bool_or(is_lifted) FROM head WHERE head.job_id = job.id), false)
+                AS is_lifted,
+            job.specification::text AS specification, job.canonical_digest, job.model_name,
+            job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
+            job.delivered_count, job.failed_count, job.cancelled_count, job.task_count,
+            job.live_task_count, job.reason, job.after_jobs, job.start_after, job.numeric_class,
+            job.webhook, job.cost, job.event_count, (
+                SELECT coalesce(sum(task.undelivered), 0)
+                FROM lease JOIN task ON task.id = lease.task_id WHERE lease.job_id = job.id
+            ) AS rendering
+        FROM job
+        """
+
+    /// The columns of an `ImageRecord`; a WHERE follows.
+    private static let selectImage = """
+        SELECT image.id, image.job_id, image.task_id, image.index,
+            CASE WHEN image.state = 'waiting' AND EXISTS (
+                SELECT FROM lease WHERE lease.task_id = image.task_id
+            ) THEN 'rendering' ELSE image.state END AS state,
+            output.digest, output.size, output.attempt_id, output.numeric_class,
+            output.delivered_at, image.failure_class, image.failure_message
+        FROM image LEFT JOIN output ON output.image_id = image.id
+        """
+
+    /// The columns of a `TaskRecord`; a WHERE follows.
+    private static let selectTask = """
+        SELECT task.id, task.job_id, task.number, task.attempts, task.failures, task.lapses,
+            task.epoch, task.first_index, task.image_count, task.undelivered, task.cost,
+            task.failure_class, task.failure_message, resting.until, lease.attempt_id,
+            lease.epoch AS lease_epoch, lease.worker_id, lease.claimed_at, lease.deadline,
+            lease.begun_at, lease.image_index, lease.step, lease.steps,
+            CASE WHEN task.state <> 'ready' THEN task.state
+                WHEN lease.task_id IS NOT NULL THEN 'leased'
+                WHEN head.blocked_by IS NOT NULL THEN 'blocked' ELSE 'ready' END AS state
+        FROM task LEFT JOIN lease ON lease.task_id = task.id
+        LEFT JOIN resting ON resting.task_id = task.id LEFT JOIN head ON head.id = task.head_id
+        """
+
+    /// Returns a job by its farm-wide id; nil when there is none.
+    package func job(_ id: JobID) async throws -> JobRecord? {
+        try await pool.withConnection { try await job(id, on: $0) }
+    }
+
+    func job(_ id: JobID, on connection: PostgresConnection) async throws -> JobRecord? {
+        try await connection.query("\(raw: Self.selectJob) WHERE job.id = \(id)")
+            .first.map(JobRecord.init)
+    }
+
+    /// Returns an owner's job by the key that its client chose; nil when there is none.
+    package func job(key: String, owner: String) async throws -> JobRecord? {
+        try await pool.query(
+            "\(raw: Self.selectJob) WHERE job.owner = \(owner) AND job.key = \(key)"
+        ).first.map(JobRecord.init)
+    }
+
+    /// Returns jobs from the newest on, of one owner or of all, after the one that ended the last
+    /// page.
+    package func jobs(
+        owner: String? = nil,
+        state: JobState? = nil,
+        name: String? = nil,
+        before: JobID? = nil,
+        limit: Int
+    ) async throws -> [JobRecord] {
+        try await pool.query(
+            """
+            \(raw: Self.selectJob)
+            WHERE (\(owner)::text IS NULL OR job.owner = \(owner))
+                AND (\(state)::text IS NULL OR job.state = \(state))
+                AND (\(name)::text IS NULL OR job.name = \(name))
+                AND (\(before)::uuid IS NULL OR (job.created_at, job.id) <
+                    (SELECT edge.created_at, edge.id FROM job AS edge WHERE edge.id = \(before)))
+            ORDER BY job.created_at DESC, job.id DESC LIMIT \(limit)
+            """
+        ).map(JobRecord.init)
+    }
+
+    /// Returns a job's images by index, in one state or in any, after the one that ended the last
+    /// page.
+    package func images(
+        of job: JobID,
+        state: ImageState? = nil,
+        afterIndex: Int? = nil,
+        limit: Int
+    ) async throws -> [ImageRecord] {
+        try await pool.query(
+            """
+            SELECT * FROM (\(raw: Self.selectImage)
+                WHERE image.job_id = \(job) AND image.index > \(afterIndex ?? -1)) AS image
+            WHERE \(state)::text IS NULL OR state = \(state)
+            ORDER BY index LIMIT \(limit)
+            """
+        ).map(ImageRecord.init)
+    }
+
+    /// Returns an image; nil when there is none.
+    package func image(_ id: ImageID) async throws -> ImageRecord? {
+        try await pool.query("\(raw: Self.selectImage) WHERE image.id = \(id)")
+            .first.map(ImageRecord.init)
+    }
+
+    /// Returns a job's tasks by number, in one state or in any, after the one that ended the last
+    /// page.
+    package func tasks(
+        of job: JobID,
+        state: TaskState? = nil,
+        afterNumber: Int? = nil,
+        limit: Int = .max
+    ) async throws -> [TaskRecord] {
+        try await pool.query(
+            """
+            SELECT * FROM (\(raw: Self.selectTask)
+                WHERE task.job_id = \(job) AND task.number > \(afterNumber ?? -1)) AS task
+            WHERE \(state)::text IS NULL OR state = \(state)
+            ORDER BY number LIMIT \(limit)
+            """
+        ).map(TaskRecord.init)
+    }
+
+    /// Returns a task; nil when there is none.
+    package func task(_ id: TaskID) async throws -> TaskRecord? {
+        try await pool.query("\(raw: Self.selectTask) WHERE task.id = \(id)")
+            .first.map(TaskRecord.init)
+    }
+
+    /// Returns a task's attempts, the oldest first; the one that runs is the last.
+    package func attempts(of task: TaskID) async throws -> [AttemptRecord] {
+        try await pool.query(
+            """
+            SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
+                outcome, failure_class, failure_message
+            FROM attempt WHERE task_id = \(task)
+            UNION ALL
+            SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL
+            FROM lease JOIN worker ON worker.id = lease.worker_id WHERE lease.task_id = \(task)
+            ORDER BY epoch
+            """
+        ).map(AttemptRecord.init)
+    }
+}

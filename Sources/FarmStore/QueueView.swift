@@ -1,0 +1,74 @@
+import FarmModel
+import FoundationEssentials
+
+/// What decides who is next, as it was a moment ago; kept in memory, so that a claim does not read
+/// the queue to choose.
+struct QueueView: Sendable {
+    /// The open heads under which tasks can be claimed.
+    var heads: [HeadView] = []
+    var owners: [String: OwnerView] = [:]
+    var workers: [WorkerID: WorkerCapability] = [:]
+    var pausedPools: Set<String> = []
+    var isFarmPaused = false
+    /// Pairs of a job and a worker's name that are kept apart.
+    var blocks: Set<WorkerBlock> = []
+    /// The database's moment.
+    var now = Date.distantPast
+}
+
+/// One job's tasks with one requirement.
+struct HeadView: Sendable, Hashable, Identifiable {
+    var id: Int64
+    var job: JobID
+    var owner: String
+    var priority: Int
+    var isLifted = false
+    var modelDigest: String
+    var requirement = TaskRequirement()
+    /// The numeric class that all its images are to have, once it is fixed.
+    var numericClass: String?
+    /// Whether the first claim has still to fix the class.
+    var awaitsClass = false
+    var maxWorkers: Int?
+    /// The workers at it, known where there is a limit.
+    var workersAtIt: Set<WorkerID> = []
+    /// When a task of it was last claimed, or when it was queued.
+    var servedAt: Date
+    /// The lowest number that may still be claimable.
+    var first = 0
+    /// The predicted work of one of its tasks, in floating point operations.
+    var taskCost: Double
+
+    /// Whether a claim of it has to be made alone, the head locked.
+    var isSpecial: Bool { awaitsClass || maxWorkers != nil }
+}
+
+/// What an owner has a right to, and what it was given.
+struct OwnerView: Sendable, Hashable {
+    var weight = 1.0
+    /// The decayed charge with that of the leases that run, in floating point operations.
+    var charge = 0.0
+
+    /// What decides between owners: the least goes first.
+    var share: Double { charge / weight }
+}
+
+/// A pair that is kept apart.
+struct WorkerBlock: Sendable, Hashable {
+    var job: JobID
+    var worker: String
+}
+
+/// A worker as far as it decides what it can run.
+struct WorkerCapability: Sendable, Hashable {
+    var id: WorkerID
+    var name: String
+    var modelDigest: String
+    var precision: String
+    var memory: Int64
+    var pool: String
+    var tags: Set<String>
+    var numericClass: String
+    /// Nil where it may take tasks.
+    var refusal: WorkerState?
+}

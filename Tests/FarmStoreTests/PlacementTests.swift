@@ -1,0 +1,177 @@
+import FarmModel
+import Foundation
+import Testing
+
+@testable import FarmStore
+
+@Suite("Who is next")
+struct PlacementTests {
+    private static let start = Date(timeIntervalSince1970: 1e9)
+
+    private static let worker = WorkerCapability(
+        id: .random(),
+        name: "w",
+        modelDigest: "m",
+        precision: "float32",
+        memory: 16 << 30,
+        pool: "day",
+        tags: ["amx"],
+        numericClass: "x"
+    )
+
+    private func head(
+        _ id: Int64,
+        _ owner: String,
+        priority: Int = 50,
+        change: (inout HeadView) -> Void = { _ in }
+    ) -> HeadView {
+        var head = HeadView(
+            id: id,
+            job: .random(),
+            owner: owner,
+            priority: priority,
+            modelDigest: "m",
+            servedAt: Self.start,
+            taskCost: 1
+        )
+        change(&head)
+        return head
+    }
+
+    private func placement(_ heads: [HeadView], _ owners: [String: OwnerView] = [:]) -> Placement {
+        Placement(
+            view: QueueView(heads: heads, owners: owners, now: Self.start),
+            ageBound: .seconds(1800)
+        )
+    }
+
+    /// Whose tasks are claimed, one after the other, each charged when it was claimed.
+    private func owners(
+        of count: Int,
+        heads: [HeadView],
+        weights: [String: Double] = [:],
+        charges: [String: Double] = [:]
+    ) -> [String] {
+        var view = QueueView(heads: heads, now: Self.start)
+        for owner in Set(heads.map(\.owner)) {
+            view.owners[owner] = OwnerView(
+                weight: weights[owner] ?? 1,
+                charge: charges[owner] ?? 0
+            )
+        }
+        return (0..<count).compactMap { _ in
+            let placement = Placement(view: view, ageBound: .seconds(1800))
+            let head = placement.choices(for: Self.worker, wanted: 1).first?.head
+            if let head { view.owners[head.owner]?.charge += head.taskCost }
+            return head?.owner
+        }
+    }
+
+    @Test("who comes later with little is served among the next claims")
+    func latecomer() {
+        let heads = [head(1, "a"), head(2, "b")]
+        let order = owners(of: 25, heads: heads, charges: ["a": 500])
+        #expect(order.prefix(10) == ["b", "b", "b", "b", "b", "b", "b", "b", "b", "b"])
+    }
+
+    @Test("shares follow the weights", arguments: [[1.0, 1, 1], [1, 2, 5], [3, 0.5, 1]])
+    func weights(_ weights: [Double]) {
+        let names = ["a", "b", "c"]
+        let heads = names.enumerated().map { head(Int64($0.offset), $0.element) }
+        let order = owners(
+            of: 2000,
+            heads: heads,
+            weights: Dictionary(uniqueKeysWithValues: zip(names, weights))
+        )
+        for (name, weight) in zip(names, weights) {
+            let share = Double(order.count { $0 == name }) / 2000
+            #expect(abs(share / (weight / weights.reduce(0, +)) - 1) < 0.05)
+        }
+    }
+
+    @Test("an owner's heads go by priority, then by age; what is lifted goes before owners")
+    func order() {
+        let placement = placement(
+            [
+                head(1, "a", priority: 10), head(2, "a", priority: 90), head(3, "a", priority: 90),
+                head(4, "b", priority: 0) { $0.isLifted = true }, head(5, "b", priority: 100),
+            ],
+            ["a": OwnerView(weight: 1, charge: 1), "b": OwnerView(weight: 1, charge: 2)]
+        )
+        let choices = placement.choices(for: Self.worker, wanted: 1)
+        #expect(choices.map(\.head.id) == [4, 2, 3, 1, 5])
+    }
+
+    @Test("what was not served for longer than the bound goes first, once")
+    func ageBound() {
+        let old = head(1, "a", priority: 0) { $0.servedAt = Self.start.addingTimeInterval(-1801) }
+        let older = head(2, "a", priority: 0) { $0.servedAt = Self.start.addingTimeInterval(-1900) }
+        let placement = placement(
+            [old, older, head(3, "b", priority: 100)],
+            ["a": OwnerView(weight: 1, charge: 1e6)]
+        )
+        let choices = placement.choices(for: Self.worker, wanted: 4)
+        #expect(choices.map(\.head.id) == [2, 1, 3])
+        #expect(choices.map(\.count) == [1, 1, 2])
+    }
+
+    @Test("the tasks of one claim are dealt as if each were claimed alone")
+    func batch() {
+        let heads = [head(1, "a"), head(2, "b"), head(3, "c")]
+        let choices = placement(heads).choices(for: Self.worker, wanted: 7)
+        #expect(choices.map(\.head.owner) == ["a", "b", "c"])
+        #expect(choices.map(\.count) == [3, 2, 2])
+    }
+
+    @Test("a head that a worker cannot run says why, and is not chosen")
+    func exclusions() {
+        let cases: [(WaitingReason, HeadView)] = [
+            (.noWorker, head(1, "a") { $0.modelDigest = "other" }),
+            (.noWorker, head(1, "a") { $0.requirement.pool = "night" }),
+            (.noWorker, head(1, "a") { $0.requirement.tags = ["amx", "big"] }),
+            (.noWorker, head(1, "a") { $0.numericClass = "y" }),
+            (.noPrecision, head(1, "a") { $0.requirement.precision = "int8" }),
+            (.noMemory, head(1, "a") { $0.requirement.memoryBytes = 17 << 30 }),
+            (.noGroup, head(1, "a") { $0.requirement.groupSize = 2 }),
+            (
+                .limit,
+                head(1, "a") {
+                    $0.maxWorkers = 1
+                    $0.workersAtIt = [.random()]
+                }
+            ),
+        ]
+        for (reason, other) in cases {
+            let placement = placement([other, head(2, "a")])
+            #expect(placement.exclusion(of: other, for: Self.worker) == reason)
+            #expect(placement.choices(for: Self.worker, wanted: 1).map(\.head.id) == [2])
+        }
+    }
+
+    @Test("a worker that is at a job may take more of it, whatever its limit")
+    func ownLimit() {
+        let head = head(1, "a") {
+            $0.maxWorkers = 1
+            $0.workersAtIt = [Self.worker.id]
+        }
+        #expect(placement([head]).exclusion(of: head, for: Self.worker) == nil)
+    }
+
+    @Test("a pause of the farm or the pool, and a block, exclude")
+    func pauses() {
+        let head = head(1, "a")
+        var view = QueueView(heads: [head], now: Self.start)
+        view.isFarmPaused = true
+        #expect(reason(view, head) == .poolPaused)
+        view.isFarmPaused = false
+        view.pausedPools = ["day"]
+        #expect(reason(view, head) == .poolPaused)
+        view.pausedPools = ["night"]
+        view.blocks = [WorkerBlock(job: head.job, worker: "w")]
+        #expect(reason(view, head) == .noWorker)
+    }
+
+    private func reason(_ view: QueueView, _ head: HeadView) -> WaitingReason? {
+        Placement(view: view, ageBound: .seconds(1800)).exclusion(of: head, for: Self.worker)
+    }
+}
