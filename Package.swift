@@ -47,9 +47,11 @@ let package = Package(
         .target(
             name: "FarmCoordinator",
             dependencies: [
-                "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .httpTypes,
-                .hummingbird, .logging, .nioCore, .serviceLifecycle, .unixSignals,
-            ]
+                "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
+                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .logging, .nioCore, .nioPosix,
+                .serviceLifecycle, .unixSignals,
+            ],
+            resources: [.embedInCode("Resources")]
         ),
         .target(
             name: "FarmWorker",
@@ -147,8 +149,9 @@ let package = Package(
         .testTarget(
             name: "FarmCoordinatorTests",
             dependencies: [
-                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
+                "Imaging", "Postgres", "TestSupport", .httpTypes, .hummingbird,
+                .hummingbirdTesting, .logging, .nioCore, .nioPosix,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),
@@ -192,9 +195,11 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let serviceLifecycle = product(
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"
