@@ -10,10 +10,13 @@ import FoundationEssentials
 /// Equal pictures from equal causes are equal files, whoever rendered them.
 struct Provenance: Encodable {
     /// What pictures must share to be equal to the last bit.
-    struct NumericClass: Encodable {
+    struct NumericClass: Encodable, Equatable, CustomStringConvertible {
         let engine: String
         let kernels: String
         let precision: String
+
+        /// The three in one word.
+        var description: String { "\(engine)/\(kernels)/\(precision)" }
     }
 
     struct Reference: Encodable {

@@ -3,11 +3,19 @@ import Imaging
 import Networks
 package import Tensors
 
+/// What a pipeline did since its start.
+package struct RenderTally: Sendable, Equatable {
+    /// Denoising steps that were computed.
+    package var steps = 0
+    /// Latents that were decoded, for pictures and previews.
+    package var decodings = 0
+}
+
 /// A model made ready to render: DreamO's pipeline, stage by stage.
 ///
-/// Parts are read when they are first needed and stay until `release` lets them go; encoded
-/// prompts and references are kept for the next picture. A pipeline renders one picture at a
-/// time: who holds it takes care of that.
+/// Parts are read when they are first needed and stay until `releaseEncoders` lets them go;
+/// encoded prompts and references are kept in `artifacts` for the next picture. A pipeline renders
+/// one picture at a time: who holds it takes care of that.
 package final class RenderPipeline {
     package let model: ModelDirectory
     /// The model's digest, which goes into each picture's provenance.
@@ -29,19 +37,14 @@ package final class RenderPipeline {
     private var decoder: AutoencoderDecoder?
     private var transformer: FluxTransformer?
 
-    private var prompts: [PromptKey: EncodedPrompt] = [:]
-    private var references: [ReferenceKey: EncodedReference] = [:]
-
-    private struct PromptKey: Hashable {
-        var text: String
-        var tokens: Int
-    }
-
-    private struct ReferenceKey: Hashable {
-        var digest: String
-        var width: Int
-        var height: Int
-    }
+    /// The conditions computed so far.
+    package let artifacts = ArtifactCache()
+    /// What the conditions of a picture are made from.
+    package let conditionPlan: ConditionPlan
+    /// Prompts whose cut end was told of.
+    var toldPrompts: Set<ArtifactKey> = []
+    /// What was done since the start.
+    package internal(set) var tally = RenderTally()
 
     /// Opens what a model and its adapters consist of; weights are read later.
     ///
@@ -72,6 +75,12 @@ package final class RenderPipeline {
         )
         clipTokenizer = try CLIPTokenizer(directory: URL(filePath: model.tokenizerFolder))
         listing = try adapters.listing()
+        conditionPlan = ConditionPlan(
+            t5Tokenizer: t5Tokenizer,
+            clipTokenizer: clipTokenizer,
+            digest: digest,
+            placeholders: adapters.embeddings?.placeholders
+        )
         try checkVocabularies()
     }
 
@@ -112,43 +121,6 @@ package final class RenderPipeline {
 
     // MARK: - Text
 
-    /// A prompt as the transformer takes it.
-    struct EncodedPrompt {
-        let t5IDs: [Int]
-        let clipIDs: [Int]
-        /// T5's features: (text tokens, T5's width).
-        let features: Tensor
-        /// CLIP's vector: (1, CLIP's width).
-        let pooled: Tensor
-    }
-
-    /// Encodes a prompt, or finds it encoded before.
-    func encode(prompt: String, maxTokens: Int?) throws -> EncodedPrompt {
-        let length = maxTokens ?? min(512, t5Tokenizer.modelMaxLength)
-        let key = PromptKey(text: prompt, tokens: length)
-        if let known = prompts[key] { return known }
-        let t5Text = t5Tokenizer.encode(prompt, maxLength: length)
-        if t5Text.wasTruncated {
-            log("warning: the prompt is longer than \(length) T5 tokens: its end is not seen")
-        }
-        let clipText = clipTokenizer.encode(prompt)
-        if clipText.wasTruncated {
-            log(
-                "warning: the prompt is longer than \(clipTokenizer.modelMaxLength) CLIP tokens:"
-                    + " CLIP sees its beginning alone, so put what sets the style first"
-            )
-        }
-        let (t5, clip) = try loadTextEncoders()
-        let encoded = EncodedPrompt(
-            t5IDs: t5Text.ids,
-            clipIDs: clipText.ids,
-            features: t5(t5Text.ids, in: compute),
-            pooled: clip(clipText.ids, in: compute)
-        )
-        prompts[key] = encoded
-        return encoded
-    }
-
     /// How many ids T5's tokenizer knows.
     var t5VocabularySize: Int { t5Tokenizer.vocabularySize }
 
@@ -180,7 +152,8 @@ package final class RenderPipeline {
         }
     }
 
-    private func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
+    /// The text encoders, read now if they are not there.
+    func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
         if let t5, let clip { return (t5, clip) }
         log("reading the text encoders")
         let rows = adapters.embeddings.map {
@@ -207,34 +180,6 @@ package final class RenderPipeline {
 
     // MARK: - Pictures
 
-    /// A reference's posterior and the grid of its tokens.
-    struct EncodedReference {
-        let distribution: LatentDistribution
-        let grid: TokenGrid
-    }
-
-    /// Prepares and encodes a reference, or finds it encoded before.
-    func encode(_ condition: Condition, of request: RenderRequest) throws -> EncodedReference {
-        let image = condition.prepared(by: request.prepare, refRes: request.refRes)
-        let key = ReferenceKey(
-            digest: condition.digest,
-            width: image.width,
-            height: image.height
-        )
-        if let known = references[key] { return known }
-        let encoded = EncodedReference(
-            distribution: try loadEncoder().encode(
-                image: Tensor(rgb8: image.pixels),
-                height: image.height,
-                width: image.width,
-                in: compute
-            ),
-            grid: grid(width: image.width, height: image.height)
-        )
-        references[key] = encoded
-        return encoded
-    }
-
     /// The picture of output tokens: planes (3, width · height) in −1…1.
     func decode(_ tokens: Tensor, _ request: RenderRequest, trace: Trace? = nil) throws -> Tensor {
         let configuration = model.autoencoder.configuration
@@ -245,6 +190,7 @@ package final class RenderPipeline {
                 latent.elements[index] / configuration.scalingFactor + configuration.shiftFactor
         }
         trace?("vae_in", latent)
+        tally.decodings += 1
         let image = try loadDecoder().decode(
             latent: latent,
             height: 2 * grid.rows,
@@ -259,12 +205,14 @@ package final class RenderPipeline {
         grid(width: request.width, height: request.height)
     }
 
-    private func grid(width: Int, height: Int) -> TokenGrid {
+    /// The tokens of a picture.
+    func grid(width: Int, height: Int) -> TokenGrid {
         let side = 2 * model.autoencoder.configuration.spatialFactor
         return TokenGrid(rows: height / side, columns: width / side)
     }
 
-    private func loadEncoder() throws -> AutoencoderEncoder {
+    /// The encoder of references, read now if it is not there.
+    func loadEncoder() throws -> AutoencoderEncoder {
         if let encoder { return encoder }
         let loaded = try AutoencoderEncoder(
             model.autoencoder.configuration,
