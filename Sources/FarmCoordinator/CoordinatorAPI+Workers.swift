@@ -40,6 +40,7 @@ extension CoordinatorAPI {
             message: RegistrationAnswer(
                 id: worker.id,
                 epoch: worker.epoch,
+                name: request.name,
                 model: worker.modelName,
                 leaseSeconds: timing.lease.inSeconds,
                 heartbeatSeconds: timing.heartbeat.inSeconds
@@ -59,7 +60,7 @@ extension CoordinatorAPI {
         guard case .answer(_, let cancel) = outcome else { throw Self.unknown(worker) }
         return try Response(
             message: HeartbeatAnswer(
-                cancel: cancel.map(\.attempt),
+                cancel: cancel.map { CancelOrder(attempt: $0.attempt, mode: .now) },
                 heartbeatSeconds: timing.heartbeat.inSeconds
             )
         )
@@ -74,14 +75,12 @@ extension CoordinatorAPI {
             case .unknownWorker: throw Self.unknown(worker)
             case .tasks(let tasks):
                 if let task = tasks.first {
-                    return try Response(
-                        message: ClaimAnswer(task: assignment(task), reason: nil)
-                    )
+                    return try Response(message: ClaimAnswer(tasks: [assignment(task)]))
                 }
             }
             guard ContinuousClock.now + timing.poll < deadline, !Task.isShuttingDownGracefully
             else {
-                return try Response(message: ClaimAnswer(task: nil, reason: "no_task"))
+                return try Response(message: ClaimAnswer(reason: .noTask))
             }
             try await Task.sleep(for: timing.poll)
         }

@@ -21,6 +21,31 @@ extension FarmIdentifier {
         Self(rawValue: UUID())
     }
 
+    /// A new identifier that sorts after those of earlier moments: a UUID of version 7.
+    ///
+    /// 48 bits of milliseconds since 1970, 12 bits of the fraction of one, 62 random bits (RFC
+    /// 9562, section 5.7).
+    package static func timeOrdered(at date: Date = Date()) -> Self {
+        let milliseconds = max(0, date.timeIntervalSince1970 * 1000)
+        let whole = UInt64(milliseconds)
+        let fraction = UInt64((milliseconds - Double(whole)) * 4096)
+        let high = whole << 16 | 0x7000 | min(fraction, 4095)
+        let low = UInt64.random(in: 0...(.max)) >> 2 | 1 << 63
+        func byte(_ word: UInt64, _ place: Int) -> UInt8 {
+            UInt8(truncatingIfNeeded: word >> (56 - 8 * place))
+        }
+        return Self(
+            rawValue: UUID(
+                uuid: (
+                    byte(high, 0), byte(high, 1), byte(high, 2), byte(high, 3), byte(high, 4),
+                    byte(high, 5), byte(high, 6), byte(high, 7), byte(low, 0), byte(low, 1),
+                    byte(low, 2), byte(low, 3), byte(low, 4), byte(low, 5), byte(low, 6),
+                    byte(low, 7)
+                )
+            )
+        )
+    }
+
     package var description: String { rawValue.uuidString.lowercased() }
 
     package init(from decoder: any Decoder) throws {
@@ -60,6 +85,18 @@ package struct AttemptID: FarmIdentifier {
 
 /// The farm-wide identifier of a registered worker.
 package struct WorkerID: FarmIdentifier {
+    package let rawValue: UUID
+    package init(rawValue: UUID) { self.rawValue = rawValue }
+}
+
+/// The farm-wide identifier of a token, which is no secret.
+package struct TokenID: FarmIdentifier {
+    package let rawValue: UUID
+    package init(rawValue: UUID) { self.rawValue = rawValue }
+}
+
+/// The farm-wide identifier of a group of workers.
+package struct GroupID: FarmIdentifier {
     package let rawValue: UUID
     package init(rawValue: UUID) { self.rawValue = rawValue }
 }

@@ -2,7 +2,7 @@
 package enum ImageState: String, Codable, CaseIterable, Sendable {
     /// No worker has it.
     case waiting
-    /// It belongs to a leased task.
+    /// It belongs to a leased task. It is derived: the row is `waiting` and its task's `leased`.
     case rendering
     /// Its bytes are stored; this never changes again.
     case delivered
@@ -18,6 +18,12 @@ package enum ImageState: String, Codable, CaseIterable, Sendable {
         case .delivered, .failed, .cancelled: true
         }
     }
+
+    /// Whether no row holds the state, because another row's decides it.
+    package var isDerived: Bool { self == .rendering }
+
+    /// The states that a row holds.
+    package static var storedCases: [ImageState] { allCases.filter { !$0.isDerived } }
 
     /// The state after `event`, or nil where the event cannot happen.
     package func state(after event: ImageEvent) -> ImageState? {

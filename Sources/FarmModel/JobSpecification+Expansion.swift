@@ -120,7 +120,8 @@ extension RenderSettings {
             refRes: defaults.refRes,
             posterior: .mode,
             noise: .float32,
-            maxTextTokens: nil
+            maxTextTokens: nil,
+            loras: []
         )
     }
 

@@ -35,12 +35,16 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case unauthorized
     /// The `Host` or `Origin` is not this coordinator's.
     case forbidden
+    /// The token's role does not allow it.
+    case notAllowed = "not-allowed"
     /// Nothing has this id.
     case notFound = "not-found"
     /// The write belongs to a lease that is over.
     case stale
     /// The same key already names another job.
     case conflict
+    /// What it is about is not in a state for it.
+    case wrongState = "wrong-state"
     /// The body is larger than is accepted.
     case tooLarge = "too-large"
     /// The job specification is wrong.
@@ -51,6 +55,10 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case missingBlobs = "missing-blobs"
     /// No model is known, or not this one.
     case unknownModel = "unknown-model"
+    /// No live worker can run the job, and it asked to be refused then.
+    case unrunnable
+    /// The blob store has no room left but its reserve.
+    case blobStoreFull = "blob-store-full"
     /// Something that the coordinator stands on does not answer.
     case unavailable
     /// The coordinator failed.
@@ -61,13 +69,15 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         switch self {
         case .malformed: 400
         case .unauthorized: 401
-        case .forbidden: 403
+        case .forbidden, .notAllowed: 403
         case .notFound: 404
-        case .stale, .conflict: 409
+        case .stale, .conflict, .wrongState: 409
         case .tooLarge: 413
-        case .invalidSpecification, .digestMismatch, .missingBlobs, .unknownModel: 422
+        case .invalidSpecification, .digestMismatch, .missingBlobs, .unknownModel, .unrunnable:
+            422
         case .internal: 500
         case .unavailable: 503
+        case .blobStoreFull: 507
         }
     }
 
@@ -80,11 +90,15 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .notFound: "There is no such thing"
         case .stale: "The lease is over"
         case .conflict: "The key names another job"
+        case .notAllowed: "The token does not allow it"
+        case .wrongState: "It is not in a state for this"
         case .tooLarge: "The body is too large"
         case .invalidSpecification: "The job specification is wrong"
         case .digestMismatch: "The bytes have another digest"
         case .missingBlobs: "Blobs are missing"
         case .unknownModel: "The model is unknown"
+        case .unrunnable: "No live worker can run the job"
+        case .blobStoreFull: "The blob store is full"
         case .unavailable: "The farm is not ready"
         case .internal: "The coordinator failed"
         }

@@ -22,6 +22,24 @@ package struct RenderSettings: Hashable, Codable, Sendable {
     package var noise: NoisePrecision
     /// The longest prompt in T5 tokens, or nil for the model's own limit.
     package var maxTextTokens: Int?
+    /// The submitter's own adapters, added after the model's in this order.
+    package var loras: [LoraSpecification]
+}
+
+/// An adapter of the submitter's own and how strongly it counts.
+package struct LoraSpecification: Hashable, Codable, Sendable {
+    /// The file's name as the submitter wrote it.
+    package var file: String
+    /// The digest of the file's bytes; nil only before the files are hashed.
+    package var sha256: BlobDigest?
+    /// The factor of its products; 1 is as it was trained.
+    package var weight: Double
+
+    package init(file: String, sha256: BlobDigest? = nil, weight: Double = 1) {
+        self.file = file
+        self.sha256 = sha256
+        self.weight = weight
+    }
 }
 
 /// One reference picture with its task and slot.

@@ -1,6 +1,7 @@
 /// Where a task stands; a task is what a worker claims.
 package enum TaskState: String, Codable, CaseIterable, Sendable {
-    /// Not to be claimed now: paused, or waiting for another job.
+    /// Not to be claimed now: paused, or waiting for another job. It is derived: the row is `ready`
+    /// and its head says what blocks it, so that a pause changes one row however many wait.
     case blocked
     /// To be claimed by the next worker that can run it.
     case ready
@@ -20,6 +21,12 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
         case .succeeded, .failed, .cancelled: true
         }
     }
+
+    /// Whether no row holds the state, because another row's decides it.
+    package var isDerived: Bool { self == .blocked }
+
+    /// The states that a row holds.
+    package static var storedCases: [TaskState] { allCases.filter { !$0.isDerived } }
 
     /// The state after `event`, or nil where the event cannot happen.
     package func state(after event: TaskEvent) -> TaskState? {

@@ -266,11 +266,11 @@ import Testing
             let claim = ClaimRequest(waitSeconds: 0)
             let uri = "/v1/workers/\(worker)/claim"
             let answer = try await caller.call(.post, uri, claim, as: ClaimAnswer.self)
-            let task = try #require(answer.task)
+            let task = try #require(answer.tasks.first)
             #expect(task.images.map(\.settings.seed) == [5])
             let empty = try await caller.call(.post, uri, claim, as: ClaimAnswer.self)
-            #expect(empty.task == nil)
-            #expect(empty.reason == "no_task")
+            #expect(empty.tasks.isEmpty)
+            #expect(empty.reason == .noTask)
 
             let fence = task.fence
             let end = AttemptRequest(fence: fence)
@@ -312,7 +312,7 @@ import Testing
                 ClaimRequest(waitSeconds: 0),
                 as: ClaimAnswer.self
             )
-            let fence = try #require(answer.task).fence
+            let fence = try #require(answer.tasks.first).fence
             let failure = FailureRequest(
                 fence: fence,
                 failureClass: .deterministic,
@@ -345,7 +345,7 @@ import Testing
                 ClaimRequest(waitSeconds: 0),
                 as: ClaimAnswer.self
             )
-            let fence = try #require(answer.task).fence
+            let fence = try #require(answer.tasks.first).fence
             let progress = AttemptProgress(
                 fence: fence,
                 image: 0,
@@ -360,7 +360,7 @@ import Testing
             let view = try await caller.call(.post, "/v1/jobs/\(job.id)/cancel", as: JobView.self)
             #expect(view.state == .cancelled)
             let after = try await caller.call(.post, uri, beat, as: HeartbeatAnswer.self)
-            #expect(after.cancel == [fence.attempt])
+            #expect(after.cancel == [CancelOrder(attempt: fence.attempt, mode: .now)])
         }
     }
 }

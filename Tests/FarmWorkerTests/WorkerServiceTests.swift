@@ -48,7 +48,7 @@ import Testing
             )
             let job = try await farm.submit("parameters: {prompt: a, seed: 3}")
             let claim = try await farm.client.claim(dead.id, ClaimRequest(waitSeconds: 1))
-            let fence = try #require(claim.task).fence
+            let fence = try #require(claim.tasks.first).fence
             let renderer = FakeRenderer()
             try await farm.withWorker("living", renderer) {
                 let ended = try await farm.end(of: job)

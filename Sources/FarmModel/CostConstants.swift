@@ -1,0 +1,117 @@
+/// What predicts the work of a picture: constants that follow from a model's sizes.
+///
+/// All are floating point operations, a multiplication and an addition counting as two.
+package struct CostConstants: Codable, Hashable, Sendable {
+    /// Of one denoise step, for each token.
+    package var flopsPerToken: Double
+    /// Of one denoise step, for each pair of tokens: attention.
+    package var flopsPerTokenPair: Double
+    /// Of one forward of the text encoders, for each token of the prompt.
+    package var flopsPerTextToken: Double
+    /// Of the autoencoder's decoder, for each pixel of the picture.
+    package var flopsPerDecodedPixel: Double
+    /// Of the autoencoder's encoder, for each pixel of a reference.
+    package var flopsPerEncodedPixel: Double
+    /// The tokens of a prompt where a job does not say.
+    package var textTokens: Int
+
+    package init(
+        flopsPerToken: Double,
+        flopsPerTokenPair: Double,
+        flopsPerTextToken: Double = 0,
+        flopsPerDecodedPixel: Double = 0,
+        flopsPerEncodedPixel: Double = 0,
+        textTokens: Int = 512
+    ) {
+        self.flopsPerToken = flopsPerToken
+        self.flopsPerTokenPair = flopsPerTokenPair
+        self.flopsPerTextToken = flopsPerTextToken
+        self.flopsPerDecodedPixel = flopsPerDecodedPixel
+        self.flopsPerEncodedPixel = flopsPerEncodedPixel
+        self.textTokens = textTokens
+    }
+
+    /// FLUX.1's, for models that were recorded without constants.
+    package static let flux = CostConstants(ModelSizes.flux)
+
+    /// The constants of a model of these sizes.
+    package init(_ sizes: ModelSizes) {
+        self.init(
+            flopsPerToken: sizes.stepFlopsPerToken,
+            flopsPerTokenPair: sizes.stepFlopsPerTokenPair,
+            flopsPerTextToken: sizes.textFlopsPerToken,
+            flopsPerDecodedPixel: sizes.decoderFlopsPerPixel,
+            flopsPerEncodedPixel: sizes.encoderFlopsPerPixel,
+            textTokens: sizes.textTokens
+        )
+    }
+}
+
+/// The sizes of a model's networks, as its configuration files give them.
+package struct ModelSizes: Hashable, Sendable {
+    /// Count of double-stream blocks.
+    package var doubleBlocks: Int
+    /// Count of single-stream blocks.
+    package var singleBlocks: Int
+    /// Width of the residual stream: heads times the width of a head.
+    package var hidden: Int
+    /// Width of the feed-forward layers.
+    package var mlp: Int
+    package var t5: T5Sizes
+    /// Channels of the autoencoder's levels, finest first.
+    package var autoencoderChannels: [Int]
+    /// Residual blocks a level in the autoencoder's encoder; its decoder has one more.
+    package var autoencoderLayers: Int
+    package var latentChannels: Int
+    /// The tokens of a prompt where a job does not say.
+    package var textTokens: Int
+
+    /// The sizes of the T5 encoder.
+    package struct T5Sizes: Hashable, Sendable {
+        package var layers: Int
+        /// Width of the residual stream.
+        package var model: Int
+        /// Width of all heads together.
+        package var inner: Int
+        package var feedForward: Int
+
+        package init(layers: Int, model: Int, inner: Int, feedForward: Int) {
+            self.layers = layers
+            self.model = model
+            self.inner = inner
+            self.feedForward = feedForward
+        }
+    }
+
+    package init(
+        doubleBlocks: Int,
+        singleBlocks: Int,
+        hidden: Int,
+        mlp: Int,
+        t5: T5Sizes,
+        autoencoderChannels: [Int],
+        autoencoderLayers: Int = 2,
+        latentChannels: Int = 16,
+        textTokens: Int = 512
+    ) {
+        self.doubleBlocks = doubleBlocks
+        self.singleBlocks = singleBlocks
+        self.hidden = hidden
+        self.mlp = mlp
+        self.t5 = t5
+        self.autoencoderChannels = autoencoderChannels
+        self.autoencoderLayers = autoencoderLayers
+        self.latentChannels = latentChannels
+        self.textTokens = textTokens
+    }
+
+    /// FLUX.1's.
+    package static let flux = ModelSizes(
+        doubleBlocks: 19,
+        singleBlocks: 38,
+        hidden: 3072,
+        mlp: 12288,
+        t5: T5Sizes(layers: 24, model: 4096, inner: 4096, feedForward: 10240),
+        autoencoderChannels: [128, 256, 512, 512]
+    )
+}

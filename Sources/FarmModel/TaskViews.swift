@@ -1,0 +1,203 @@
+package import FoundationEssentials
+
+/// A task as the API gives it.
+package struct TaskView: Codable, Hashable, Sendable {
+    package var id: TaskID
+    package var job: JobID?
+    /// The place in its job, from 0.
+    package var number: Int?
+    package var state: TaskState
+    /// How often it was tried.
+    package var attempts: Int
+    /// The index of its first image; its images follow each other.
+    package var firstIndex: Int?
+    package var imageCount: Int?
+    package var undelivered: Int?
+    /// The worker that holds its lease.
+    package var worker: WorkerID?
+    package var workerName: String?
+    package var leaseDeadline: Date?
+    package var progress: StepView?
+    /// Why it waits.
+    package var waiting: WhyView?
+    package var failure: FailureView?
+    /// Predicted work, in floating point operations.
+    package var cost: Double?
+
+    package init(
+        id: TaskID,
+        state: TaskState,
+        attempts: Int,
+        worker: WorkerID? = nil,
+        leaseDeadline: Date? = nil,
+        failure: FailureView? = nil
+    ) {
+        self.id = id
+        self.state = state
+        self.attempts = attempts
+        self.worker = worker
+        self.leaseDeadline = leaseDeadline
+        self.failure = failure
+    }
+}
+
+/// How an attempt ended.
+package enum AttemptEnding: String, Codable, CaseIterable, Sendable {
+    case succeeded
+    case failed
+    case lapsed
+    case released
+    case cancelled
+}
+
+/// One try at a task as the API gives it.
+package struct AttemptView: Codable, Hashable, Sendable {
+    package var id: AttemptID
+    package var task: TaskID
+    package var epoch: Int64
+    package var worker: WorkerID
+    package var workerName: String
+    /// How it ended; nil while it runs.
+    package var outcome: AttemptEnding?
+    package var startedAt: Date
+    package var finishedAt: Date?
+    package var failure: FailureView?
+    package var numericClass: String?
+    package var report: AttemptReport?
+    package var progress: StepView?
+
+    package init(
+        id: AttemptID,
+        task: TaskID,
+        epoch: Int64,
+        worker: WorkerID,
+        workerName: String,
+        outcome: AttemptEnding?,
+        startedAt: Date,
+        finishedAt: Date? = nil,
+        failure: FailureView? = nil
+    ) {
+        self.id = id
+        self.task = task
+        self.epoch = epoch
+        self.worker = worker
+        self.workerName = workerName
+        self.outcome = outcome
+        self.startedAt = startedAt
+        self.finishedAt = finishedAt
+        self.failure = failure
+    }
+}
+
+/// How far a leased task is: what its worker's last heartbeat said.
+///
+/// It is not stored, and travels in a job's event stream as `event: step` without an id.
+package struct StepView: Codable, Hashable, Sendable {
+    package var task: TaskID
+    package var attempt: AttemptID
+    package var worker: WorkerID
+    package var workerName: String
+    package var phase: RenderPhase?
+    package var image: Int?
+    package var step: Int
+    package var steps: Int
+    package var stepSeconds: Double?
+    /// Whether `/v1/images/{id}/preview` has a picture of it.
+    package var hasPreview: Bool
+
+    package init(_ progress: AttemptProgress, worker: WorkerID, workerName: String) {
+        task = progress.fence.task
+        attempt = progress.fence.attempt
+        self.worker = worker
+        self.workerName = workerName
+        phase = progress.phase
+        image = progress.image
+        step = progress.step
+        steps = progress.steps
+        stepSeconds = progress.stepSeconds
+        hasPreview = progress.preview != nil
+    }
+}
+
+/// What can happen to a job and what is in it, as its numbered events tell.
+package enum EventKind: String, Codable, CaseIterable, Sendable {
+    case jobCreated = "job.created"
+    case jobStarted = "job.started"
+    case jobPaused = "job.paused"
+    case jobResumed = "job.resumed"
+    case jobSucceeded = "job.succeeded"
+    case jobFailed = "job.failed"
+    case jobCancelled = "job.cancelled"
+    case jobRetried = "job.retried"
+    case jobPrioritized = "job.prioritized"
+    case imageDelivered = "image.delivered"
+    case imageFailed = "image.failed"
+    case imageCancelled = "image.cancelled"
+    case taskFailedAttempt = "task.failed_attempt"
+    case taskLapsed = "task.lapsed"
+    case taskReleased = "task.released"
+
+    /// Whether nothing follows it but a retry.
+    package var endsJob: Bool {
+        switch self {
+        case .jobSucceeded, .jobFailed, .jobCancelled: true
+        default: false
+        }
+    }
+}
+
+/// One event of a job; numbers follow each other without a gap, in the order of the commits.
+package struct EventView: Codable, Hashable, Sendable {
+    package var number: Int64
+    package var kind: EventKind
+    package var at: Date
+    /// Which keys there are depends on the kind.
+    package var data: EventData
+
+    package init(number: Int64, kind: EventKind, at: Date, data: EventData = EventData()) {
+        self.number = number
+        self.kind = kind
+        self.at = at
+        self.data = data
+    }
+}
+
+/// What an event tells beside its kind; each kind fills some.
+package struct EventData: Codable, Hashable, Sendable {
+    package var image: ImageID?
+    package var index: Int?
+    package var name: String?
+    package var digest: String?
+    package var size: Int64?
+    package var task: TaskID?
+    package var attempt: AttemptID?
+    package var worker: String?
+    package var failure: FailureView?
+    package var reason: String?
+    package var priority: Int?
+    /// How many images or tasks it is about, where it is about several at once.
+    package var count: Int?
+
+    package init() {}
+}
+
+/// Why tasks wait, for one cause.
+package struct WhyView: Codable, Hashable, Sendable {
+    package var reason: WaitingReason
+    /// What is waited for and what can be done about it.
+    package var sentence: String
+    /// How many tasks wait for it.
+    package var tasks: Int
+    /// The task, where it is about one.
+    package var task: TaskID?
+    /// The figures of the sentence, by name.
+    package var details: SpecificationValue
+
+    package init(_ cause: WaitingCause, tasks: Int = 1, task: TaskID? = nil) {
+        reason = cause.reason
+        sentence = cause.sentence
+        self.tasks = tasks
+        self.task = task
+        details = cause.details
+    }
+}

@@ -1,0 +1,117 @@
+import FoundationEssentials
+
+extension WaitingCause {
+    /// What is waited for and what a person can do about it: one sentence.
+    package var sentence: String {
+        switch self {
+        case .noWorker(let wanted): wanted.sentence
+        case .noMemory(let needed, let largest):
+            "it needs \(ByteCount.text(needed)) of memory and the largest worker with its model "
+                + "has \(ByteCount.text(largest)); start a larger one, or lower "
+                + "requirements.memory"
+        case .noPrecision(let wanted, let offered):
+            "it asks for \(wanted) and the workers with its model compute in "
+                + "\(Self.list(offered)); start one with --precision \(wanted), or leave "
+                + "requirements.precision out"
+        case .noGroup(let size, let workers):
+            "it asks for a group of \(size) and \(workers) workers can join one; start more, or "
+                + "lower requirements.group"
+        case .poolPaused(.some(let pool)):
+            "the pool '\(pool)' is paused; an operator lets it go on with: "
+                + "dreamfarm pools resume \(pool)"
+        case .poolPaused(.none):
+            "the whole farm is paused; an operator lets it go on with: "
+                + "dreamfarm pools resume --all"
+        case .jobPaused: "the job is paused; let it go on with: dreamfarm resume JOB"
+        case .dependency(let jobs):
+            "it comes after \(Self.list(jobs)), which has to succeed first"
+        case .startAfter(let date): "it starts after \(Self.moment(date)), as the job says"
+        case .backoff(let until, let failure):
+            "it rests until \(Self.moment(until)) after a failed attempt"
+                + (failure.map { ": \($0)" } ?? "") + "; it is then tried again by itself"
+        case .limit(let workers):
+            "the job has \(workers) tasks at work, as many as its limits.max_workers allows; "
+                + "the next begins when one ends"
+        case .quota(let owner, let limit):
+            "the owner '\(owner)' has reached the limit of \(limit); it goes on when running work "
+                + "ends, or an operator raises the limit"
+        case .fairShare(let owner):
+            "other owners have had less of the farm lately; the share of '\(owner)' comes back "
+                + "by itself, within an hour or two"
+        case .behind(let tasks):
+            "\(tasks) tasks of the same owner go first; put the job forward with: "
+                + "dreamfarm prioritize JOB 90"
+        case .blobStoreFull(let free, let reserve):
+            "the blob store has \(Self.percent(free)) % free and keeps \(Self.percent(reserve)) %; "
+                + "make room with: dreamfarm blobs gc"
+        }
+    }
+
+    /// The figures of the sentence, by name.
+    package var details: SpecificationValue {
+        switch self {
+        case .noWorker(let wanted): wanted.details
+        case .noMemory(let needed, let largest):
+            .mapping(["needed": .integer(Int(needed)), "largest": .integer(Int(largest))])
+        case .noPrecision(let wanted, let offered):
+            .mapping(["wanted": .string(wanted), "offered": .list(offered.map { .string($0) })])
+        case .noGroup(let size, let workers):
+            .mapping(["size": .integer(size), "workers": .integer(workers)])
+        case .poolPaused(let pool): .mapping(pool.map { ["pool": .string($0)] } ?? [:])
+        case .jobPaused: .mapping([:])
+        case .dependency(let jobs): .mapping(["jobs": .list(jobs.map { .string($0) })])
+        case .startAfter(let date): .mapping(["at": .string(Self.moment(date))])
+        case .backoff(let until, let failure):
+            .mapping(
+                ["until": .string(Self.moment(until))]
+                    .merging(failure.map { ["failure": .string($0)] } ?? [:]) { first, _ in first }
+            )
+        case .limit(let workers): .mapping(["max_workers": .integer(workers)])
+        case .quota(let owner, let limit):
+            .mapping(["owner": .string(owner), "limit": .string(limit)])
+        case .fairShare(let owner): .mapping(["owner": .string(owner)])
+        case .behind(let tasks): .mapping(["tasks": .integer(tasks)])
+        case .blobStoreFull(let free, let reserve):
+            .mapping(["free_percent": .number(free), "reserve_percent": .number(reserve)])
+        }
+    }
+
+    private static func list(_ words: [String]) -> String {
+        words.isEmpty ? "none" : words.joined(separator: ", ")
+    }
+
+    private static func moment(_ date: Date) -> String {
+        date.formatted(Date.ISO8601FormatStyle())
+    }
+
+    /// A percentage with one digit after the point.
+    private static func percent(_ value: Double) -> String {
+        let tenths = Int((value * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}
+
+extension WaitingCause.Wanted {
+    fileprivate var sentence: String {
+        var has = "no live worker holds the model '\(model)'"
+        var start = "dreamfarm-worker run --model \(model)"
+        if let pool {
+            has += " in the pool '\(pool)'"
+            start += " --pool \(pool)"
+        }
+        if !tags.isEmpty {
+            has += " with the tags \(tags.joined(separator: ", "))"
+            start += tags.map { " --tag \($0)" }.joined()
+        }
+        if let numericClass { has += " in the numeric class \(numericClass)" }
+        return has + " and may take the job; start one with: " + start
+    }
+
+    fileprivate var details: SpecificationValue {
+        var entries: [String: SpecificationValue] = ["model": .string(model)]
+        if let pool { entries["pool"] = .string(pool) }
+        if !tags.isEmpty { entries["tags"] = .list(tags.map { .string($0) }) }
+        if let numericClass { entries["numeric_class"] = .string(numericClass) }
+        return .mapping(entries)
+    }
+}
