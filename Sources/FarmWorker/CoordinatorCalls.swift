@@ -1,4 +1,3 @@
-package import FarmClient
 package import FarmModel
 package import FoundationEssentials
 
@@ -22,6 +21,9 @@ package protocol CoordinatorCalls: Sendable {
         _ checkpoint: Data,
         _ request: CheckpointRequest
     ) async throws -> CheckpointAnswer
+    /// Says that the worker ends.
+    func leave(_ worker: WorkerID, epoch: Int64) async throws
+
     func complete(_ request: AttemptRequest) async throws -> AttemptAnswer
     func fail(_ request: FailureRequest) async throws -> AttemptAnswer
     func release(_ request: AttemptRequest) async throws -> AttemptAnswer

@@ -4,10 +4,10 @@ import Synchronization
 ///
 /// Waiting costs no thread, so that thousands of workers fit into one process.
 final class Watched<Value: Sendable>: Sendable {
-    private struct Waiter {
+    private struct Waiter: Sendable {
         let id: UInt64
         /// Takes what it waits for out of the value; returns how to go on once it could.
-        let attempt: (inout Value) -> (@Sendable () -> Void)?
+        let attempt: @Sendable (inout Value) -> (@Sendable () -> Void)?
         /// Ends the wait because its task was cancelled.
         let cancel: @Sendable () -> Void
     }
@@ -75,7 +75,7 @@ final class Watched<Value: Sendable>: Sendable {
         }
     }
 
-    private func begin(_ waiter: sending Waiter) {
+    private func begin(_ waiter: Waiter) {
         let resumed = state.withLock { state -> [@Sendable () -> Void] in
             guard state.beginning.removeValue(forKey: waiter.id) == false else {
                 return [waiter.cancel]

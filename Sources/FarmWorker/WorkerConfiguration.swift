@@ -1,5 +1,5 @@
 package import FarmModel
-package import FoundationEssentials
+import FoundationEssentials
 
 /// The settings of a worker, read once.
 package struct WorkerConfiguration: Sendable {
@@ -34,9 +34,9 @@ package struct WorkerConfiguration: Sendable {
     package var backoff = Duration.seconds(1)
     package var largestBackoff = Duration.seconds(30)
 
-    package init(name: String, dataFolder: String, instance: String = UUID().uuidString) {
+    package init(name: String, dataFolder: String, instance: String? = nil) {
         self.name = name
         self.dataFolder = dataFolder
-        self.instance = instance
+        self.instance = instance ?? UUID().uuidString
     }
 }

@@ -107,7 +107,7 @@ final class WorkerDesk: Sendable {
 
     /// Returns once the worker is to end.
     func drained() async throws {
-        try await state.wait { $0.drain }
+        _ = try await state.wait { $0.drain }
     }
 
     // MARK: - Claiming

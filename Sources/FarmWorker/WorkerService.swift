@@ -76,7 +76,7 @@ package struct WorkerService: Service {
                 }
                 return true
             }
-            await group.next()
+            _ = await group.next()
             group.cancelAll()
         }
     }

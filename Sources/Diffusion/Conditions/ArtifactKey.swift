@@ -26,6 +26,12 @@ package struct ArtifactKey: Sendable, Hashable, Comparable, CustomStringConverti
         digest = Diffusion.digest(ofLines: [kind.rawValue] + lines)
     }
 
+    /// The key with a digest that was told.
+    package init(_ kind: Kind, digest: String) {
+        self.kind = kind
+        self.digest = digest
+    }
+
     /// The digest alone, as the farm addresses the artifact.
     package var description: String { digest }
 

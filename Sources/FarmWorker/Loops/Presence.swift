@@ -72,14 +72,11 @@ struct Presence: Sendable {
     ///
     /// - Returns: How long to wait until the next one; nil where there was no answer.
     @discardableResult
-    func beat(
-        _ registration: RegistrationAnswer,
-        isLast: Bool = false
-    ) async -> Duration? {
+    func beat(_ registration: RegistrationAnswer) async -> Duration? {
         let held = worker.desk.held
         var request = HeartbeatRequest(
             epoch: registration.epoch,
-            state: isLast ? .asleep : worker.desk.workerState,
+            state: worker.desk.workerState,
             running: held.filter(\.hasBegun).map { $0.takeProgress() }
         )
         request.ahead = held.filter { !$0.hasBegun }.map(\.fence)
@@ -118,7 +115,12 @@ struct Presence: Sendable {
     /// Says that the worker holds nothing any more and ends.
     func leave() async {
         guard let registration = worker.desk.registration else { return }
-        await beat(registration, isLast: true)
+        await beat(registration)
+        do {
+            try await worker.calls.leave(registration.id, epoch: registration.epoch)
+        } catch {
+            worker.logger.info("Left without an answer", metadata: ["error": "\(error)"])
+        }
     }
 
     // MARK: - What is wanted

@@ -1,16 +1,20 @@
 import Diffusion
 import Dispatch
 package import FarmModel
-import FoundationEssentials
+package import FoundationEssentials
+import Glibc
 import Imaging
 import Tensors
 
 /// Renders with a model that is resident in this process.
 ///
 /// The arithmetic runs on a queue of its own, never on the threads that heartbeats and transfers
-/// share.
+/// share; what is known of conditions can be asked while it renders.
 package actor PipelineRenderer: ImageRenderer {
     package nonisolated let model: RendererModel
+    private nonisolated let plan: ConditionPlan
+    private nonisolated let artifacts: ArtifactCache
+    private nonisolated let preparing = PreparationQueue()
     private let pipeline: RenderPipeline
     private let executor: ComputeExecutor
 
@@ -29,6 +33,8 @@ package actor PipelineRenderer: ImageRenderer {
         package var usesTurbo: Bool
         /// Threads to compute with; nil for one a processor.
         package var threads: Int?
+        /// How many bytes of computed conditions stay in memory.
+        package var conditionBytes = 256 << 20
 
         package init(
             path: String,
@@ -75,43 +81,116 @@ package actor PipelineRenderer: ImageRenderer {
             compute: compute
         )
         pipeline.log = log
-        let defaults = pipeline.defaults
-        model = RendererModel(
-            name: configuration.name,
-            digest: pipeline.digest.description,
-            precision: "float32",
-            defaults: FarmModel.ModelDefaults(
-                width: defaults.width,
-                height: defaults.height,
-                refRes: defaults.refRes,
-                steps: defaults.steps,
-                guidance: Double("\(defaults.guidance)") ?? Double(defaults.guidance)
-            )
-        )
+        pipeline.artifacts.limit = configuration.conditionBytes
+        model = RendererModel(named: configuration.name, pipeline)
         self.pipeline = pipeline
+        plan = pipeline.conditionPlan
+        artifacts = pipeline.artifacts
         for line in pipeline.adapters.warnings {
             log("warning: \(line)")
         }
         try pipeline.loadAll()
     }
 
+    package nonisolated var freeMemory: Int64? { Self.availableMemory }
+
+    /// Memory that the system can still give, in bytes; nil where it does not say.
+    package static var availableMemory: Int64? {
+        guard let data = FileManager.default.contents(atPath: "/proc/meminfo") else { return nil }
+        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
+        let line = lines.first { $0.hasPrefix("MemAvailable:") }
+        return line?.split(separator: " ").dropFirst().first.flatMap { Int64($0) }.map { $0 << 10 }
+    }
+
+    // MARK: - Conditions
+
+    package nonisolated func conditions(
+        of image: ImageAssignment,
+        references: [String]
+    ) async throws -> [FarmModel.ArtifactKey] {
+        let plan = plan
+        return try await preparing.run {
+            do {
+                let request = try RenderRequest(image.settings, references: references)
+                try request.validate()
+                return plan.keys(for: request).map { FarmModel.ArtifactKey($0) }
+            } catch {
+                throw RenderFailure.describing(engine: error)
+            }
+        }
+    }
+
+    package nonisolated func holds(_ condition: FarmModel.ArtifactKey) -> Bool {
+        Diffusion.ArtifactKey(condition).map(artifacts.holds) ?? false
+    }
+
+    package nonisolated func adopt(_ bytes: Data, as condition: FarmModel.ArtifactKey) throws {
+        guard let key = Diffusion.ArtifactKey(condition) else { return }
+        try artifacts.adopt([UInt8](bytes), as: key)
+    }
+
+    package nonisolated func bytes(of condition: FarmModel.ArtifactKey) -> Data? {
+        Diffusion.ArtifactKey(condition).flatMap { try? artifacts.bytes(of: $0) }.map { Data($0) }
+    }
+
+    // MARK: - Rendering
+
     package func render(
-        _ image: ImageAssignment,
-        references: [String],
-        onStep: @escaping @Sendable (StepReport) throws -> Void
+        _ work: RenderWork,
+        onEvent: @escaping @Sendable (RenderEvent) throws -> Void
     ) async throws -> RenderedPicture {
         do {
-            let request = try RenderRequest(image.settings, references: references)
+            let request = try RenderRequest(work.image.settings, references: work.references)
             try request.validate()
-            let picture = try pipeline.render(request) { step in
-                try onStep(
-                    StepReport(step: step.step, steps: step.steps, seconds: step.seconds)
+            let count = plan.keys(for: request).count
+            let computed = try pipeline.encodeConditions(of: [request])
+            try onEvent(
+                .conditions(
+                    computed: computed.map { FarmModel.ArtifactKey($0) },
+                    found: count - computed.count
                 )
+            )
+            let checkpoint = try resumable(work, onEvent)
+            do {
+                return try render(request, from: checkpoint, onEvent)
+            } catch let error as CheckpointError {
+                try onEvent(.warning("the checkpoint is refused: \(error); beginning anew"))
+                return try render(request, from: nil, onEvent)
             }
-            return RenderedPicture(png: Data(picture.png))
-        } catch let error as any DescribedRenderError {
-            throw RenderFailure(error.failureClass, error.description)
+        } catch {
+            throw RenderFailure.describing(engine: error)
         }
+    }
+
+    /// The checkpoint that the work brings, if it is one.
+    private func resumable(
+        _ work: RenderWork,
+        _ onEvent: (RenderEvent) throws -> Void
+    ) throws -> RenderCheckpoint? {
+        guard let bytes = work.checkpoint else { return nil }
+        do {
+            return try RenderCheckpoint(bytes: [UInt8](bytes))
+        } catch {
+            try onEvent(.warning("the checkpoint is refused: \(error); beginning anew"))
+            return nil
+        }
+    }
+
+    private func render(
+        _ request: RenderRequest,
+        from checkpoint: RenderCheckpoint?,
+        _ onEvent: (RenderEvent) throws -> Void
+    ) throws -> RenderedPicture {
+        var isResuming = checkpoint != nil
+        let picture = try pipeline.render(request, resuming: checkpoint) { progress in
+            if isResuming {
+                isResuming = false
+                try onEvent(.resumed(step: progress.step - 1))
+            }
+            try onEvent(.step(RenderStep(progress)))
+            if progress.step == progress.steps { try onEvent(.decoding) }
+        }
+        return RenderedPicture(png: Data(picture.png))
     }
 }
 
@@ -125,63 +204,55 @@ private final class ComputeExecutor: SerialExecutor {
     }
 }
 
-/// An error of the engine whose failure class is known by its type.
-private protocol DescribedRenderError: Error, CustomStringConvertible {
-    var failureClass: FailureClass { get }
-}
+/// Decodes and hashes references beside the arithmetic, away from the cooperative threads.
+private struct PreparationQueue: Sendable {
+    private let queue = DispatchQueue(label: "dreamfarm.prepare", qos: .utility)
 
-extension RenderRequestError: DescribedRenderError {
-    fileprivate var failureClass: FailureClass { .deterministic }
-}
-
-extension ImageError: DescribedRenderError {
-    fileprivate var failureClass: FailureClass { .deterministic }
-}
-
-extension RenderError: DescribedRenderError {
-    fileprivate var failureClass: FailureClass { .deterministic }
-}
-
-extension SafetensorsError: DescribedRenderError {
-    fileprivate var failureClass: FailureClass { .workersFault }
-}
-
-extension RenderRequest {
-    /// The request that an image's settings are.
-    ///
-    /// - Parameters:
-    ///   - settings: The settings, fixed when the job was submitted.
-    ///   - references: The paths of the reference files, in the order of the settings.
-    /// - Throws: `ImageError` for a reference that is no picture.
-    fileprivate init(_ settings: RenderSettings, references: [String]) throws {
-        self.init(
-            prompt: settings.prompt,
-            width: settings.width,
-            height: settings.height,
-            steps: settings.steps,
-            guidance: Float(settings.guidance),
-            seed: UInt64(bitPattern: settings.seed),
-            refRes: settings.refRes
-        )
-        negativePrompt = settings.negativePrompt
-        firstStepGuidance = Float(settings.firstStepGuidance)
-        trueCFG = TrueCFG(
-            scale: Float(settings.trueCfg.scale),
-            start: settings.trueCfg.start,
-            end: settings.trueCfg.end,
-            guidance: Float(settings.trueCfg.guidance)
-        )
-        conditions = try zip(settings.references, references).map { reference, path in
-            try Condition(
-                path: path,
-                task: .init(rawValue: reference.task.rawValue) ?? .ip,
-                slot: reference.slot,
-                name: reference.image
-            )
+    func run<Result: Sendable>(
+        _ body: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Swift.Result { try body() }) }
         }
-        prepare = .init(rawValue: settings.prepare.rawValue) ?? .resize
-        posterior = .init(rawValue: settings.posterior.rawValue) ?? .mode
-        noise = .init(rawValue: settings.noise.rawValue) ?? .float32
-        maxTextTokens = settings.maxTextTokens
+    }
+}
+
+extension RenderStep {
+    /// A step of the engine.
+    fileprivate init(_ progress: StepProgress) {
+        self.init(
+            step: progress.step,
+            steps: progress.steps,
+            seconds: progress.seconds,
+            checkpoint: { Data(try progress.checkpoint().bytes()) }
+        )
+    }
+}
+
+extension FarmModel.ArtifactKey {
+    /// The farm's name of a condition of the engine.
+    fileprivate init(_ key: Diffusion.ArtifactKey) {
+        let kind: ArtifactKind =
+            switch key.kind {
+            case .prompt: .prompt
+            case .reference: .posterior
+            }
+        guard let named = Self(rawValue: "\(kind.rawValue)-\(key.digest)") else {
+            preconditionFailure("the engine's digests are SHA-256 in hexadecimal digits")
+        }
+        self = named
+    }
+}
+
+extension Diffusion.ArtifactKey {
+    /// The engine's key of a condition, or nil for a kind that it does not compute.
+    fileprivate init?(_ key: FarmModel.ArtifactKey) {
+        let parts = key.rawValue.split(separator: "-").map(String.init)
+        guard parts.count == 2 else { return nil }
+        switch ArtifactKind(rawValue: parts[0]) {
+        case .prompt: self.init(.prompt, digest: parts[1])
+        case .posterior: self.init(.reference, digest: parts[1])
+        case .reference, nil: return nil
+        }
     }
 }
