@@ -47,8 +47,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
-                .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Tensors",
+                .crypto, .logging, .serviceLifecycle,
             ]
         ),
 

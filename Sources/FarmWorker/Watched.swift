@@ -3,7 +3,7 @@ import Synchronization
 /// A value that several tasks change, and on which they can wait.
 ///
 /// Waiting costs no thread, so that thousands of workers fit into one process.
-final class Watched<Value: Sendable>: Sendable {
+package final class Watched<Value: Sendable>: Sendable {
     private struct Waiter: Sendable {
         let id: UInt64
         /// Takes what it waits for out of the value; returns how to go on once it could.
@@ -22,18 +22,18 @@ final class Watched<Value: Sendable>: Sendable {
 
     private let state: Mutex<State>
 
-    init(_ value: Value) {
+    package init(_ value: Value) {
         state = Mutex(State(value: value))
     }
 
     /// What `look` sees in the value now.
-    func read<Result: Sendable>(_ look: (Value) -> Result) -> Result {
+    package func read<Result: Sendable>(_ look: (Value) -> Result) -> Result {
         state.withLock { look($0.value) }
     }
 
     /// Changes the value, then lets those go on that were waiting for it.
     @discardableResult
-    func update<Result: Sendable>(_ change: (inout Value) -> Result) -> Result {
+    package func update<Result: Sendable>(_ change: (inout Value) -> Result) -> Result {
         let (result, resumed) = state.withLock { state in
             let result = change(&state.value)
             return (result, Self.settle(&state))
@@ -49,7 +49,7 @@ final class Watched<Value: Sendable>: Sendable {
     /// - Parameter take: Looks at the value and returns what the caller waits for, or nil.
     /// - Returns: What `take` returned.
     /// - Throws: `CancellationError` when the task is cancelled.
-    func wait<Result: Sendable>(
+    package func wait<Result: Sendable>(
         _ take: @escaping @Sendable (inout Value) -> Result?
     ) async throws -> Result {
         try Task.checkCancellation()

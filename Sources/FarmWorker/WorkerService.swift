@@ -50,8 +50,13 @@ package struct WorkerService: Service {
                 throw error
             }
         } onGracefulShutdown: {
-            worker.desk.beginDrain(worker.configuration.drain)
+            drain()
         }
+    }
+
+    /// Asks the worker to end as its settings say; the same as a graceful shutdown.
+    package func drain() {
+        worker.desk.beginDrain(worker.configuration.drain)
     }
 
     /// Gives back what the worker holds, without waiting for its renderer; where nobody answers

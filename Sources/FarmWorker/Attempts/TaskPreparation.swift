@@ -34,7 +34,10 @@ struct TaskPreparation: Sendable {
     ///   the coordinator refuses.
     func prepare(_ attempt: HeldAttempt, _ logger: Logger) async throws -> PreparedTask? {
         var prepared = PreparedTask(attempt: attempt)
-        guard renderer.readsReferences else { return prepared }
+        guard renderer.readsReferences else {
+            await fetchCheckpoints(&prepared, logger)
+            return prepared
+        }
         prepared.pinned = attempt.task.images.flatMap {
             ReferenceCache.names(of: $0.settings.references)
         }
@@ -80,11 +83,15 @@ struct TaskPreparation: Sendable {
             }
             task.conditions[image.index] = keys
         }
+        await fetchCheckpoints(&task, logger)
+        return true
+    }
+
+    private func fetchCheckpoints(_ task: inout PreparedTask, _ logger: Logger) async {
         for offer in task.attempt.task.checkpoints {
             guard let bytes = await checkpoint(offer, task.attempt, logger) else { continue }
             task.checkpoints[offer.imageIndex] = bytes
         }
-        return true
     }
 
     /// A checkpoint's bytes, or nil where it cannot be used: then the image begins anew.
