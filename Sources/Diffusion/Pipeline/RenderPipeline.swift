@@ -36,6 +36,7 @@ package final class RenderPipeline {
     private var encoder: AutoencoderEncoder?
     private var decoder: AutoencoderDecoder?
     private var transformer: FluxTransformer?
+    private var projection: LatentProjection?
 
     /// The conditions computed so far.
     package let artifacts = ArtifactCache()
@@ -100,6 +101,7 @@ package final class RenderPipeline {
         _ = try loadEncoder()
         _ = try loadDecoder()
         _ = try loadTransformer()
+        _ = try loadProjection()
     }
 
     /// Lets the encoders of text and references go; what they made stays.
@@ -229,6 +231,23 @@ package final class RenderPipeline {
             from: model.autoencoder.source
         )
         decoder = loaded
+        return loaded
+    }
+
+    /// The colours of latents, fitted to the decoder now if they are not known.
+    func loadProjection() throws -> LatentProjection {
+        if let projection { return projection }
+        let configuration = model.autoencoder.configuration
+        let loaded: LatentProjection
+        if configuration == .flux {
+            loaded = .flux
+        } else {
+            let decoder = try loadDecoder()
+            loaded = LatentProjection(configuration) { latent, side in
+                decoder.decode(latent: latent, height: side, width: side, in: compute)
+            }
+        }
+        projection = loaded
         return loaded
     }
 
