@@ -90,6 +90,12 @@ extension CoordinatorClient {
         )
     }
 
+    /// Downloads a blob into the file at `path`, going on where an earlier download ended; the
+    /// caller checks its digest.
+    package func resumeBlob(_ digest: BlobDigest, to path: String) async throws {
+        try await downloadBlob(digest, to: path)
+    }
+
     private func put<Answer: Decodable>(
         _ bytes: Data,
         _ path: String,

@@ -3,7 +3,7 @@ import FarmModel
 package import Logging
 import ServiceLifecycle
 
-extension CoordinatorClient: CoordinatorCalls {}
+extension CoordinatorClient: CoordinatorCalls, ModelSource {}
 
 /// A worker: registers, claims, renders and reports, in loops that overlap.
 ///

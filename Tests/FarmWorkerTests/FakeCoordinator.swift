@@ -25,6 +25,7 @@ final class FakeCoordinator: CoordinatorCalls {
         var failures: [FailureRequest] = []
         var releases: [AttemptRequest] = []
         var epoch: Int64 = 0
+        var desired = DesiredWorkerState.run
         var capabilities = CoordinatorCapability.allCases
     }
 
@@ -59,6 +60,11 @@ final class FakeCoordinator: CoordinatorCalls {
     /// Answers the next heartbeat.
     func answer(_ answer: HeartbeatAnswer) {
         state.update { $0.answers.append(answer) }
+    }
+
+    /// Answers every heartbeat from now on with the wish for a state.
+    func want(_ desired: DesiredWorkerState) {
+        state.update { $0.desired = desired }
     }
 
     func store(_ data: Data) -> BlobDigest {
@@ -132,7 +138,11 @@ final class FakeCoordinator: CoordinatorCalls {
         return state.update { state in
             state.heartbeats.append(request)
             guard state.answers.isEmpty else { return state.answers.removeFirst() }
-            return HeartbeatAnswer(cancel: [], heartbeatSeconds: Self.heartbeatSeconds)
+            return HeartbeatAnswer(
+                cancel: [],
+                desiredState: state.desired,
+                heartbeatSeconds: Self.heartbeatSeconds
+            )
         }
     }
 

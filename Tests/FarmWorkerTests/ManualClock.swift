@@ -41,6 +41,13 @@ struct ManualClock: Clock {
         state.update { $0.now = max($0.now, deadline) }
     }
 
+    /// Waits until someone sleeps so long from now on.
+    func sleeping(_ duration: Duration) async throws {
+        try await state.wait { state in
+            state.sleepers.values.contains { state.now.duration(to: $0) == duration } ? () : nil
+        }
+    }
+
     /// Waits until someone sleeps, and lets time pass until the first of them wakes.
     func passToNext() async throws {
         let deadline = try await state.wait { state in

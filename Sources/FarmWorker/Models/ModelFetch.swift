@@ -7,7 +7,7 @@ import Glibc
 /// The calls that copying a model needs.
 package protocol ModelSource: Sendable {
     /// A registered model with its files.
-    func model(named name: String) async throws -> ModelView
+    func model(_ name: String) async throws -> ModelView
 
     /// Downloads a blob into the file at `path`, going on where an earlier download ended.
     func resumeBlob(_ digest: BlobDigest, to path: String) async throws
@@ -36,7 +36,7 @@ package struct ModelFetch: Sendable {
     ///   - folder: Where to; it may be there only if it is this model.
     /// - Throws: ``ModelFetchError``, and what the source throws.
     package func fetch(_ name: String, to folder: String) async throws {
-        let model = try await source.model(named: name)
+        let model = try await source.model(name)
         let files = try Self.checked(model)
         if FileManager.default.fileExists(atPath: folder) {
             guard try await isComplete(folder, files) else {

@@ -224,7 +224,10 @@ extension RenderStep {
             step: progress.step,
             steps: progress.steps,
             seconds: progress.seconds,
-            checkpoint: { Data(try progress.checkpoint().bytes()) }
+            checkpoint: { Data(try progress.checkpoint().bytes()) },
+            preview: {
+                PicturePreview(mediaType: "image/jpeg", data: Data(try progress.thumbnail()))
+            }
         )
     }
 }
