@@ -23,6 +23,20 @@ package struct ModelDigest: Sendable, Hashable, CustomStringConvertible {
         parts = [:]
     }
 
+    /// The digest of a base model with adapters.
+    ///
+    /// - Parameters:
+    ///   - base: The base model's digest.
+    ///   - adapters: The digest of each file and its weight, in their order.
+    init(base: String, adapters: [(digest: String, weight: Float)]) {
+        self.init(
+            of: ["base \(base)"]
+                + adapters.enumerated().map { index, adapter in
+                    "adapter \(index) \(adapter.digest) \(adapter.weight)"
+                }
+        )
+    }
+
     /// Digests a base model's lines, and those of its encoders by themselves.
     fileprivate init(base lines: [String]) {
         description = Self.digest(lines)

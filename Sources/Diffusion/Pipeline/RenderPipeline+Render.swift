@@ -11,19 +11,6 @@ package struct RenderedPicture: Sendable {
     package let computedSteps: Int
 }
 
-/// Why a render gave no picture.
-package enum RenderError: Error, Equatable, CustomStringConvertible {
-    case notFinite
-
-    package var description: String {
-        switch self {
-        case .notFinite:
-            "the picture has values that are not numbers: the model's weights or an adapter's"
-                + " strength are out of range; check the --lora weights and the model's files"
-        }
-    }
-}
-
 extension RenderPipeline {
     /// Renders one picture.
     ///
@@ -36,16 +23,18 @@ extension RenderPipeline {
     ///   - dump: Receives every intermediate value that is computed, or nil.
     ///   - onStep: Called after each step that is computed; what it throws ends the render.
     /// - Returns: The picture.
-    /// - Throws: `CheckpointError` for a checkpoint of another render, what `onStep` throws, and
-    ///   what reading the model's parts throws.
+    /// - Throws: `CheckpointError` for a checkpoint of another render, `RenderError` for too little
+    ///   memory and for values that are not numbers, what `onStep` throws, and what reading the
+    ///   model's parts throws.
     package func render(
         _ request: RenderRequest,
         resuming checkpoint: RenderCheckpoint? = nil,
         dump: IntermediateDump? = nil,
         onStep: (StepProgress) throws -> Void = { _ in }
     ) throws -> RenderedPicture {
+        try use(request.loras)
         let conditions = conditionPlan.conditions(of: request)
-        let provenance = try Provenance(request, pipeline: self)
+        let provenance = Provenance(request, pipeline: self)
         let fingerprint = try fingerprint(request, provenance, conditions)
         try checkpoint?.check(
             fingerprint,
@@ -109,7 +98,7 @@ extension RenderPipeline {
         _ conditions: ConditionPlan.Conditions
     ) throws -> RenderFingerprint {
         RenderFingerprint(
-            model: digest.description,
+            model: digest(with: listing).description,
             numericClass: "\(Self.numericClass)",
             request: Diffusion.digest(ofLines: [try provenance.chunk.text]),
             schedule: Diffusion.digest(
@@ -141,6 +130,7 @@ extension RenderPipeline {
             )
         }
         let positions = Self.positions(output: grid, references: encoded.map(\.grid))
+        try requireMemory(for: request, tokens: prompt.features.rows + positions.count)
         let context = transformer.context(
             text: prompt.features,
             pooled: prompt.pooled,

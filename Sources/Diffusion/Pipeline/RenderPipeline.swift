@@ -20,12 +20,21 @@ package final class RenderPipeline {
     package let model: ModelDirectory
     /// The model's digest, which goes into each picture's provenance.
     let modelDigest: ModelDigest
-    /// The adapters in use.
-    package let adapters: AdapterSet
+    /// The adapters in use: those of the model, then those of the last request.
+    package internal(set) var adapters: AdapterSet
     /// What is said about them.
-    package let listing: [AdapterListing]
+    package internal(set) var listing: [AdapterListing]
+    /// The adapters of the model, which every request has.
+    let ownAdapters: AdapterSet
+    /// What is said about the adapters of the model.
+    let ownListing: [AdapterListing]
+    /// The last request's own adapters.
+    var loras: [AdapterSelection.Lora] = []
     /// Receives a line when something long begins, and warnings.
     package var log: (String) -> Void = { _ in }
+
+    /// How many bytes of memory are free, or nil where nobody says.
+    var availableMemory: () -> Int? = { SystemMemory.available }
 
     let compute: Compute
     private let t5Tokenizer: T5Tokenizer
@@ -35,7 +44,10 @@ package final class RenderPipeline {
     private var clip: CLIPTextEncoder?
     private var encoder: AutoencoderEncoder?
     private var decoder: AutoencoderDecoder?
-    private var transformer: FluxTransformer?
+    /// The transformer with `adapters` in its weights.
+    var transformer: FluxTransformer?
+    /// Where the transformer's weights are.
+    var weights: TransformerWeights?
     private var projection: LatentProjection?
 
     /// The conditions computed so far.
@@ -65,17 +77,18 @@ package final class RenderPipeline {
         self.model = model
         modelDigest = digest
         self.compute = compute
-        adapters = try AdapterSet(
+        ownAdapters = try AdapterSet(
             folder: model.adaptersFolder ?? "\(model.path)/dreamo",
             selection: selection,
             configuration: model.transformer.configuration
         )
         t5Tokenizer = try T5Tokenizer(
             directory: URL(filePath: model.tokenizer2Folder),
-            hasPlaceholders: adapters.embeddings != nil
+            hasPlaceholders: ownAdapters.embeddings != nil
         )
         clipTokenizer = try CLIPTokenizer(directory: URL(filePath: model.tokenizerFolder))
-        listing = try adapters.listing()
+        ownListing = try ownAdapters.listing()
+        (adapters, listing) = (ownAdapters, ownListing)
         conditionPlan = ConditionPlan(
             t5Tokenizer: t5Tokenizer,
             clipTokenizer: clipTokenizer,
@@ -85,13 +98,16 @@ package final class RenderPipeline {
         try checkVocabularies()
     }
 
-    /// The digest of the model with the adapters in use: what the farm knows it by.
+    /// The digest of the model with its own adapters: what the farm knows it by.
     package var digest: ModelDigest {
+        digest(with: ownListing)
+    }
+
+    /// The digest of the model with some adapters.
+    func digest(with listing: [AdapterListing]) -> ModelDigest {
         ModelDigest(
-            of: ["base \(modelDigest)"]
-                + listing.enumerated().map { index, adapter in
-                    "adapter \(index) \(adapter.digest) \(adapter.strength)"
-                }
+            base: modelDigest.description,
+            adapters: listing.map { ($0.digest, $0.strength) }
         )
     }
 
@@ -157,6 +173,7 @@ package final class RenderPipeline {
     /// The text encoders, read now if they are not there.
     func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
         if let t5, let clip { return (t5, clip) }
+        try requireMemory(for: model.textEncoder2, named: "reading T5")
         log("reading the text encoders")
         let rows = adapters.embeddings.map {
             Tensor(
@@ -255,11 +272,14 @@ package final class RenderPipeline {
 
     func loadTransformer() throws -> FluxTransformer {
         if let transformer { return transformer }
+        try requireMemory(for: model.transformer, named: "reading the transformer")
         log("reading the transformer")
         let source = adapters.adapting(model.transformer.source, threads: compute.threads)
-        let loaded = try FluxTransformer(model.transformer.configuration, from: source)
+        let weights = TransformerWeights(source)
+        let loaded = try FluxTransformer(model.transformer.configuration, from: weights)
         try source.requireAllUsed()
         transformer = loaded
+        self.weights = weights
         return loaded
     }
 }
