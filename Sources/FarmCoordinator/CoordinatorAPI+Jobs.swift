@@ -124,7 +124,7 @@ extension CoordinatorAPI {
         )
         submission.key = key?.rawValue
         submission.priority = specification.priority
-        submission.maxAttempts = specification.maxAttempts
+        submission.maxAttempts = specification.limits.maxAttempts
         return try answer(
             await store.submitJob(submission),
             warnings: specification.warnings

@@ -7,9 +7,6 @@ indirect enum Combination: Hashable, Sendable {
     case product([Combination])
     case zip([Combination])
 
-    /// A point of the parameter space: for each axis the index of its value.
-    typealias Point = [Parameter: Int]
-
     /// Every axis that is named, in the order written.
     var axes: [Parameter] {
         switch self {
@@ -63,25 +60,25 @@ indirect enum Combination: Hashable, Sendable {
         return count
     }
 
-    /// Every point in order; ``count(of:limit:)`` has accepted the lengths.
-    func points(of lengths: [Parameter: Int]) -> [Point] {
+    /// The same combination without axes of one value, products in products and zips in zips; nil
+    /// where nothing is left.
+    ///
+    /// Expressions that mean the same order of the same images are equal afterwards.
+    func simplified(_ lengths: [Parameter: Int]) -> Combination? {
         switch self {
         case .axis(let parameter):
-            (0..<lengths[parameter, default: 1]).map { [parameter: $0] }
+            return lengths[parameter, default: 1] == 1 ? nil : self
         case .product(let terms):
-            terms.reduce([[:]]) { points, term in
-                let inner = term.points(of: lengths)
-                return points.flatMap { outer in inner.map { Self.join(outer, $0) } }
+            let flat = terms.compactMap { $0.simplified(lengths) }.flatMap { term in
+                if case .product(let inner) = term { inner } else { [term] }
             }
+            return flat.count > 1 ? .product(flat) : flat.first
         case .zip(let terms):
-            terms.dropFirst().reduce(terms.first?.points(of: lengths) ?? []) { points, term in
-                Swift.zip(points, term.points(of: lengths)).map(Self.join)
+            let flat = terms.compactMap { $0.simplified(lengths) }.flatMap { term in
+                if case .zip(let inner) = term { inner } else { [term] }
             }
+            return flat.count > 1 ? .zip(flat.sorted { $0.text < $1.text }) : flat.first
         }
-    }
-
-    private static func join(_ first: Point, _ second: Point) -> Point {
-        first.merging(second) { value, _ in value }
     }
 }
 

@@ -1,18 +1,6 @@
-extension JobSpecification {
-    /// The keys at the top of a job.
-    static let keys = [
-        "specification", "name", "model", "priority", "parameters", "combination", "render",
-        "output", "limits", "class",
-    ]
-    /// Keys at the top that are refused as not supported yet.
-    static let laterKeys = ["after", "requirements", "chunk", "start_after", "on_done"]
-    /// The keys under `limits`.
-    static let limitKeys = ["max_attempts"]
-    /// Keys under `limits` that are refused as not supported yet.
-    static let laterLimitKeys = ["max_workers", "max_failures"]
-    /// The keys under `output`.
-    static let outputKeys = ["format", "name"]
+import FoundationEssentials
 
+extension JobSpecification {
     /// Reads and checks a job as YAML or JSON text.
     ///
     /// - Throws: ``JobSpecificationError`` with every problem and its path.
@@ -25,68 +13,45 @@ extension JobSpecification {
     /// - Throws: ``JobSpecificationError`` with every problem and its path.
     package init(document: SpecificationValue) throws(JobSpecificationError) {
         var reader = ParameterReader(findings: SpecificationFindings())
-        let known = Self.keys + Self.laterKeys
+        let known = SpecificationKey.names(under: "")
         guard let entries = reader.mapping(document, known: known, "") else {
-            throw JobSpecificationError(problems: reader.findings.problems)
-        }
-        for key in Self.laterKeys where entries[key] != nil {
-            reader.findings.refuseUnsupported(key)
+            try reader.findings.check()
+            throw JobSpecificationError(path: "", message: "is not a job")
         }
         if let version = entries["specification"], version != .string(Self.version) {
             reader.findings.refuse("specification", "must be \(Self.version)")
         }
-        if let wanted = entries["class"], wanted != .string("any") {
-            reader.findings.refuse("class", "only 'any' is supported yet by this release")
-        }
         name = entries["name"].flatMap { reader.name($0, "name") }
         model = entries["model"].flatMap { reader.text($0, "model") }
-        priority = reader.integer(entries["priority"] ?? .integer(50), in: 0...100, "priority") ?? 0
-        axes = reader.axes(entries["parameters"])
-        render = reader.render(entries["render"], axes: axes.map(\.parameter))
-        maxAttempts = reader.limits(entries["limits"])
-        output = reader.output(entries["output"])
-        writtenCombination = nil
-        combination = .product([])
-        if let written = entries["combination"] {
-            writtenCombination = reader.text(written, "combination")
+        if let written = entries["priority"] {
+            priority = reader.integer(written, in: 0...100, "priority") ?? priority
         }
-        warnings = []
+        if let written = entries["after"] { after = reader.after(written) }
+        let written = reader.axes(entries["parameters"], render: entries["render"])
+        output = reader.output(entries["output"])
+        requirements = reader.requirements(entries["requirements"])
+        isSameClass = reader.isSameClass(entries["class"])
+        limits = reader.limits(entries["limits"])
+        chunk = reader.chunk(entries["chunk"])
+        startAfter = entries["start_after"].flatMap { reader.moment($0, "start_after") }
+        webhook = reader.webhook(entries["on_done"])
+
+        let combination = reader.combination(entries["combination"], axes: written)
+        let layout = combination.flatMap { reader.layout($0, axes: written) }
+        if let layout { reader.checkPlaceholders(written, layout) }
         try reader.findings.check()
 
-        do throws(CombinationError) {
-            combination = try Self.combination(writtenCombination, axes: axes.map(\.parameter))
-            _ = try combination.count(of: lengths, limit: Self.largestImageCount)
-        } catch {
-            throw JobSpecificationError(path: "combination", message: error.message)
+        axes = written.compactMap(\.axis)
+        // What was found without a problem is there.
+        guard let combination, let layout else {
+            throw JobSpecificationError(path: "combination", message: "cannot be read")
         }
-        checkPlaceholders(&reader.findings)
-        checkNames(&reader.findings)
+        self.combination = combination.simplified(written.lengths ?? [:])
+        // The same order, without what a combination that means the same may name beside.
+        self.layout = reader.layout(self.combination ?? .product([]), axes: written) ?? layout
+        reader.checkNames(of: self)
         try reader.findings.check()
         warnings = reader.findings.warnings
-    }
-
-    /// How many values each axis has.
-    var lengths: [Parameter: Int] {
-        Dictionary(uniqueKeysWithValues: axes.map { ($0.parameter, $0.values.count) })
-    }
-
-    /// What `text` says about the axes, with those it does not name multiplied at the end.
-    private static func combination(
-        _ text: String?,
-        axes: [Parameter]
-    ) throws(CombinationError) -> Combination {
-        guard let text else { return .product(axes.map(Combination.axis)) }
-        let written = try Combination(parsing: text)
-        for axis in written.axes where !axes.contains(axis) {
-            // A parameter that the job leaves out is an axis of its default.
-            guard [.seed, .size, .guidance].contains(axis) || axis.isRenderKey else {
-                throw .unknownAxis(axis.rawValue)
-            }
-        }
-        let rest = axes.filter { !written.axes.contains($0) }
-        guard !rest.isEmpty else { return written }
-        let terms = if case .product(let terms) = written { terms } else { [written] }
-        return .product(terms + rest.map(Combination.axis))
     }
 }
 
@@ -95,130 +60,151 @@ extension ParameterReader {
     mutating func name(_ value: SpecificationValue, _ path: String) -> String? {
         guard let text = text(value, path) else { return nil }
         guard OutputName.isSafe(text), !text.contains("/"), text.utf8.count <= 128 else {
-            findings.refuse(path, "must be 1 to 128 characters without '/' or control characters")
+            findings.refuse(path, "must be 1 to 128 bytes without '/' or control characters")
             return nil
         }
         return text
     }
 
-    mutating func axes(_ value: SpecificationValue?) -> [ParameterAxis] {
-        guard let value else {
-            findings.refuse("parameters", "is missing; give at least a prompt")
+    /// The ids or keys of jobs, sorted, each once.
+    mutating func after(_ value: SpecificationValue) -> [String] {
+        let elements = if case .list(let elements) = value { elements } else { [value] }
+        guard elements.count <= 100 else {
+            findings.refuse("after", "names \(elements.count) jobs; name at most 100")
             return []
         }
-        let known = Parameter.allCases.map(\.rawValue)
-        guard let entries = mapping(value, known: known, "parameters") else { return [] }
-        if entries["prompt"] == nil {
-            findings.refuse("parameters.prompt", "is missing; give a prompt")
+        let names = elements.enumerated().compactMap { position, element -> String? in
+            let path = if case .list = value { "after[\(position)]" } else { "after" }
+            guard let text = text(element, path) else { return nil }
+            if let id = JobID(text) { return id.description }
+            guard let key = JobKey(rawValue: text) else {
+                findings.refuse(path, "must be the id or key of a job, not '\(text.prefix(40))'")
+                return nil
+            }
+            return key.rawValue
         }
-        return Parameter.allCases.compactMap { parameter in
-            guard let written = entries[parameter.rawValue] else { return nil }
-            return axis(parameter, written, "parameters.\(parameter.rawValue)")
+        return Set(names).sorted()
+    }
+
+    mutating func isSameClass(_ value: SpecificationValue?) -> Bool {
+        switch value {
+        case nil, .string("any"): return false
+        case .string("same"): return true
+        case .some(let other):
+            findings.refuse("class", "must be one of any, same, not \(Self.quote(other))")
+            return false
         }
     }
 
-    private mutating func axis(
-        _ parameter: Parameter,
-        _ value: SpecificationValue,
-        _ path: String
-    ) -> ParameterAxis? {
-        if parameter == .seed, let seeds = seeds(value, path) {
-            return seeds.isEmpty ? nil : ParameterAxis(parameter: .seed, values: seeds)
+    mutating func requirements(_ value: SpecificationValue?) -> JobRequirements {
+        var result = JobRequirements()
+        let path = "requirements"
+        guard let value,
+            let entries = mapping(value, known: SpecificationKey.names(under: path), path)
+        else { return result }
+        result.precision = entries["precision"].flatMap { label($0, path + ".precision") }
+        result.memoryBytes = entries["memory"].flatMap { amount($0, path + ".memory") }
+        result.group = entries["group"].flatMap { integer($0, in: 1...64, path + ".group") }
+        result.pool = entries["pool"].flatMap { label($0, path + ".pool") }
+        if let written = entries["tags"] {
+            let elements = if case .list(let elements) = written { elements } else { [written] }
+            let tags = elements.enumerated().compactMap { label($1, "\(path).tags[\($0)]") }
+            result.tags = Set(tags).sorted()
         }
-        let elements = Self.elements(of: value, for: parameter)
-        guard let elements else {
-            return read(parameter, value, at: path).map {
-                ParameterAxis(parameter: parameter, values: [$0])
-            }
-        }
-        guard !elements.isEmpty else {
-            findings.refuse(path, "has no values; give one or leave it out")
+        return result
+    }
+
+    /// A word that names a pool, a tag or a precision.
+    private mutating func label(_ value: SpecificationValue, _ path: String) -> String? {
+        guard let text = text(value, path) else { return nil }
+        guard let label = JobKey(rawValue: text) else {
+            findings.refuse(
+                path,
+                "must be 1 to 128 letters, digits, '.', '_' or '-', not '\(text.prefix(40))'"
+            )
             return nil
         }
-        let values = elements.enumerated().compactMap { index, element in
-            read(parameter, element, at: "\(path)[\(index)]")
-        }
-        return values.isEmpty ? nil : ParameterAxis(parameter: parameter, values: values)
+        return label.rawValue
     }
 
-    /// The values of an axis that is written as a list, or nil for an axis of one.
-    private static func elements(
-        of value: SpecificationValue,
-        for parameter: Parameter
-    ) -> [SpecificationValue]? {
-        guard case .list(let elements) = value else { return nil }
-        switch parameter {
-        case .references:
-            // A list of mappings, or of nothing, is one set; a list of lists is an axis of sets.
-            let isOneSet = elements.allSatisfy { if case .list = $0 { false } else { true } }
-            return isOneSet ? nil : elements
-        case .loras: return nil
-        default: return elements
+    private mutating func amount(_ value: SpecificationValue, _ path: String) -> Int64? {
+        switch value {
+        case .integer(let bytes) where bytes >= 0: return Int64(bytes)
+        case .string(let text):
+            if let bytes = ByteCount.bytes(text) { return bytes }
+        default: break
         }
+        findings.refuse(path, "must be an amount like 16GiB, not \(Self.quote(value))")
+        return nil
     }
 
-    /// The seeds of an axis, or nil where the value is one seed or wrong as a whole.
-    private mutating func seeds(
-        _ value: SpecificationValue,
-        _ path: String
-    ) -> [ParameterValue]? {
-        let elements = if case .list(let elements) = value { elements } else { [value] }
-        var result: [ParameterValue] = []
-        for (index, element) in elements.enumerated() {
-            let place = elements.count == 1 && elements[0] == value ? path : "\(path)[\(index)]"
-            if case .string(let text) = element {
-                let limit = JobSpecification.largestImageCount
-                guard let seeds = SeedRange.seeds(in: text, limit: limit) else {
-                    findings.refuse(
-                        place,
-                        "must be seeds like 7, 1-8, 1-10:2 or 1,4,9 (at most \(limit)), "
-                            + "not \(Self.quote(element))"
-                    )
-                    continue
-                }
-                result += seeds.map(ParameterValue.seed)
-            } else if let seed = read(.seed, element, at: place) {
-                result.append(seed)
-            }
-        }
-        if elements.isEmpty { findings.refuse(path, "has no values; give one or leave it out") }
-        return result
-    }
-
-    mutating func render(
-        _ value: SpecificationValue?,
-        axes: [Parameter]
-    ) -> [Parameter: ParameterValue] {
-        let parameters = Parameter.allCases.filter(\.isRenderKey)
+    mutating func limits(_ value: SpecificationValue?) -> JobLimits {
+        var result = JobLimits()
         guard let value,
-            let entries = mapping(value, known: parameters.map(\.rawValue), "render")
-        else { return [:] }
-        var result: [Parameter: ParameterValue] = [:]
-        for parameter in parameters {
-            guard let written = entries[parameter.rawValue] else { continue }
-            let path = "render.\(parameter.rawValue)"
-            if axes.contains(parameter) {
-                findings.refuse(path, "is given under parameters too; give it once")
-            }
-            result[parameter] = read(parameter, written, at: path)
+            let entries = mapping(value, known: SpecificationKey.names(under: "limits"), "limits")
+        else { return result }
+        result.maxWorkers = entries["max_workers"].flatMap {
+            integer($0, in: 1...100_000, "limits.max_workers")
+        }
+        if let written = entries["max_attempts"] {
+            let attempts = integer(written, in: 1...100, "limits.max_attempts")
+            result.maxAttempts = attempts ?? result.maxAttempts
+        }
+        result.maxFailures = entries["max_failures"].flatMap {
+            integer($0, in: 1...JobSpecification.largestImageCount, "limits.max_failures")
         }
         return result
     }
 
-    mutating func limits(_ value: SpecificationValue?) -> Int {
-        let standard = 5
-        let later = JobSpecification.laterLimitKeys
+    mutating func chunk(_ value: SpecificationValue?) -> JobChunk {
+        var result = JobChunk()
         guard let value,
-            let entries = mapping(value, known: JobSpecification.limitKeys + later, "limits")
-        else { return standard }
-        for key in later where entries[key] != nil { findings.refuseUnsupported("limits.\(key)") }
-        guard let attempts = entries["max_attempts"] else { return standard }
-        return integer(attempts, in: 1...100, "limits.max_attempts") ?? standard
+            let entries = mapping(value, known: SpecificationKey.names(under: "chunk"), "chunk")
+        else { return result }
+        if entries["count"] != nil, entries["target_seconds"] != nil {
+            findings.refuse("chunk", "has both count and target_seconds; give one of them")
+        }
+        result.count = entries["count"].flatMap { integer($0, in: 1...1000, "chunk.count") }
+        if let written = entries["target_seconds"] {
+            let seconds = number(written, in: 0...86400, "chunk.target_seconds")
+            result.targetSeconds = seconds ?? result.targetSeconds
+        }
+        return result
+    }
+
+    mutating func moment(_ value: SpecificationValue, _ path: String) -> Date? {
+        if case .string(let text) = value, let date = FarmJSON.date(text) { return date }
+        findings.refuse(
+            path,
+            "must be a moment like 2026-12-01T20:00:00Z, not \(Self.quote(value))"
+        )
+        return nil
+    }
+
+    mutating func webhook(_ value: SpecificationValue?) -> String? {
+        guard let value,
+            let entries = mapping(value, known: SpecificationKey.names(under: "on_done"), "on_done")
+        else { return nil }
+        guard let written = entries["webhook"], let text = text(written, "on_done.webhook") else {
+            return nil
+        }
+        let url = URL(string: text)
+        guard text.utf8.count <= 2048, let scheme = url?.scheme,
+            ["http", "https"].contains(scheme),
+            let host = url?.host(), !host.isEmpty
+        else {
+            findings.refuse(
+                "on_done.webhook",
+                "must be a URL like https://example.org/done, not \(Self.quote(written))"
+            )
+            return nil
+        }
+        return text
     }
 
     mutating func output(_ value: SpecificationValue?) -> OutputName {
-        let entries =
-            value.flatMap { mapping($0, known: JobSpecification.outputKeys, "output") } ?? [:]
+        let known = SpecificationKey.names(under: "output")
+        let entries = value.flatMap { mapping($0, known: known, "output") } ?? [:]
         if let format = entries["format"], format != .string("png") {
             findings.refuse("output.format", "only png is supported yet by this release")
         }

@@ -18,6 +18,25 @@ package enum Parameter: String, CaseIterable, Codable, Sendable {
     case maxTextTokens = "max_text_tokens"
     case loras
 
+    /// The value of a job that leaves the key out, where it is not the model's.
+    var standard: ParameterValue? {
+        switch self {
+        case .prompt, .seed, .size, .guidance, .steps, .referenceResolution, .maxTextTokens: nil
+        case .references: .references([])
+        case .negativePrompt: .negativePrompt("")
+        case .trueGuidance: .trueGuidance(.off)
+        case .firstStepGuidance: .firstStepGuidance(0)
+        case .prepare: .prepare(.resize)
+        case .posterior: .posterior(.mode)
+        case .noise: .noise(.float32)
+        case .stepCache: .noStepCache
+        case .loras: .loras([])
+        }
+    }
+
+    /// Whether one value of the key is written as a list.
+    var isListValued: Bool { self == .references || self == .loras }
+
     /// Whether the key may stand under `render`; the others stand under `parameters` only.
     var isRenderKey: Bool {
         switch self {
@@ -50,8 +69,9 @@ package enum ParameterValue: Hashable, Sendable {
     case posterior(PosteriorChoice)
     case noise(NoisePrecision)
     case maxTextTokens(Int)
-    /// A value that means the function is off, of a parameter that this release cannot turn on.
-    case off
+    case loras([LoraSpecification])
+    /// No step cache, which this release cannot turn on.
+    case noStepCache
 
     /// The value as a specification writes it.
     var specification: SpecificationValue {
@@ -71,7 +91,8 @@ package enum ParameterValue: Hashable, Sendable {
         case .prepare(let value): .string(value.rawValue)
         case .posterior(let value): .string(value.rawValue)
         case .noise(let value): .string(value.rawValue)
-        case .off: .null
+        case .loras(let adapters): .list(adapters.map(\.specification))
+        case .noStepCache: .integer(0)
         }
     }
 
@@ -81,7 +102,7 @@ package enum ParameterValue: Hashable, Sendable {
         case .seed, .size, .guidance, .steps, .firstStepGuidance, .prepare, .referenceResolution,
             .posterior, .noise, .maxTextTokens:
             if case .string(let text) = specification { text } else { specification.canonicalJSON }
-        case .prompt, .references, .negativePrompt, .trueGuidance, .off: nil
+        case .prompt, .references, .negativePrompt, .trueGuidance, .loras, .noStepCache: nil
         }
     }
 }
@@ -90,6 +111,16 @@ extension ConditionSpecification {
     var specification: SpecificationValue {
         var entries: [String: SpecificationValue] = [
             "image": .string(image), "task": .string(task.rawValue), "slot": .integer(slot),
+        ]
+        if let sha256 { entries["sha256"] = .string(sha256.rawValue) }
+        return .mapping(entries)
+    }
+}
+
+extension LoraSpecification {
+    var specification: SpecificationValue {
+        var entries: [String: SpecificationValue] = [
+            "file": .string(file), "weight": .number(weight),
         ]
         if let sha256 { entries["sha256"] = .string(sha256.rawValue) }
         return .mapping(entries)

@@ -2,10 +2,8 @@
 struct ParameterReader {
     /// The largest side of a picture that is accepted, in pixels.
     private static let largestSide = 16384
-    /// The keys of a reference.
-    static let referenceKeys = ["image", "task", "slot", "background", "sha256"]
-    /// The keys under `true_cfg`.
-    static let trueGuidanceKeys = ["scale", "start", "end", "guidance"]
+    /// The most pixels of a picture that are accepted.
+    private static let mostPixels = 1 << 26
 
     var findings: SpecificationFindings
 
@@ -32,7 +30,8 @@ struct ParameterReader {
         case .posterior: word(PosteriorChoice.self, value, path).map(ParameterValue.posterior)
         case .noise: word(NoisePrecision.self, value, path).map(ParameterValue.noise)
         case .maxTextTokens: integer(value, in: 1...512, path).map(ParameterValue.maxTextTokens)
-        case .stepCache, .loras: turnedOff(value, path)
+        case .stepCache: stepCache(value, path)
+        case .loras: loras(value, path).map(ParameterValue.loras)
         }
     }
 
@@ -154,6 +153,10 @@ struct ParameterReader {
             )
             return nil
         }
+        guard width * height <= Self.mostPixels else {
+            findings.refuse(path, "has more than \(Self.mostPixels) pixels; give less")
+            return nil
+        }
         return .size(width: width, height: height)
     }
 
@@ -184,7 +187,8 @@ struct ParameterReader {
         _ value: SpecificationValue,
         _ path: String
     ) -> ParameterValue? {
-        guard let entries = mapping(value, known: Self.trueGuidanceKeys, path) else { return nil }
+        let known = SpecificationKey.names(under: "render.true_cfg")
+        guard let entries = mapping(value, known: known, path) else { return nil }
         var result = TrueGuidance.off
         if let scale = entries["scale"] {
             result.scale = number(scale, in: 0...1000, path + ".scale") ?? result.scale
@@ -201,76 +205,14 @@ struct ParameterReader {
         return .trueGuidance(result)
     }
 
-    private mutating func turnedOff(
+    private mutating func stepCache(
         _ value: SpecificationValue,
         _ path: String
     ) -> ParameterValue? {
-        guard [.null, .integer(0), .number(0), .list([])].contains(value) else {
+        guard [.integer(0), .number(0)].contains(value) else {
             findings.refuseUnsupported(path)
             return nil
         }
-        return .off
-    }
-
-    // MARK: - References
-
-    private mutating func references(
-        _ value: SpecificationValue,
-        _ path: String
-    ) -> [ConditionSpecification]? {
-        guard case .list(let elements) = value else {
-            findings.refuse(path, "must be a list of references, not \(value.kind)")
-            return nil
-        }
-        let count = findings.problems.count
-        let conditions = elements.enumerated().compactMap { position, element in
-            condition(element, position: position, "\(path)[\(position)]")
-        }
-        var positions: [Int: Int] = [:]
-        for (position, condition) in conditions.enumerated() {
-            if let first = positions.updateValue(position, forKey: condition.slot) {
-                findings.refuse(
-                    "\(path)[\(position)].slot",
-                    "slot \(condition.slot) is taken by reference \(first + 1); give another"
-                )
-            }
-        }
-        if conditions.count > 1, conditions.contains(where: { $0.task == .style }) {
-            findings.warn(path, "style beside other references is weak; give it alone")
-        }
-        return findings.problems.count == count ? conditions : nil
-    }
-
-    private mutating func condition(
-        _ value: SpecificationValue,
-        position: Int,
-        _ path: String
-    ) -> ConditionSpecification? {
-        guard let entries = mapping(value, known: Self.referenceKeys, path) else { return nil }
-        if let background = entries["background"], background != .string("keep") {
-            findings.refuse(
-                path + ".background",
-                "removing the background is not supported yet by this release; use keep"
-            )
-        }
-        var digest: BlobDigest?
-        if let written = entries["sha256"] {
-            if case .string(let text) = written { digest = BlobDigest(rawValue: text) }
-            if digest == nil {
-                findings.refuse(path + ".sha256", "must be 64 hexadecimal digits")
-            }
-        }
-        let image = entries["image"].flatMap { text($0, path + ".image") }
-        if entries["image"] == nil || image == "" {
-            findings.refuse(path + ".image", "is missing; name the picture's file")
-        }
-        guard let written = entries["task"] else {
-            findings.refuse(path + ".task", "is missing; give ip, id or style")
-            return nil
-        }
-        let task = word(ConditionTask.self, written, path + ".task")
-        let slot = integer(entries["slot"] ?? .integer(position + 1), in: 1...9, path + ".slot")
-        guard let image, let task, let slot else { return nil }
-        return ConditionSpecification(image: image, sha256: digest, task: task, slot: slot)
+        return .noStepCache
     }
 }

@@ -15,6 +15,39 @@ enum SeedRange {
         return seeds
     }
 
+    /// The seeds as the shortest ranges that a reading from the left finds: `1-8`, `1-9:2`, `4,7`.
+    ///
+    /// Equal seeds give equal text, and ``seeds(in:limit:)`` reads them back.
+    static func text(of seeds: [Int64]) -> String {
+        var terms: [String] = []
+        var start = 0
+        while start < seeds.count {
+            let end = endOfRun(in: seeds, from: start)
+            if end - start >= 2 {
+                let step = seeds[start + 1] - seeds[start]
+                terms.append("\(seeds[start])-\(seeds[end])" + (step == 1 ? "" : ":\(step)"))
+                start = end + 1
+            } else {
+                terms.append(String(seeds[start]))
+                start += 1
+            }
+        }
+        return terms.joined(separator: ",")
+    }
+
+    /// The last place of the longest run of one step that begins at `start`.
+    private static func endOfRun(in seeds: [Int64], from start: Int) -> Int {
+        guard start + 1 < seeds.count, seeds[start] < seeds[start + 1] else { return start }
+        let step = seeds[start + 1] - seeds[start]
+        var end = start + 1
+        while end + 1 < seeds.count, seeds[end] < seeds[end + 1],
+            seeds[end + 1] - seeds[end] == step
+        {
+            end += 1
+        }
+        return end
+    }
+
     private static func range(of term: Substring) -> (first: Int64, last: Int64, step: Int64)? {
         let parts = term.split(separator: ":", omittingEmptySubsequences: false)
         guard let span = parts.first else { return nil }

@@ -32,15 +32,37 @@ package struct JobSpecificationError: Error, Hashable, Sendable, CustomStringCon
 
 /// What a reading of a specification has found so far.
 struct SpecificationFindings {
-    private(set) var problems: [SpecificationProblem] = []
-    private(set) var warnings: [SpecificationProblem] = []
+    /// How many problems, and how many warnings, are told; the rest is counted.
+    private static let mostTold = 200
+
+    /// How many problems there are.
+    private(set) var count = 0
+    private var problems: [SpecificationProblem] = []
+    private var told: [SpecificationProblem] = []
+    private var warningCount = 0
+
+    /// The warnings, cut where they are too many.
+    var warnings: [SpecificationProblem] { Self.cut(told, of: warningCount) }
 
     mutating func refuse(_ path: String, _ message: String) {
+        count += 1
+        guard problems.count < Self.mostTold else { return }
         problems.append(SpecificationProblem(path: path, message: message))
     }
 
     mutating func warn(_ path: String, _ message: String) {
-        warnings.append(SpecificationProblem(path: path, message: message))
+        warningCount += 1
+        guard told.count < Self.mostTold else { return }
+        told.append(SpecificationProblem(path: path, message: message))
+    }
+
+    private static func cut(
+        _ problems: [SpecificationProblem],
+        of count: Int
+    ) -> [SpecificationProblem] {
+        guard count > problems.count else { return problems }
+        let rest = "and \(count - problems.count) more"
+        return problems + [SpecificationProblem(path: "", message: rest)]
     }
 
     /// Refuses a key whose function a later release brings, rather than ignoring it.
@@ -50,7 +72,9 @@ struct SpecificationFindings {
 
     /// Throws what was found, if it was anything but warnings.
     func check() throws(JobSpecificationError) {
-        guard problems.isEmpty else { throw JobSpecificationError(problems: problems) }
+        guard count == 0 else {
+            throw JobSpecificationError(problems: Self.cut(problems, of: count))
+        }
     }
 }
 

@@ -38,7 +38,7 @@ import Testing
         #expect(job.name == "spring-campaign")
         #expect(job.model == "flux-dreamo")
         #expect(job.priority == 60)
-        #expect(job.maxAttempts == 3)
+        #expect(job.limits.maxAttempts == 3)
         let images = job.images(defaults: Self.defaults, seed: 99, label: "unused")
         #expect(images.count == 12)
         #expect(images.map(\.index) == Array(0..<12))
@@ -71,7 +71,7 @@ import Testing
         #expect(images[0].settings.steps == 7)
         #expect(images[0].settings.guidance == 4.5)
         #expect(images[0].settings.references.isEmpty)
-        #expect(job.maxAttempts == 5)
+        #expect(job.limits.maxAttempts == 5)
         #expect(job.priority == 50)
     }
 
@@ -141,18 +141,55 @@ import Testing
             ("parameters: {prompt: a}\nrender: {step: 3}", "render.step", "did you mean 'steps'?"),
             ("parameters: {prompt: a}\nrender: {prepare: full}", "render.prepare", "not supported"),
             ("parameters: {prompt: a}\nrender: {step_cache: 0.1}", "render.step_cache", "not sup"),
-            ("parameters: {prompt: a}\nrender: {loras: [{file: a}]}", "render.loras", "not supp"),
+            (
+                "parameters: {prompt: a}\nrender: {loras: [{fil: a}]}", "render.loras[0].fil",
+                "'file'"
+            ),
+            (
+                "parameters: {prompt: a}\nrender: {loras: [{}]}", "render.loras[0].file",
+                "is missing"
+            ),
+            (
+                "parameters: {prompt: a}\nrender: {loras: [{file: a, weight: 17}]}",
+                "render.loras[0].weight", "from -16 to 16"
+            ),
+            (
+                "parameters: {prompt: a, loras: [[{file: a, sha256: x}], []]}",
+                "parameters.loras[0][0].sha256", "64 hexadecimal"
+            ),
             (
                 "parameters: {prompt: a, steps: 3}\nrender: {steps: 3}", "render.steps",
                 "under parameters too"
             ),
-            ("parameters: {prompt: a}\nrequirements: {group: 2}", "requirements", "not supported"),
-            ("parameters: {prompt: a}\non_done: {webhook: x}", "on_done", "not supported"),
-            ("parameters: {prompt: a}\nstart_after: 2030-01-01", "start_after", "not supported"),
-            ("parameters: {prompt: a}\nafter: [x]", "after", "not supported"),
-            ("parameters: {prompt: a}\nchunk: {}", "chunk", "not supported"),
-            ("parameters: {prompt: a}\nclass: same", "class", "only 'any'"),
-            ("parameters: {prompt: a}\nlimits: {max_workers: 2}", "limits.max_workers", "not supp"),
+            ("parameters: {prompt: a}\nrequirements: {group: 0}", "requirements.group", "1 to 64"),
+            ("parameters: {prompt: a}\nrequirements: {pol: x}", "requirements.pol", "'pool'?"),
+            ("parameters: {prompt: a}\nrequirements: {memory: 1G}", "requirements.memory", "16GiB"),
+            ("parameters: {prompt: a}\nrequirements: {memory: -1}", "requirements.memory", "16GiB"),
+            (
+                "parameters: {prompt: a}\nrequirements: {tags: [amx, a b]}",
+                "requirements.tags[1]", "letters, digits"
+            ),
+            ("parameters: {prompt: a}\nrequirements: 1", "requirements", "must be a mapping"),
+            ("parameters: {prompt: a}\non_done: {webhook: x}", "on_done.webhook", "be a URL like"),
+            (
+                "parameters: {prompt: a}\non_done: {webhook: 'ftp://h/x'}", "on_done.webhook",
+                "be a URL like"
+            ),
+            ("parameters: {prompt: a}\nstart_after: tomorrow", "start_after", "2026-12-01T20"),
+            ("parameters: {prompt: a}\nstart_after: 2030-01-01", "start_after", "2026-12-01T20"),
+            ("parameters: {prompt: a}\nafter: [x, a/b]", "after[1]", "id or key of a job"),
+            ("parameters: {prompt: a}\nchunk: {count: 0}", "chunk.count", "from 1 to 1000"),
+            (
+                "parameters: {prompt: a}\nchunk: {count: 2, target_seconds: 3}", "chunk",
+                "give one of them"
+            ),
+            ("parameters: {prompt: a}\nclass: sme", "class", "one of any, same"),
+            ("parameters: {prompt: a}\nlimits: {max_workers: 0}", "limits.max_workers", "from 1"),
+            (
+                "parameters: {prompt: a}\nlimits: {max_failure: 1}", "limits.max_failure",
+                "_failures"
+            ),
+            ("parameters: {prompt: a, size: 16384x16384}", "parameters.size", "67108864 pixels"),
             ("parameters: {prompt: a}\npriority: 101", "priority", "from 0 to 100"),
             ("parameters: {prompt: a}\nname: a/b", "name", "without '/'"),
             ("parameters: {prompt: a}\noutput: {name: '../a.png'}", "output.name", "without '..'"),
