@@ -47,8 +47,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Tensors",
-                .crypto, .logging, .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Networks",
+                "Tensors", .crypto, .logging, .serviceLifecycle,
             ]
         ),
 

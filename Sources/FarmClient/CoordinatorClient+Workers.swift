@@ -46,7 +46,10 @@ extension CoordinatorClient {
     // MARK: - Bytes
 
     /// Delivers the bytes of one image.
-    package func deliver(_ picture: Data, _ request: DeliveryRequest) async throws
+    package func deliver(
+        _ picture: Data,
+        _ request: DeliveryRequest
+    ) async throws
         -> DeliveryAnswer
     {
         try await put(picture, request.path, contentType: "image/png")

@@ -8,6 +8,7 @@ package final class WorkerLedger: Sendable {
     private struct State {
         var figures = WorkerFigures()
         var counts = WorkerCounts()
+        var speed: Double?
     }
 
     /// What it did since its start.
@@ -24,6 +25,21 @@ package final class WorkerLedger: Sendable {
     /// Puts figures back that no one was told.
     func putBack(_ figures: WorkerFigures) {
         state.withLock { $0.figures.add(figures) }
+    }
+
+    /// The speed by the latest steps, in floating point operations a second; nil before any.
+    var speed: Double? { state.withLock { $0.speed } }
+
+    /// Notes a step of an image that is predicted to cost so much.
+    func noteStep(seconds: Double, _ cost: ImageCost?) {
+        state.withLock { state in
+            state.figures.steps += 1
+            guard let cost, seconds > 0 else { return }
+            state.figures.denoiseTokens += cost.denoiseTokens / max(1, cost.steps)
+            let speed = cost.stepFlops / seconds
+            // A mean that forgets: one slow step is not the machine.
+            state.speed = state.speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
+        }
     }
 
     func note(_ change: (inout WorkerFigures) -> Void) {

@@ -7,7 +7,11 @@ import Testing
     @Test("a checkpoint is due after the least interval, and after twenty times its cost")
     func schedule() {
         var schedule = CheckpointSchedule(leastInterval: 5, costFactor: 20)
-        #expect((1...5).map { _ in schedule.noteStep(seconds: 1) } == [false, false, false, false, true])
+        #expect(
+            (1...5).map { _ in schedule.noteStep(seconds: 1) } == [
+                false, false, false, false, true,
+            ]
+        )
         schedule.noteCheckpoint(cost: 0.5)
         #expect(schedule.interval == 10)
         #expect((1...10).map { _ in schedule.noteStep(seconds: 1) }.firstIndex(of: true) == 9)

@@ -81,7 +81,7 @@ final class ScriptedRenderer: ImageRenderer {
         let first = work.checkpoint.flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? 0
         if first > 0 { try onEvent(.resumed(step: first)) }
         for step in (first + 1)...settings.steps {
-            try await permits.wait { permits in
+            try await permits.wait { permits -> Void? in
                 guard permits > 0 else { return nil }
                 permits -= 1
                 return ()

@@ -10,12 +10,15 @@ final class RenderObserver: Sendable {
     private let image: ImageAssignment
     private let worker: WorkerContext
     private let schedule: Mutex<CheckpointSchedule>
+    /// The predicted work of the image; nil where the model's constants are not known.
+    private let cost: ImageCost?
 
     init(attempt: HeldAttempt, image: ImageAssignment, worker: WorkerContext) {
         self.attempt = attempt
         self.image = image
         self.worker = worker
         schedule = Mutex(worker.configuration.checkpoints)
+        cost = worker.renderer.model.costs.map { CostModel($0).cost(of: image.settings) }
     }
 
     /// Takes note of an event.
@@ -57,7 +60,7 @@ final class RenderObserver: Sendable {
 
     private func note(_ step: RenderStep) throws {
         let (stop, wantsPreview) = attempt.note(step: step.step, seconds: step.seconds)
-        worker.ledger.note { $0.steps += 1 }
+        worker.ledger.noteStep(seconds: step.seconds, cost)
         let isLast = step.step >= step.steps
         if let stop, !(isLast && stop == .drain) {
             throw RenderingStopped(

@@ -9,6 +9,8 @@ struct PreparedTask: Sendable {
     let attempt: HeldAttempt
     /// The paths of each image's references, by the image's index.
     var references: [Int: [String]] = [:]
+    /// The paths of each image's adapters, by the image's index.
+    var loras: [Int: [String]] = [:]
     /// The names of each image's conditions, by the image's index.
     var conditions: [Int: [ArtifactKey]] = [:]
     /// Where earlier attempts left off, by the image's index.
@@ -39,7 +41,7 @@ struct TaskPreparation: Sendable {
             return prepared
         }
         prepared.pinned = attempt.task.images.flatMap {
-            ReferenceCache.names(of: $0.settings.references)
+            ReferenceCache.names(of: $0.settings)
         }
         await references.files.pin(prepared.pinned)
         do {
@@ -63,16 +65,23 @@ struct TaskPreparation: Sendable {
     private func fill(_ task: inout PreparedTask, _ logger: Logger) async throws -> Bool {
         var known: [RenderSettings: [ArtifactKey]] = [:]
         for image in task.attempt.task.images {
-            let paths = try await retrying.untilAnswered(
+            let files = try await retrying.untilAnswered(
                 "references",
                 unless: { isEnding() || task.attempt.stop != nil },
-                { try await references.paths(of: image.settings.references) }
+                {
+                    (
+                        try await references.paths(of: image.settings.references),
+                        try await references.paths(of: image.settings.loras)
+                    )
+                }
             )
-            guard let paths else { return false }
+            guard let (paths, loras) = files else { return false }
             task.references[image.index] = paths
-            // The seed does not change what is encoded.
+            task.loras[image.index] = loras
+            // Neither the seed nor adapters change what is encoded.
             var encoded = image.settings
             encoded.seed = 0
+            encoded.loras = []
             let keys: [ArtifactKey]
             if let found = known[encoded] {
                 keys = found

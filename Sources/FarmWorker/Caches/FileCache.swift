@@ -134,7 +134,9 @@ actor FileCache {
     private func evict(except kept: String?) {
         var bytes = bytes
         guard bytes > limit else { return }
-        let candidates = known().filter { $0.value.pins == 0 && $0.key != kept && $0.value.size > 0 }
+        let candidates = known().filter {
+            $0.value.pins == 0 && $0.key != kept && $0.value.size > 0
+        }
         for (name, entry) in candidates.sorted(by: { $0.value.use < $1.value.use }) {
             guard bytes > limit else { return }
             bytes -= entry.size

@@ -2,35 +2,46 @@ import FarmModel
 import FoundationEssentials
 import Glibc
 
-/// The reference files that a worker has downloaded, each under its digest, bounded in bytes.
+/// The references and adapters that a worker has downloaded, each under its digest, bounded in bytes.
 struct ReferenceCache: Sendable {
     let files: FileCache
     let calls: any CoordinatorCalls
 
-    /// The paths of the files of `conditions`, downloading those that are not there.
+    /// The paths of the files of `references`, downloading those that are not there.
     ///
-    /// The files stay until ``FileCache/unpin(_:)`` is called with the names of
-    /// ``names(of:)``, once for every call of ``FileCache/pin(_:)``.
+    /// The files stay while ``names(of:)`` are pinned.
     ///
     /// - Throws: ``RenderFailure`` when bytes do not have their digest or the disk refuses, and
     ///   what the download throws.
-    func paths(of conditions: [ConditionSpecification]) async throws -> [String] {
-        var paths: [String] = []
-        for condition in conditions {
-            guard let digest = condition.sha256 else {
-                throw RenderFailure(
-                    .deterministic,
-                    "the reference '\(condition.image)' has no digest; submit the job again"
-                )
-            }
-            paths.append(try await path(of: digest, named: condition.image))
-        }
-        return paths
+    func paths(of references: [ConditionSpecification]) async throws -> [String] {
+        try await paths(of: references.map { ($0.image, $0.sha256) })
     }
 
-    /// The names of the files of `conditions`.
-    static func names(of conditions: [ConditionSpecification]) -> [String] {
-        conditions.compactMap { $0.sha256?.rawValue }
+    /// The paths of the files of `loras`, downloading those that are not there.
+    ///
+    /// - Throws: As for references.
+    func paths(of loras: [LoraSpecification]) async throws -> [String] {
+        try await paths(of: loras.map { ($0.file, $0.sha256) })
+    }
+
+    /// The names of the files that an image needs.
+    static func names(of settings: RenderSettings) -> [String] {
+        settings.references.compactMap(\.sha256?.rawValue)
+            + settings.loras.compactMap(\.sha256?.rawValue)
+    }
+
+    private func paths(of files: [(name: String, digest: BlobDigest?)]) async throws -> [String] {
+        var paths: [String] = []
+        for file in files {
+            guard let digest = file.digest else {
+                throw RenderFailure(
+                    .deterministic,
+                    "the file '\(file.name)' has no digest; submit the job again"
+                )
+            }
+            paths.append(try await path(of: digest, named: file.name))
+        }
+        return paths
     }
 
     private func path(of digest: BlobDigest, named name: String) async throws -> String {
@@ -44,7 +55,7 @@ struct ReferenceCache: Sendable {
         guard Self.isWhole(aside, digest) else {
             throw RenderFailure(
                 .transient,
-                "the reference '\(name)' came with other bytes than its digest says; "
+                "the file '\(name)' came with other bytes than its digest says; "
                     + "if this stays, check the blob store"
             )
         }

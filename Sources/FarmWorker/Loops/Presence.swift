@@ -35,7 +35,7 @@ struct Presence: Sendable {
         )
         request.tags = configuration.tags
         request.memoryBytes = configuration.memory
-        request.speed = speed
+        request.speed = worker.ledger.speed ?? speed
         request.engine = "dreamfarm-worker \(FarmSettings.version)"
         request.machine = configuration.machine
         let sent = request
@@ -84,6 +84,7 @@ struct Presence: Sendable {
         for attempt in held where request.log.count < HeartbeatRequest.mostLogLines {
             request.log += attempt.lines(HeartbeatRequest.mostLogLines - request.log.count)
         }
+        request.speed = worker.ledger.speed
         let figures = worker.ledger.takeFigures()
         request.figures = figures
         do {

@@ -64,6 +64,7 @@ struct RenderLoop: Sendable {
         let work = RenderWork(
             image: image,
             references: task.references[image.index] ?? [],
+            loras: task.loras[image.index] ?? [],
             checkpoint: task.checkpoints[image.index]
         )
         let observer = RenderObserver(attempt: attempt, image: image, worker: worker)

@@ -26,6 +26,7 @@ package protocol ImageRenderer: Sendable {
     /// - Parameters:
     ///   - image: What will be rendered.
     ///   - references: The paths of the reference files, in the order of the image's references.
+    /// - Returns: The names.
     /// - Throws: ``RenderFailure`` for what no rendering can use.
     func conditions(
         of image: ImageAssignment,
@@ -78,12 +79,20 @@ package struct RenderWork: Sendable {
     package var image: ImageAssignment
     /// The paths of the reference files, in the order of the image's references.
     package var references: [String]
+    /// The paths of the adapters' files, in the order of the image's adapters.
+    package var loras: [String]
     /// Where an earlier attempt left off.
     package var checkpoint: Data?
 
-    package init(image: ImageAssignment, references: [String], checkpoint: Data? = nil) {
+    package init(
+        image: ImageAssignment,
+        references: [String],
+        loras: [String] = [],
+        checkpoint: Data? = nil
+    ) {
         self.image = image
         self.references = references
+        self.loras = loras
         self.checkpoint = checkpoint
     }
 }

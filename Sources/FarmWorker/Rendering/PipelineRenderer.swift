@@ -2,7 +2,6 @@ import Diffusion
 import Dispatch
 package import FarmModel
 package import FoundationEssentials
-import Glibc
 import Imaging
 import Tensors
 
@@ -95,12 +94,37 @@ package actor PipelineRenderer: ImageRenderer {
     package nonisolated var freeMemory: Int64? { Self.availableMemory }
 
     /// Memory that the system can still give, in bytes; nil where it does not say.
-    package static var availableMemory: Int64? {
-        guard let data = FileManager.default.contents(atPath: "/proc/meminfo") else { return nil }
-        let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")
-        let line = lines.first { $0.hasPrefix("MemAvailable:") }
-        return line?.split(separator: " ").dropFirst().first.flatMap { Int64($0) }.map { $0 << 10 }
+    package static var availableMemory: Int64? { SystemMemory.available.map(Int64.init) }
+
+    /// Takes two steps of a small picture: the first pays for the cold start, the second is
+    /// measured.
+    package func warmUp() async throws -> Double? {
+        var settings = RenderRequest(
+            prompt: "",
+            width: min(256, model.defaults.width),
+            height: min(256, model.defaults.height),
+            steps: 2,
+            guidance: Float(model.defaults.guidance),
+            seed: 0,
+            refRes: model.defaults.refRes
+        )
+        settings.maxTextTokens = 64
+        var seconds = 0.0
+        do {
+            _ = try pipeline.render(settings) { step in
+                seconds = step.seconds
+                if step.step == step.steps { throw WarmedUp() }
+            }
+        } catch is WarmedUp {
+            guard let costs = model.costs, seconds > 0 else { return nil }
+            let tokens = 64 + settings.width * settings.height / 256
+            return CostModel(costs).forward(tokens: tokens) / seconds
+        }
+        return nil
     }
+
+    /// Ends warming up before a picture is decoded.
+    private struct WarmedUp: Error {}
 
     // MARK: - Conditions
 
@@ -140,7 +164,11 @@ package actor PipelineRenderer: ImageRenderer {
         onEvent: @escaping @Sendable (RenderEvent) throws -> Void
     ) async throws -> RenderedPicture {
         do {
-            let request = try RenderRequest(work.image.settings, references: work.references)
+            let request = try RenderRequest(
+                work.image.settings,
+                references: work.references,
+                loras: work.loras
+            )
             try request.validate()
             let count = plan.keys(for: request).count
             let computed = try pipeline.encodeConditions(of: [request])

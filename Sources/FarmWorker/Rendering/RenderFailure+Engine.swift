@@ -1,27 +1,34 @@
 import Diffusion
 import FarmModel
-import Imaging
-import Tensors
 
 extension RenderFailure {
     /// The failure that an error of the engine is, or the error itself where its kind is unknown.
     static func describing(engine error: any Error) -> any Error {
-        switch error {
-        case let error as RenderRequestError: RenderFailure(.deterministic, error.description)
-        case let error as ImageError: RenderFailure(picture: error)
-        case let error as RenderError: RenderFailure(.workersFault, error.description)
-        case let error as SafetensorsError: RenderFailure(.workersFault, error.description)
-        default: error
+        guard let kind = RenderFailureKind(error) else { return error }
+        return RenderFailure(kind.failureClass, "\(error)\(kind.remedy)")
+    }
+}
+
+extension RenderFailureKind {
+    /// What the farm does about it.
+    fileprivate var failureClass: FailureClass {
+        switch self {
+        case .outOfMemory: .resource
+        case .brokenReference, .badRequest, .brokenAdapter: .deterministic
+        // Taken out of the cache by another process: it is fetched again.
+        case .missingFile, .badCheckpoint: .transient
+        case .brokenModel, .diskFull, .notFinite: .workersFault
         }
     }
 
-    private init(picture error: ImageError) {
-        switch error {
-        case .unreadable:
-            // Taken out of the cache by another process; it is fetched again.
-            self.init(.transient, error.description)
-        case .outOfMemory: self.init(.resource, error.description)
-        default: self.init(.deterministic, error.description)
+    /// What the worker's owner can do, where the error does not say it.
+    fileprivate var remedy: String {
+        switch self {
+        case .diskFull: "; free space in the worker's --data-dir"
+        case .brokenModel: "; copy the model to the worker again"
+        case .outOfMemory, .missingFile, .brokenReference, .badRequest, .brokenAdapter,
+            .badCheckpoint, .notFinite:
+            ""
         }
     }
 }

@@ -7,8 +7,10 @@ extension RenderRequest {
     /// - Parameters:
     ///   - settings: The settings, fixed when the job was submitted.
     ///   - references: The paths of the reference files, in the order of the settings.
+    ///   - loras: The paths of the adapters' files, in the order of the settings; nothing where
+    ///     only conditions are asked for, which they do not change.
     /// - Throws: `ImageError` for a reference that is no picture.
-    init(_ settings: RenderSettings, references: [String]) throws {
+    init(_ settings: RenderSettings, references: [String], loras: [String] = []) throws {
         self.init(
             prompt: settings.prompt,
             width: settings.width,
@@ -38,5 +40,8 @@ extension RenderRequest {
         posterior = .init(rawValue: settings.posterior.rawValue) ?? .mode
         noise = .init(rawValue: settings.noise.rawValue) ?? .float32
         maxTextTokens = settings.maxTextTokens
+        self.loras = zip(settings.loras, loras).map { lora, path in
+            AdapterSelection.Lora(path: path, strength: Float(lora.weight), name: lora.file)
+        }
     }
 }
