@@ -45,7 +45,8 @@ import Testing
     @Test("a wrong value is named by where it stands")
     func wrong() async throws {
         let environment = ["DREAMFARM_DRAIN": "maybe", "DREAMFARM_TAG": "x, y"]
-        try await withFile("threads: many", environment: environment) { layers, path in
+        try await withFile("threads: many", environment: environment) {
+            (layers: LayeredSettings, path: String) throws -> Void in
             #expect(throws: SettingsError.self) { try layers.integer("threads", nil, in: 1...8) }
             do {
                 _ = try layers.integer("threads", nil, in: 1...8)
