@@ -53,7 +53,7 @@ let package = Package(
         ),
 
         // Floor 4: what the services are made of.
-        .target(name: "BlobStore", dependencies: ["FarmModel", .crypto]),
+        .target(name: "BlobStore", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
         .target(
             name: "Diffusion",
             dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
@@ -118,7 +118,13 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
-        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
+        .testTarget(
+            name: "BlobStoreTests",
+            dependencies: [
+                "BlobStore", "FarmModel", "HTTPTransport", .crypto, .httpTypes, .hummingbird,
+                .hummingbirdTesting, .nioCore,
+            ]
+        ),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
@@ -152,7 +158,9 @@ let package = Package(
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
+            dependencies: [
+                "HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting, .nioCore,
+            ]
         ),
         .testTarget(
             name: "ImagingTests",

@@ -1,5 +1,6 @@
 import BlobStore
 import FarmModel
+import FoundationEssentials
 import Hummingbird
 import NIOCore
 
@@ -11,13 +12,12 @@ extension CoordinatorAPI {
         group.post("blobs/missing") { request, _ in
             let list = try await request.message(BlobList.self, limit: 16 << 20)
             return try Response(
-                message: BlobList(digests: list.digests.filter { !blobs.contains($0) })
+                message: BlobList(digests: await blobs.missing(among: list.digests))
             )
         }
         group.put("blobs/{sha256}") { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
-            let writer = try await receive(request)
-            _ = try await blobs.finish(writer, expecting: digest)
+            _ = try await receive(request, expecting: digest)
             return Response(status: .created)
         }
         group.get("blobs/{sha256}") { _, context in
@@ -29,24 +29,21 @@ extension CoordinatorAPI {
         }
         group.head("blobs/{sha256}") { _, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
-            guard blobs.contains(digest) else { return Response(status: .notFound) }
+            guard try await blobs.contains(digest) else { return Response(status: .notFound) }
             return Response(status: .ok)
         }
     }
 
-    /// Writes a request's body aside as it comes.
-    func receive(_ request: Request) async throws -> BlobWriter {
-        let writer = try blobs.makeWriter()
-        for try await buffer in request.body {
-            try buffer.withUnsafeReadableBytes { try writer.append($0) }
-            guard writer.count <= Self.largestBlob else {
-                throw CoordinatorProblem(
-                    .tooLarge,
-                    "the body is longer than \(Self.largestBlob) bytes"
-                )
-            }
-        }
-        return writer
+    /// Stores a request's body as it comes.
+    func receive(
+        _ request: Request,
+        expecting digest: BlobDigest? = nil
+    ) async throws -> StoredBlob {
+        try await blobs.store(
+            request.body.map { Data($0.readableBytesView) },
+            expecting: digest,
+            limit: Self.largestBlob
+        )
     }
 
     /// Streams a blob out of the store.
@@ -55,14 +52,19 @@ extension CoordinatorAPI {
         type: String,
         _ context: Context
     ) async throws -> Response {
-        guard let path = blobs.path(of: digest) else {
+        let content: BlobContent
+        do {
+            content = try await blobs.open(digest)
+        } catch let error as BlobStoreError where error == .missing(digest) {
             throw CoordinatorProblem(.notFound, "the blob \(digest) is not in the store")
         }
-        let body = try await FileIO().loadFile(path: path, context: context)
         return Response(
             status: .ok,
             headers: [.contentType: type, .eTag: "\"\(digest)\""],
-            body: body
+            body: ResponseBody(contentLength: Int(content.length)) { writer in
+                for try await chunk in content { try await writer.write(ByteBuffer(bytes: chunk)) }
+                try await writer.finish(nil)
+            }
         )
     }
 }

@@ -92,7 +92,7 @@ extension CoordinatorAPI {
     private func submit(_ request: Request, key: JobKey?) async throws -> Response {
         let data = try await request.bodyData(limit: 16 << 20)
         let specification = try JobSpecification(document: SpecificationValue(json: data))
-        try checkBlobs(of: specification)
+        try await checkBlobs(of: specification)
         let model = try await model(of: specification)
         guard let defaults = try? FarmJSON.decode(ModelDefaults.self, from: model.defaults) else {
             throw CoordinatorProblem(
@@ -150,8 +150,9 @@ extension CoordinatorAPI {
     }
 
     /// Refuses a job whose references the farm does not have.
-    private func checkBlobs(of specification: JobSpecification) throws {
-        var known: Set<BlobDigest> = []
+    private func checkBlobs(of specification: JobSpecification) async throws {
+        let needed = Set(specification.references.compactMap(\.sha256))
+        let missing = try await Set(blobs.missing(among: Array(needed)))
         let problems = specification.references.compactMap { condition -> SpecificationProblem? in
             guard let digest = condition.sha256 else {
                 return SpecificationProblem(
@@ -159,11 +160,7 @@ extension CoordinatorAPI {
                     message: "'\(condition.image)' has no sha256; submit with the command"
                 )
             }
-            guard !known.contains(digest) else { return nil }
-            if blobs.contains(digest) {
-                known.insert(digest)
-                return nil
-            }
+            guard missing.contains(digest) else { return nil }
             return SpecificationProblem(
                 path: "parameters.references",
                 message: "'\(condition.image)' is not uploaded; PUT it to /v1/blobs/\(digest)"

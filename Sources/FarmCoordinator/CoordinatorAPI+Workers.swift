@@ -146,13 +146,12 @@ extension CoordinatorAPI {
             attempt: try context.part("attempt") { AttemptID($0) },
             epoch: epoch
         )
-        let writer = try await receive(request)
-        let size = writer.count
-        let digest = try await blobs.finish(writer)
+        let stored = try await receive(request)
+        let digest = stored.digest
         let outcome = try await store.deliverImage(
             fence,
             imageIndex: index,
-            output: DeliveredOutput(digest: digest.rawValue, size: size)
+            output: DeliveredOutput(digest: digest.rawValue, size: stored.size)
         )
         switch outcome {
         case .delivered:

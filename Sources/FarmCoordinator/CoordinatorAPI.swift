@@ -10,10 +10,10 @@ package struct CoordinatorAPI: Sendable {
     package typealias Context = BasicRequestContext
 
     let store: FarmStore
-    let blobs: FolderBlobStore
+    let blobs: any BlobStorage
     let timing: LeaseTiming
 
-    package init(store: FarmStore, blobs: FolderBlobStore, timing: LeaseTiming) {
+    package init(store: FarmStore, blobs: any BlobStorage, timing: LeaseTiming) {
         self.store = store
         self.blobs = blobs
         self.timing = timing

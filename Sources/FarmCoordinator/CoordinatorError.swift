@@ -76,10 +76,11 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
                 problems: error.problems
             )
         case let error as BlobStoreError:
-            if case .digestMismatch = error {
-                CoordinatorProblem(.digestMismatch, error.description)
-            } else {
-                CoordinatorProblem(.unavailable, error.description)
+            switch error {
+            case .digestMismatch: CoordinatorProblem(.digestMismatch, error.description)
+            case .tooLarge: CoordinatorProblem(.tooLarge, error.description)
+            case .missing: CoordinatorProblem(.notFound, error.description)
+            default: CoordinatorProblem(.unavailable, error.description)
             }
         case let error as HTTPError where error.status == .notFound:
             CoordinatorProblem(.notFound, "there is no such route")
