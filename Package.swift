@@ -56,8 +56,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
-                .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Networks",
+                "Tensors", .crypto, .logging, .serviceLifecycle,
             ]
         ),
 
