@@ -59,11 +59,6 @@ extension CoordinatorClient {
         list("/v1/models")
     }
 
-    /// A model with its files.
-    package func model(_ name: String) async throws -> ModelView {
-        try await call("GET", "/v1/models/\(URLText.encode(name))")
-    }
-
     /// Registers a model whose files are uploaded.
     package func addModel(_ name: String, _ request: ModelRequest) async throws -> ModelView {
         try await call("PUT", "/v1/models/\(URLText.encode(name))", request)
