@@ -21,7 +21,8 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .argumentParser,
+                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Imaging",
+                "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -34,6 +35,12 @@ let package = Package(
                 "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
                 .serviceLifecycle, .unixSignals,
             ]
+        ),
+
+        .executableTarget(
+            name: "http-load",
+            dependencies: [.argumentParser],
+            path: "Benchmarks/HTTPLoad"
         ),
 
         // Floor 6: the two services. They never import each other.
@@ -49,8 +56,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
-                .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Networks",
+                "Tensors", .crypto, .logging, .serviceLifecycle,
             ]
         ),
 
@@ -138,6 +145,7 @@ let package = Package(
                 "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
             ]
         ),
+        .testTarget(name: "FarmClientTests", dependencies: ["FarmClient", "FarmModel"]),
         .testTarget(
             name: "FarmCoordinatorTests",
             dependencies: [

@@ -22,7 +22,7 @@ struct PoolState {
 
     /// The server cannot be reached; one caller at a time tries, the others wait.
     struct Outage {
-        var backoff = Backoff()
+        var backoff = Backoff(longest: .seconds(1))
         var error: DatabaseError
         var retryAt: ContinuousClock.Instant
         var isTried = true

@@ -119,6 +119,8 @@ package actor PostgresConnection {
             if line.isEmpty { isBusy = false } else { line.removeFirst().resume() }
         }
         guard let handle else { throw Self.closed }
+        // A cancellation that came late is not for what comes now.
+        _ = handle.watch.beginStatement()
         do {
             return try await body(handle)
         } catch let error as DatabaseError where error.isConnectionLoss {
@@ -195,8 +197,7 @@ package actor PostgresConnection {
 
     private func end(_ query: Query) async throws -> Bool {
         try await withTurn { handle in
-            _ = handle.watch.beginStatement()
-            return try await handle.run([query]).last?.isRollback ?? false
+            try await handle.run([query]).last?.isRollback ?? false
         }
     }
 

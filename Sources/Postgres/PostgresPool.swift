@@ -25,6 +25,9 @@ package final class PostgresPool: Sendable {
         var isRestTimed = false
     }
 
+    /// Where timers go off: not among the global queues, whose threads are the cooperative pool's.
+    private static let timers = DispatchQueue(label: "dreamfarm.postgres.pool")
+
     let configuration: PostgresConfiguration
     private let state: Mutex<State>
 
@@ -213,7 +216,7 @@ package final class PostgresPool: Sendable {
         }
         guard let deadline else { return }
         let wait = ContinuousClock.now.duration(to: deadline).milliseconds + 1
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(wait)) { [weak self] in
+        Self.timers.asyncAfter(deadline: .now() + .milliseconds(wait)) { [weak self] in
             self?.dismissExpired()
         }
     }
@@ -273,7 +276,7 @@ package final class PostgresPool: Sendable {
         }
         guard isNew else { return }
         let time = DispatchTime.now() + .milliseconds(configuration.idleTimeout.milliseconds + 1)
-        DispatchQueue.global().asyncAfter(deadline: time) { [weak self] in
+        Self.timers.asyncAfter(deadline: time) { [weak self] in
             self?.dropRested()
         }
     }

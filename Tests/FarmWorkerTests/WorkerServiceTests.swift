@@ -56,7 +56,10 @@ import Testing
             }
             #expect(renderer.rendered == [0])
             let error = await #expect(throws: FarmClientError.self) {
-                try await farm.client.deliver(Data("late".utf8), image: 0, fence)
+                try await farm.client.deliver(
+                    Data("late".utf8),
+                    DeliveryRequest(fence: fence, imageIndex: 0)
+                )
             }
             #expect(error?.isStale == true)
             let images = try await farm.client.images(of: job)
