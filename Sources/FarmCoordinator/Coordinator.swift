@@ -81,7 +81,8 @@ package struct Coordinator: Sendable {
         _ blobs: any BlobStorage
     ) throws -> [any Service] {
         let store = database.store
-        let secret = try configuration.webhookSecret
+        let secret =
+            try configuration.webhookSecret
             ?? SecretFile.secret(at: configuration.dataDirectory + "/webhook-secret")
         var services: [any Service] = [
             NoticeService(

@@ -27,7 +27,7 @@ struct CoordinatorOptions: ParsableArguments {
     var blobStore: String?
 
     @Option(
-        help: "What stays free of the blob store's room, as 5% (environment: DREAMFARM_BLOB_RESERVE)."
+        help: "What of the blob store stays free, as 5% (environment: DREAMFARM_BLOB_RESERVE)."
     )
     var blobReserve: String?
 

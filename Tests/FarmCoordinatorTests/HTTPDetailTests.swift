@@ -44,7 +44,9 @@ import Testing
         let expected: Bool
         if least == .worker {
             expected = role == .worker || role == .admin
-        } else if let height = ladder.firstIndex(of: role), let needed = ladder.firstIndex(of: least) {
+        } else if let height = ladder.firstIndex(of: role),
+            let needed = ladder.firstIndex(of: least)
+        {
             expected = height >= needed
         } else {
             expected = false

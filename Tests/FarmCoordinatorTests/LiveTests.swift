@@ -1,4 +1,5 @@
 import FarmModel
+import FarmStore
 import FoundationEssentials
 import HTTPTransport
 import HTTPTypes

@@ -10,7 +10,8 @@ package struct AccessPolicy: Sendable {
     /// The policy of a listener on `address`: for loopback its names, so that a web page cannot
     /// reach it under a name of its own; for others any.
     package init(listeningOn address: String) {
-        hosts = ListenAddress.isLoopback(address) ? ["127.0.0.1", "localhost", "[::1]", address] : nil
+        hosts =
+            ListenAddress.isLoopback(address) ? ["127.0.0.1", "localhost", "[::1]", address] : nil
     }
 
     /// Whether a request for `authority` is for this coordinator.

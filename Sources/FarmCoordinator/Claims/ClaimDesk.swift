@@ -8,7 +8,12 @@ import Synchronization
 /// that the desk needs no task of its own. Claims wait in the order in which they came. They are
 /// tried when they come, when ``wake()`` says that there are new tasks, and, should that hint be
 /// lost, every few seconds.
-final class ClaimDesk<Group: Hashable & Sendable, Wish: Sendable, Grant: Sendable, Reason: Sendable>:
+final class ClaimDesk<
+    Group: Hashable & Sendable,
+    Wish: Sendable,
+    Grant: Sendable,
+    Reason: Sendable
+>:
     Sendable
 {
     typealias Line = ClaimLine<Wish, Grant, Reason>

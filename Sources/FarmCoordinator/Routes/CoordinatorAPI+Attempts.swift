@@ -58,11 +58,13 @@ extension CoordinatorAPI {
         let attempt = try context.part("attempt") { AttemptID($0) }
         let index = try context.part("index") { Int($0) }
         let query = request.uri.queryParameters
-        guard let delivery = DeliveryRequest(
-            attempt: attempt,
-            imageIndex: index,
-            query: { query.get($0) }
-        ) else { throw Self.noLease }
+        guard
+            let delivery = DeliveryRequest(
+                attempt: attempt,
+                imageIndex: index,
+                query: { query.get($0) }
+            )
+        else { throw Self.noLease }
         let stored = try await receive(request, limit: Self.largestPicture)
         let outcome = try await store.deliverImage(
             delivery.fence,

@@ -61,12 +61,14 @@ extension CoordinatorAPI {
     ) async throws -> Response {
         let message = try await request.message(or: WorkerStateRequest())
         let worker = try await worker(context)
-        guard let changed = try await store.setWorker(
-            worker.id,
-            wish,
-            reason: message.reason,
-            by: context.bearer().owner
-        ) else { throw WorkerDirectory.unknown(worker.id) }
+        guard
+            let changed = try await store.setWorker(
+                worker.id,
+                wish,
+                reason: message.reason,
+                by: context.bearer().owner
+            )
+        else { throw WorkerDirectory.unknown(worker.id) }
         return try Response(message: WorkerView(changed, live))
     }
 

@@ -192,7 +192,8 @@ extension CoordinatorAPI {
     /// A job's name as a file's name, which needs no quoting anywhere.
     private static func fileName(_ job: JobRecord) -> String {
         let name = job.name.unicodeScalars.map { scalar in
-            let isPlain = scalar.isASCII && scalar.properties.isAlphabetic
+            let isPlain =
+                scalar.isASCII && scalar.properties.isAlphabetic
                 || ("0"..."9").contains(scalar) || "-_.".unicodeScalars.contains(scalar)
             return isPlain ? Character(scalar) : "-"
         }

@@ -66,7 +66,7 @@ extension CoordinatorAPI {
         // Open to everyone: what is checked is the token in the body.
         table.on(.post, "/v1/session", for: .open) { request, _ in
             let token = try await request.message(SessionRequest.self).token
-            guard token.utf8.allSatisfy({ (0x21...0x7e).contains($0) && !"\",;\\".utf8.contains($0) }),
+            guard token.utf8.allSatisfy(Self.isOfCookie),
                 let caller = try await tokens.caller(bearing: token)
             else { throw CoordinatorProblem(.unauthorized, "the token is not known") }
             var response = try Response(
@@ -80,6 +80,11 @@ extension CoordinatorAPI {
             response.setCookie(Self.cookie("", age: 0))
             return response
         }
+    }
+
+    /// Whether a byte may stand in a cookie's value (RFC 6265, section 4.1.1).
+    private static func isOfCookie(_ byte: UInt8) -> Bool {
+        (0x21...0x7e).contains(byte) && !"\",;\\".utf8.contains(byte)
     }
 
     private static func cookie(_ value: String, age: Int) -> Cookie {

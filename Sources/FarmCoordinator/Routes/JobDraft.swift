@@ -235,7 +235,9 @@ struct TaskPlan: Sendable {
     ) {
         let model = CostModel(costs)
         let count = job.imageCount
-        let costOf = (0..<count).map { model.cost(of: job.settings(at: $0), referenceSizes: sizes).flops }
+        let costOf = (0..<count).map { index in
+            model.cost(of: job.settings(at: index), referenceSizes: sizes).flops
+        }
         flops = costOf.reduce(0, +)
         let perTask = CostModel.imagesPerTask(
             chunk,

@@ -32,6 +32,7 @@ final class PictureCheck: Sendable {
     ///   - digest: The blob.
     ///   - name: What it is called in the finding.
     /// - Returns: Its size as it is seen, or why it is no picture.
+    /// - Throws: `BlobStoreError` where it cannot be read.
     func finding(of digest: BlobDigest, name: String) async throws -> Finding {
         if let known = found.withLock({ $0[digest] }) { return known }
         let data = try await blobs.read(digest, limit: Self.largest)
