@@ -163,7 +163,7 @@ let package = Package(
             name: "FarmWorkerTests",
             dependencies: [
                 "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
-                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                "FarmWorker", "HTTPTransport", "Imaging", "TestSupport", .hummingbird,
                 .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),

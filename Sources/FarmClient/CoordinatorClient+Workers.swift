@@ -96,7 +96,13 @@ extension CoordinatorClient {
     /// Downloads a blob into the file at `path`, going on where an earlier download ended; the
     /// caller checks its digest.
     package func resumeBlob(_ digest: BlobDigest, to path: String) async throws {
-        try await downloadBlob(digest, to: path)
+        try await send(
+            "GET",
+            "/v1/blobs/\(digest)",
+            contentType: "application/json",
+            destination: .resumedFile(path),
+            timeout: nil
+        )
     }
 
     private func put<Answer: Decodable>(

@@ -60,14 +60,14 @@ package struct WorkerService: Service {
     }
 
     /// Gives back what the worker holds, without waiting for its renderer; where nobody answers
-    /// within a few seconds, the leases lapse.
-    package func abandon() async {
+    /// in time, the leases lapse.
+    package func abandon(within limit: Duration = .seconds(15)) async {
         let held = worker.desk.held
         guard !held.isEmpty else { return }
         for attempt in held { attempt.stop(.abandon) }
         await withTaskGroup(of: Bool.self) { group in
             group.addTask {
-                try? await worker.clock.sleep(for: .seconds(3))
+                try? await worker.clock.sleep(for: limit)
                 return true
             }
             group.addTask {

@@ -74,6 +74,6 @@ private final class RunningWorker: Sendable {
     }
 
     func abandon() async {
-        await state.withLock { $0.worker }?.abandon()
+        await state.withLock { $0.worker }?.abandon(within: .seconds(3))
     }
 }

@@ -69,7 +69,9 @@ package struct ModelFetch: Sendable {
             throw ModelFetchError.unwritable(path: folder, reason: "\(error)")
         }
         try checkRoom(folder, for: file, having: Self.size(of: path + Self.unfinished) ?? 0)
-        try await source.resumeBlob(file.digest, to: path + Self.unfinished)
+        if !(try await isWhole(path + Self.unfinished, file)) {
+            try await source.resumeBlob(file.digest, to: path + Self.unfinished)
+        }
         guard try await isWhole(path + Self.unfinished, file) else {
             unlink(path + Self.unfinished)
             throw ModelFetchError.damaged(path: file.path)
