@@ -70,28 +70,6 @@ import Testing
         await pool.close()
     }
 
-    @Test("a statement let go of in a failed transaction goes with a later one")
-    func letGoInFailedTransaction() async throws {
-        var configuration = try TestDatabase.configuration()
-        configuration.preparedStatements = 2
-        let pool = PostgresPool(configuration)
-        try await pool.withConnection { connection in
-            func run(_ name: String) async throws {
-                try await connection.execute("SELECT \(1)::integer AS \(raw: name)_kept")
-            }
-            try await run("a")
-            try await run("b")
-            try await connection.execute(script: "BEGIN")
-            await #expect(throws: DatabaseError.self) { try await run("nope.c") }
-            await #expect(throws: DatabaseError.self) { try await run("nope.d") }
-            try await connection.execute(script: "ROLLBACK")
-            try await run("e")
-            try await run("f")
-            #expect(try await count(connection, like: "%_kept") == 2)
-        }
-        await pool.close()
-    }
-
     @Test("a table that changed under a prepared statement is read anew", arguments: [false, true])
     func changedTable(inTransaction: Bool) async throws {
         let pool = try TestDatabase.pool()
