@@ -101,10 +101,16 @@ package actor PostgresConnection {
             guard isToBegin.exchange(false, ordering: .relaxed) else {
                 return try await interruptible(handle) { try await handle.run(queries) }
             }
-            let results = try await interruptible(handle) {
-                try await handle.run(["BEGIN"] + queries)
+            do {
+                let results = try await interruptible(handle) {
+                    try await handle.run(["BEGIN"] + queries)
+                }
+                return Array(results.dropFirst())
+            } catch {
+                // What was refused before it was sent has begun nothing.
+                if !handle.isInTransaction { isToBegin.store(true, ordering: .relaxed) }
+                throw error
             }
-            return Array(results.dropFirst())
         }
     }
 

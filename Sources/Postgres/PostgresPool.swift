@@ -125,9 +125,10 @@ package final class PostgresPool: Sendable {
                 if await isAlive(resting) { return resting.connection }
                 // The place is still ours. The others that rest are as dead as this one.
                 dropIdle()
-                next = .open(after: .zero)
-            case .open(let delay):
-                if let connection = try await open(after: delay, until: deadline) {
+                next = .open(after: .zero, isRetry: false)
+            case .open(let delay, let isRetry):
+                let opened = try await open(after: delay, isRetry: isRetry, until: deadline)
+                if let connection = opened {
                     return connection
                 }
             }
@@ -145,10 +146,11 @@ package final class PostgresPool: Sendable {
     /// Returns nil, without a place, when another caller tries already.
     private func open(
         after first: Duration,
+        isRetry isTrying: Bool,
         until deadline: ContinuousClock.Instant
     ) async throws -> PostgresConnection? {
         var delay = first
-        var isRetry = first > .zero
+        var isRetry = isTrying
         do {
             while true {
                 if delay > .zero { try await Task.sleep(for: delay) }

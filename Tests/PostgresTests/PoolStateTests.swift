@@ -5,7 +5,7 @@ import Testing
     private static let away = DatabaseError(sqlState: nil, message: "away", isTransient: true)
 
     private func delay(_ grant: PoolState.Grant?) -> Duration? {
-        guard case .open(let delay)? = grant else { return nil }
+        guard case .open(let delay, _)? = grant else { return nil }
         return delay
     }
 
@@ -50,6 +50,13 @@ import Testing
         let grants = (0..<2).map { _ in delay(state.grant(now)) }
         #expect(grants == [pause, nil])
         #expect(pause != nil)
+        _ = state.freePlace(wasTrying: true, now)
+        // Long after the pause is over, it is still the one try.
+        let later = state.grant(now.advanced(by: .seconds(60)))
+        guard case .open(after: .zero, isRetry: true)? = later else {
+            Issue.record("no retry but \(String(describing: later))")
+            return
+        }
         let admitted = state.opened(now)
         #expect(admitted.isEmpty)
         let after = delay(state.grant(now))
