@@ -63,7 +63,6 @@ package struct WorkerService: Service {
     /// in time, the leases lapse.
     package func abandon(within limit: Duration = .seconds(15)) async {
         let held = worker.desk.held
-        guard !held.isEmpty else { return }
         for attempt in held { attempt.stop(.abandon) }
         await withTaskGroup(of: Bool.self) { group in
             group.addTask {
@@ -78,6 +77,10 @@ package struct WorkerService: Service {
                         reason: .draining
                     )
                     _ = try? await worker.calls.release(request)
+                }
+                // A claim that was under way may have been answered to nobody.
+                if let registration = worker.desk.registration {
+                    try? await worker.calls.leave(registration.id, epoch: registration.epoch)
                 }
                 return true
             }
