@@ -26,6 +26,6 @@ enum FileDigest {
             hash.update(data: piece[..<count])
             size += Int64(count)
         }
-        return (BlobDigest(hash.finalize()), size)
+        return (BlobDigest(bytes: hash.finalize()), size)
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import FarmClient
 import FarmModel
 import FoundationEssentials
+import Imaging
 
 /// Usage: `dreamfarm wait JOB [--timeout 1h]`.
 struct WaitCommand: AsyncParsableCommand {

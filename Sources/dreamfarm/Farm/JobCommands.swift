@@ -1,6 +1,7 @@
 import ArgumentParser
 import FarmClient
 import FarmModel
+import Imaging
 
 /// Usage: `dreamfarm jobs [--state STATE] [--owner OWNER] [--limit N] [-o json]`.
 struct JobsCommand: AsyncParsableCommand {

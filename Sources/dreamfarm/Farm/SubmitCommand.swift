@@ -2,6 +2,7 @@ import ArgumentParser
 import FarmClient
 import FarmModel
 import FoundationEssentials
+import Imaging
 
 /// Usage: `dreamfarm submit SPEC [--dry-run] [--wait] [--timeout 1h] [--key KEY] [-o json]`.
 struct SubmitCommand: AsyncParsableCommand {

@@ -1,4 +1,5 @@
 import FarmModel
+import Imaging
 
 /// Rows of text under a heading, each column as wide as its widest cell.
 struct TextTable {

@@ -15,7 +15,7 @@ final class ChildProcess {
     /// - Throws: ``ChildProcessError`` when it cannot be started.
     init(_ program: String, _ arguments: [String], log: String) throws {
         self.log = log
-        FileManager.default.createFile(atPath: log, contents: nil)
+        _ = FileManager.default.createFile(atPath: log, contents: nil)
         guard let output = FileHandle(forWritingAtPath: log) else {
             throw ChildProcessError(program: program, reason: "\(log) cannot be written")
         }

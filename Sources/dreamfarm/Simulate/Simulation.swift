@@ -46,17 +46,17 @@ struct Simulation {
     private func work(_ number: Int) async throws {
         var logger = Logger(label: "worker-\(number)")
         logger.logLevel = .critical
-        var generation = 0
+        var renderer = SimulatedRenderer.Configuration(model: Self.model) { [settings] _ in
+            settings.imageTime.duration / .seconds(1)
+        }
+        renderer.speed = 1e12
+        renderer.tick = 1
+        var generation: UInt64 = 0
         while !Task.isCancelled {
-            let renderer = SimulatedRenderer(
-                model: Self.model,
-                plan: SimulatedPlan(
-                    imageSeconds: settings.imageTime.duration / .seconds(1),
-                    crashesPerThousand: settings.crashes,
-                    failuresPerThousand: settings.failures,
-                    seed: settings.seed &+ UInt64(number &* 7919 &+ generation)
-                )
-            )
+            let seed = settings.seed &+ UInt64(number) &* 7919 &+ generation &* 104_729
+            renderer.fate = { [settings] image, before in
+                Self.fate(of: image, before, seed, settings)
+            }
             var configuration = WorkerConfiguration(
                 name: "worker-\(number)",
                 dataFolder: "\(farm.folder)/workers/\(number)"
@@ -64,18 +64,35 @@ struct Simulation {
             configuration.pool = number.isMultiple(of: 2) ? "even" : "odd"
             configuration.tags = ["tag-\(number % 4)"]
             configuration.memory = 16 << 30
-            let service = WorkerService(
+            let worker = SimulatedWorker(
                 calls: try farm.client(),
                 renderer: renderer,
                 configuration: configuration,
                 logger: logger
             )
-            do {
-                try await service.run()
-            } catch is SimulatedCrash {
-                generation += 1
-            }
+            if case .drained = try await worker.run() { return }
+            generation += 1
         }
+    }
+
+    /// What becomes of an image here: drawn from the seed, the image and how often it was begun.
+    private static func fate(
+        of image: ImageAssignment,
+        _ before: Int,
+        _ seed: UInt64,
+        _ settings: SimulateCommand
+    ) -> SimulatedFate {
+        var hash = seed
+        for word in [UInt64(image.index), UInt64(before), UInt64(bitPattern: image.settings.seed)] {
+            hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
+            hash ^= hash >> 29
+        }
+        let draw = Int(hash % 1000)
+        if draw < settings.crashes { return .crashes }
+        if draw < settings.crashes + settings.failures {
+            return .fails(RenderFailure(.transient, "the simulation made it fail"))
+        }
+        return .finishes
     }
 
     private static let model = RendererModel(
