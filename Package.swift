@@ -36,6 +36,13 @@ let package = Package(
             ]
         ),
 
+        .executableTarget(
+            name: "queue-benchmark",
+            dependencies: ["FarmModel", "FarmStore", "Postgres", .argumentParser],
+            path: "Benchmarks/queue",
+            exclude: ["peer_pgqueuer.py", "peer_procrastinate.py", "run"]
+        ),
+
         // Floor 6: the two services. They never import each other.
         .target(
             name: "FarmCoordinator",
