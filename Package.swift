@@ -37,10 +37,17 @@ let package = Package(
             ]
         ),
 
+        // Benchmarks.
         .executableTarget(
             name: "http-load",
             dependencies: [.argumentParser],
             path: "Benchmarks/HTTPLoad"
+        ),
+        .executableTarget(
+            name: "queue-benchmark",
+            dependencies: ["FarmModel", "FarmStore", "Postgres", .argumentParser],
+            path: "Benchmarks/queue",
+            exclude: ["peer_pgqueuer.py", "peer_procrastinate.py", "run"]
         ),
 
         // Floor 6: the two services. They never import each other.
