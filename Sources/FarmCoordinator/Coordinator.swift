@@ -146,6 +146,19 @@ package struct Coordinator: Sendable {
         }
     }
 
+    /// Looks for what should not be in the database; reads all of it.
+    package func audit() async throws -> DatabaseAudit {
+        let database = CoordinatorDatabase(configuration, logger: logger)
+        return try await OneTimeService.run(logger: logger) {
+            try await database.withStore { database in
+                DatabaseAudit(
+                    violations: try await database.store.audit().map(\.description),
+                    gauges: try await database.store.gauges()
+                )
+            }
+        }
+    }
+
     /// What the database and the blob store say of themselves, after they have answered.
     package func check() async throws -> String {
         let database = CoordinatorDatabase(configuration, logger: logger)
@@ -162,6 +175,29 @@ package struct Coordinator: Sendable {
                     """
             }
         }
+    }
+}
+
+/// What an audit of a database found.
+package struct DatabaseAudit: Sendable {
+    private let violations: [String]
+    private let gauges: FarmGauges
+
+    init(violations: [String], gauges: FarmGauges) {
+        self.violations = violations
+        self.gauges = gauges
+    }
+
+    /// Whether nothing is wrong.
+    package var isClean: Bool { violations.isEmpty }
+
+    /// A line a violation, or one that says that there is none, and the rows of the hot tables.
+    package var lines: [String] {
+        let found = isClean ? ["audit clean"] : violations
+        return found
+            + gauges.tables.sorted { $0.key < $1.key }.map { table, rows in
+                "\(table): \(rows.live) live rows, \(rows.dead) dead"
+            }
     }
 }
 

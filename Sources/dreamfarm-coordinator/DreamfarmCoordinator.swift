@@ -12,7 +12,7 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
         commandName: "dreamfarm-coordinator",
         abstract: "Keeps a farm's jobs and hands out its tasks.",
         version: FarmSettings.version,
-        subcommands: [Serve.self, Migrate.self, Check.self]
+        subcommands: [Serve.self, Migrate.self, Check.self, Audit.self]
     )
 
     /// Runs the command; usage errors exit with 2, others with 1.
@@ -60,6 +60,21 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
         func run() async throws {
             let applied = try await settings.coordinator().migrate()
             print(applied.isEmpty ? "the schema is up to date" : applied.joined(separator: "\n"))
+        }
+    }
+
+    /// Looks for what should not be in the database.
+    struct Audit: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Look for what should not be in the database; exits with 1 when there is any."
+        )
+
+        @OptionGroup var settings: CoordinatorOptions
+
+        func run() async throws {
+            let report = try await settings.coordinator().audit()
+            print(report.lines.joined(separator: "\n"))
+            if !report.isClean { throw ExitCode.failure }
         }
     }
 

@@ -35,7 +35,8 @@ struct Farm: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let testLogger = logger
-        let timing = LeaseTiming(
+        var answers = CoordinatorAPISettings()
+        answers.timing = LeaseTiming(
             lease: lease,
             heartbeat: .milliseconds(50),
             longestWait: .seconds(2),
@@ -44,13 +45,16 @@ struct Farm: Sendable {
         let api = CoordinatorAPI(
             store: store,
             blobs: try FolderBlobStore(folder: folder + "/blobs"),
-            timing: timing
+            admin: token,
+            settings: answers
         )
         let application = Application(
-            router: api.router(policy: AccessPolicy(token: token, hosts: nil)),
+            router: api.router(policy: AccessPolicy(listeningOn: "127.0.0.1")),
+            server: CoordinatorAPI.server,
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             services: [
-                ExpiryService(store: store, interval: .milliseconds(50), logger: testLogger)
+                ExpiryDuty.service(store, every: .milliseconds(50), logger: testLogger),
+                WakeDuty.service(store, every: .milliseconds(50), logger: testLogger),
             ],
             logger: testLogger
         )
@@ -98,7 +102,7 @@ struct Farm: Sendable {
         for data in references.values { try await upload(data) }
         let specification = try JobSpecification(parsing: text)
             .withDigests(references.mapValues { BlobDigest(of: $0) })
-        while try await client.models().items.isEmpty { await Task.yield() }
+        while try await client.models().all().isEmpty { await Task.yield() }
         return try await client.submit(specification, key: nil).id
     }
 

@@ -30,10 +30,10 @@ import Testing
             }
             let rendered = (renderer.rendered + other.rendered).sorted()
             #expect(rendered == Array(0..<8))
-            let jobs = try await farm.client.jobs()
-            let id = try #require(jobs.items.first).id
-            let images = try await farm.client.images(of: id)
-            for image in images.items {
+            let jobs = try await farm.client.jobs().all()
+            let id = try #require(jobs.first).id
+            let images = try await farm.client.images(of: id).all()
+            for image in images {
                 let picture = try await farm.picture(of: image.id)
                 #expect(picture == FakeRenderer.picture(of: image.settings, [reference]))
             }
@@ -62,8 +62,8 @@ import Testing
                 )
             }
             #expect(error?.isStale == true)
-            let images = try await farm.client.images(of: job)
-            let image = try #require(images.items.first)
+            let images = try await farm.client.images(of: job).all()
+            let image = try #require(images.first)
             let picture = try await farm.picture(of: image.id)
             #expect(picture == FakeRenderer.picture(of: image.settings, []))
         }
@@ -77,9 +77,9 @@ import Testing
                 let bad = try await farm.submit("parameters: {prompt: bad}")
                 let failed = try await farm.end(of: bad)
                 #expect(failed.state == .failed)
-                let images = try await farm.client.images(of: bad)
+                let images = try await farm.client.images(of: bad).all()
                 #expect(
-                    images.items.map(\.failure)
+                    images.map(\.failure)
                         == [FailureView(failureClass: .deterministic, message: "no way")]
                 )
                 let good = try await farm.submit("parameters: {prompt: good}")
@@ -115,7 +115,7 @@ import Testing
                 await renderer.firstStep()
             }
             // A claim that was under way when the worker stopped may hold it until its lease lapses.
-            while try await farm.client.tasks(of: job).items.map(\.state) != [.ready] {
+            while try await farm.client.tasks(of: job).all().map(\.state) != [.ready] {
                 await Task.yield()
             }
             #expect(renderer.stopped == 1)

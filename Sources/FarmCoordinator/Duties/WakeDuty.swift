@@ -1,11 +1,15 @@
-import FarmStore
-import Logging
+package import FarmStore
+package import Logging
 
 /// Lets tasks be claimed whose back-off, start time or dependency is over.
-enum WakeDuty {
-    /// The service that looks once a second.
-    static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService(.wake, of: store, every: .seconds(1), logger: logger) { _ in
+package enum WakeDuty {
+    /// The service that looks once in `interval`.
+    package static func service(
+        _ store: FarmStore,
+        every interval: Duration = .seconds(1),
+        logger: Logger
+    ) -> PeriodicService {
+        PeriodicService(.wake, of: store, every: interval, logger: logger) { _ in
             _ = try await store.runWake()
         }
     }

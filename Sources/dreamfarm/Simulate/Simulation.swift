@@ -1,9 +1,6 @@
 import FarmClient
 import FarmModel
-import FarmWorker
 import FoundationEssentials
-import Logging
-import Synchronization
 
 /// A run of simulated workers over the jobs of several owners.
 struct Simulation {
@@ -13,10 +10,18 @@ struct Simulation {
     /// Submits the jobs, lets the workers render them, and measures on the way.
     func run() async throws -> SimulationReport {
         let admin = try farm.client()
+        let fleet = SimulatedFleet(
+            client: admin,
+            folder: farm.folder,
+            imageSeconds: settings.imageTime.duration / .seconds(1),
+            crashes: settings.crashes,
+            failures: settings.failures,
+            seed: settings.seed
+        )
         var report = SimulationReport(images: settings.images)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<settings.workers {
-                group.addTask { try await work(number) }
+                group.addTask { try await fleet.work(number) }
             }
             let jobs = try await submit(admin)
             let begin = ContinuousClock.now
@@ -41,67 +46,6 @@ struct Simulation {
         }
         return report
     }
-
-    /// One worker, and the ones that take its place when it crashes.
-    private func work(_ number: Int) async throws {
-        var logger = Logger(label: "worker-\(number)")
-        logger.logLevel = .critical
-        var renderer = SimulatedRenderer.Configuration(model: Self.model) { [settings] _ in
-            settings.imageTime.duration / .seconds(1)
-        }
-        renderer.speed = 1e12
-        renderer.tick = 1
-        var generation: UInt64 = 0
-        while !Task.isCancelled {
-            let seed = settings.seed &+ UInt64(number) &* 7919 &+ generation &* 104_729
-            renderer.fate = { [settings] image, before in
-                Self.fate(of: image, before, seed, settings)
-            }
-            var configuration = WorkerConfiguration(
-                name: "worker-\(number)",
-                dataFolder: "\(farm.folder)/workers/\(number)"
-            )
-            configuration.pool = number.isMultiple(of: 2) ? "even" : "odd"
-            configuration.tags = ["tag-\(number % 4)"]
-            configuration.memory = 16 << 30
-            let worker = SimulatedWorker(
-                calls: try farm.client(),
-                renderer: renderer,
-                configuration: configuration,
-                logger: logger
-            )
-            if case .drained = try await worker.run() { return }
-            generation += 1
-        }
-    }
-
-    /// What becomes of an image here: drawn from the seed, the image and how often it was begun.
-    private static func fate(
-        of image: ImageAssignment,
-        _ before: Int,
-        _ seed: UInt64,
-        _ settings: SimulateCommand
-    ) -> SimulatedFate {
-        var hash = seed
-        for word in [UInt64(image.index), UInt64(before), UInt64(bitPattern: image.settings.seed)] {
-            hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
-            hash ^= hash >> 29
-        }
-        let draw = Int(hash % 1000)
-        if draw < settings.crashes { return .crashes }
-        if draw < settings.crashes + settings.failures {
-            return .fails(RenderFailure(.transient, "the simulation made it fail"))
-        }
-        return .finishes
-    }
-
-    private static let model = RendererModel(
-        name: "simulated",
-        digest: BlobDigest(ofText: "simulated").rawValue,
-        precision: "float32",
-        defaults: ModelDefaults(width: 128, height: 128, refRes: 128, steps: 4, guidance: 3.5),
-        numericClass: "simulated"
-    )
 
     /// A token for each owner, and its jobs; what they require differs.
     private func submit(_ admin: CoordinatorClient) async throws -> [JobID] {
