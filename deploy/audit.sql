@@ -93,8 +93,9 @@ HAVING task_count <> count(task.id)
 
 SELECT 'counter-undelivered', format('task %s: %s', task.id, undelivered)
 FROM task LEFT JOIN image ON image.task_id = task.id
+WHERE task.state IN ('ready', 'succeeded')
 GROUP BY task.id
-HAVING undelivered <> count(image.id) FILTER (WHERE image.state <> 'delivered');
+HAVING undelivered <> count(image.id) FILTER (WHERE image.state NOT IN ('delivered', 'failed'));
 
 -- Events are numbered from 1 without a gap, and tell of each delivery once.
 SELECT 'event-lost', format('job %s has %s of %s events, the last is %s', job.id, count(event.number),

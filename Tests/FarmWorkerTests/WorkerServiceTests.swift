@@ -2,6 +2,7 @@ import FarmClient
 import FarmModel
 import FarmWorker
 import FoundationEssentials
+import Imaging
 import TestSupport
 import Testing
 
@@ -9,7 +10,9 @@ import Testing
     @Test("two workers deliver a whole job, each picture once, from the references' bytes")
     func wholeJob() async throws {
         try await Farm.run { farm in
-            let reference = Data("a reference".utf8)
+            let reference = Data(
+                try PNGEncoder.encode(PixelImage(width: 2, height: 1, pixels: [1, 2, 3, 4, 5, 6]))
+            )
             let renderer = FakeRenderer()
             let other = FakeRenderer()
             try await farm.withWorker("one", renderer) {
