@@ -14,6 +14,7 @@ extension FarmStore {
     ///   - slots: The worker that gets the first task, the second, and so on.
     ///   - names: The workers' names: what one of them failed is not for them.
     ///   - able: The names of all workers that could run it: what they all failed is for any.
+    /// - Returns: The statement.
     func leaseStatement(
         _ choices: [Placement.Choice],
         _ slots: [WorkerID],
