@@ -21,7 +21,8 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .argumentParser,
+                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Imaging",
+                "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -36,6 +37,12 @@ let package = Package(
             ]
         ),
 
+        // Benchmarks.
+        .executableTarget(
+            name: "http-load",
+            dependencies: [.argumentParser],
+            path: "Benchmarks/HTTPLoad"
+        ),
         .executableTarget(
             name: "queue-benchmark",
             dependencies: ["FarmModel", "FarmStore", "Postgres", .argumentParser],
@@ -47,20 +54,22 @@ let package = Package(
         .target(
             name: "FarmCoordinator",
             dependencies: [
-                "BlobStore", "FarmModel", "FarmStore", "Postgres", .crypto, .httpTypes,
-                .hummingbird, .logging, .nioCore, .serviceLifecycle, .unixSignals,
-            ]
+                "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
+                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .logging, .nioCore, .nioPosix,
+                .serviceLifecycle, .unixSignals,
+            ],
+            resources: [.embedInCode("Resources")]
         ),
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Tensors", .logging,
-                .serviceLifecycle,
+                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Networks",
+                "Tensors", .crypto, .logging, .serviceLifecycle,
             ]
         ),
 
         // Floor 4: what the services are made of.
-        .target(name: "BlobStore", dependencies: ["FarmModel", .crypto]),
+        .target(name: "BlobStore", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
         .target(
             name: "Diffusion",
             dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
@@ -125,7 +134,13 @@ let package = Package(
             dependencies: ["Tensors"],
             path: "Tests/SafetensorsMutations"
         ),
-        .testTarget(name: "BlobStoreTests", dependencies: ["BlobStore", "FarmModel"]),
+        .testTarget(
+            name: "BlobStoreTests",
+            dependencies: [
+                "BlobStore", "FarmModel", "HTTPTransport", .crypto, .httpTypes, .hummingbird,
+                .hummingbirdTesting, .nioCore,
+            ]
+        ),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
@@ -137,11 +152,13 @@ let package = Package(
                 "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
             ]
         ),
+        .testTarget(name: "FarmClientTests", dependencies: ["FarmClient", "FarmModel"]),
         .testTarget(
             name: "FarmCoordinatorTests",
             dependencies: [
-                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "TestSupport",
-                .httpTypes, .hummingbird, .hummingbirdTesting, .logging,
+                "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
+                "Imaging", "Postgres", "TestSupport", .httpTypes, .hummingbird,
+                .hummingbirdTesting, .logging, .nioCore, .nioPosix,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),
@@ -153,13 +170,15 @@ let package = Package(
             name: "FarmWorkerTests",
             dependencies: [
                 "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
-                "FarmWorker", "HTTPTransport", "TestSupport", .hummingbird,
+                "FarmWorker", "HTTPTransport", "Imaging", "TestSupport", .hummingbird,
                 .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
         .testTarget(
             name: "HTTPTransportTests",
-            dependencies: ["HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting]
+            dependencies: [
+                "HTTPTransport", .httpTypes, .hummingbird, .hummingbirdTesting, .nioCore,
+            ]
         ),
         .testTarget(
             name: "ImagingTests",
@@ -183,9 +202,11 @@ extension Target.Dependency {
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let serviceLifecycle = product(
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"

@@ -1,156 +1,240 @@
-import Dispatch
 package import FarmModel
-package import FoundationEssentials
+import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// Blobs in a folder, each at the address that its SHA-256 gives it.
 ///
-/// A blob appears whole or not at all: it is written aside, flushed, and renamed. Storing the
-/// same bytes again changes nothing. Blobs lie two folders deep, as `ab/cd/abcd…`.
-package struct FolderBlobStore: Sendable {
+/// A blob is written aside, flushed, and renamed. Blobs lie two folders deep, as `ab/cd/abcd…`;
+/// links among them are not followed.
+package struct FolderBlobStore: BlobStorage {
     /// The folder's path.
     package let folder: String
+    /// The folders of addresses that are there and were flushed, by their four digits.
+    private let prepared = PreparedFolders()
 
-    /// Opens the store in `folder`, creating it where it is not there, and removes what was left
-    /// half-written a day ago or earlier; anything younger may be another process's work.
+    /// Opens the store in `folder`, creating it where it is not there.
     ///
-    /// - Parameter folder: A folder that no other store uses.
+    /// - Parameter folder: A folder that nothing else uses.
     /// - Throws: ``BlobStoreError`` when the folder cannot be made or written.
     package init(folder: String) throws(BlobStoreError) {
         self.folder = folder
-        try Self.makeFolder(aside)
-        removeAbandoned()
+        do {
+            try FileManager.default.createDirectory(
+                atPath: aside,
+                withIntermediateDirectories: true
+            )
+        } catch {
+            throw .file(path: aside, reason: "the folder cannot be made")
+        }
         guard access(aside, W_OK) == 0 else { throw .last(aside, "cannot be written") }
+        try Self.flush(folder)
     }
+
+    package var location: String { folder }
 
     /// Where blobs are written before they are whole.
     private var aside: String { folder + "/incoming" }
 
-    /// Where the blob lies if it is there.
-    private func address(of digest: BlobDigest) -> String {
-        let text = digest.rawValue
-        let second = text.dropFirst(2).prefix(2)
-        return "\(folder)/\(text.prefix(2))/\(second)/\(text)"
-    }
+    private var probePath: String { folder + "/store-id" }
+
+    private func path(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
+
+    private func makeAsidePath() -> String { "\(aside)/\(UUID().uuidString)" }
 
     // MARK: - Reading
 
-    /// How many bytes the blob has, or nil where it is not in the store.
-    package func size(of digest: BlobDigest) -> Int64? {
-        var status = stat()
-        guard stat(address(of: digest), &status) == 0 else { return nil }
-        return Int64(status.st_size)
-    }
-
-    /// Whether the blob is in the store.
-    package func contains(_ digest: BlobDigest) -> Bool {
-        size(of: digest) != nil
-    }
-
-    /// The path of the blob's file, or nil where it is not in the store.
-    package func path(of digest: BlobDigest) -> String? {
-        contains(digest) ? address(of: digest) : nil
-    }
-
-    /// The blob's bytes.
-    ///
-    /// - Throws: ``BlobStoreError`` when it is not there, cannot be read, or was damaged.
-    package func read(_ digest: BlobDigest) async throws -> Data {
-        let path = address(of: digest)
-        return try await offPool {
-            guard let data = FileManager.default.contents(atPath: path) else {
-                throw BlobStoreError.missing(digest)
+    package func size(of digest: BlobDigest) async throws -> Int64? {
+        let path = path(of: digest)
+        return try await FileLane.next().run {
+            guard let status = try Self.status(path), status.st_mode & S_IFMT == S_IFREG else {
+                return nil
             }
-            guard BlobDigest(of: data) == digest else { throw BlobStoreError.damaged(path) }
-            return data
+            return Int64(status.st_size)
+        }
+    }
+
+    package func open(_ digest: BlobDigest, range: Range<Int64>?) async throws -> BlobContent {
+        let path = path(of: digest)
+        let lane = FileLane.next()
+        let file = try await lane.run {
+            guard let file = try OpenFile(path) else { throw BlobStoreError.missing(digest) }
+            return file
+        }
+        let range = try digest.part(range, ofSize: file.size)
+        let position = Atomic64(range.lowerBound)
+        return BlobContent(of: digest, at: path, size: file.size, range: range) {
+            try await lane.run {
+                let start = position.value
+                let count = min(Int(range.upperBound - start), BlobContent.chunkSize)
+                let chunk = try file.read(count, at: start)
+                position.value = start + Int64(chunk.count)
+                return chunk.isEmpty ? nil : chunk
+            }
         }
     }
 
     // MARK: - Writing
 
-    /// Stores `data` and returns its digest.
-    ///
-    /// - Throws: ``BlobStoreError`` when `expected` is another digest or the disk refuses.
-    @discardableResult
-    package func write(
-        _ data: Data,
-        expecting expected: BlobDigest? = nil
-    ) async throws -> BlobDigest {
-        let writer = try makeWriter()
-        try await offPool { try data.withUnsafeBytes { try writer.append($0) } }
-        return try await finish(writer, expecting: expected)
+    package func makeWriter(expecting expected: BlobDigest?) async throws -> any BlobWriter {
+        let writer = FolderBlobWriter(store: self, path: makeAsidePath(), expecting: expected)
+        try await writer.open()
+        return writer
     }
 
-    /// A writer of one new blob, to be fed in pieces and given to ``finish(_:expecting:)``; one
-    /// that is dropped leaves nothing behind.
-    package func makeWriter() throws(BlobStoreError) -> BlobWriter {
-        try BlobWriter(path: "\(aside)/\(UUID().uuidString)")
-    }
-
-    /// Puts what `writer` was fed at its address, durably.
-    ///
-    /// - Parameters:
-    ///   - writer: A writer of this store that was not finished before.
-    ///   - expected: The digest that the bytes must have, if it is known.
-    /// - Returns: The digest of the bytes.
-    /// - Throws: ``BlobStoreError`` when the digest is another or the disk refuses.
-    package func finish(
-        _ writer: BlobWriter,
-        expecting expected: BlobDigest? = nil
-    ) async throws -> BlobDigest {
-        try await offPool {
-            let digest = try writer.close()
-            if let expected, expected != digest {
-                throw BlobStoreError.digestMismatch(expected: expected, found: digest)
-            }
-            let target = address(of: digest)
-            let parent = String(target.dropLast(65))
-            try Self.makeFolder(parent)
-            guard rename(writer.path, target) == 0 else {
-                throw BlobStoreError.last(target, "cannot be put in place")
-            }
-            try Self.flushFolder(parent)
-            return digest
+    /// Renames the flushed file at `path` to the address of `digest`, durably; blocks.
+    func put(_ path: String, at digest: BlobDigest) throws(BlobStoreError) {
+        let target = self.path(of: digest)
+        let parent = String(target.dropLast(65))
+        try prepare(parent, of: digest)
+        if rename(path, target) != 0 {
+            guard errno == ENOENT else { throw .last(target, "cannot be put in place") }
+            // Somebody removed the empty folder.
+            prepared.forget(digest)
+            try prepare(parent, of: digest)
+            guard rename(path, target) == 0 else { throw .last(target, "cannot be put in place") }
         }
+        try Self.flush(parent)
     }
 
-    // MARK: - Files
-
-    /// Runs blocking file work on a thread of its own, never on the cooperative pool.
-    private func offPool<Value: Sendable>(
-        _ body: @escaping @Sendable () throws -> Value
-    ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue(label: "dreamfarm.blobs").async {
-                continuation.resume(with: Result(catching: body))
+    /// Makes the two folders of an address, and makes them outlive a power cut.
+    private func prepare(_ parent: String, of digest: BlobDigest) throws(BlobStoreError) {
+        guard !prepared.contains(digest) else { return }
+        let upper = String(parent.dropLast(3))
+        for path in [upper, parent] {
+            guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
+                throw .last(path, "the folder cannot be made")
             }
         }
+        try Self.flush(upper)
+        try Self.flush(folder)
+        prepared.insert(digest)
     }
 
-    private func removeAbandoned() {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: aside)) ?? []
-        for path in names.map({ aside + "/" + $0 }) {
-            var status = stat()
-            if stat(path, &status) == 0, time(nil) - status.st_mtim.tv_sec > 86400 { unlink(path) }
-        }
-    }
-
-    private static func makeFolder(_ path: String) throws(BlobStoreError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path,
-                withIntermediateDirectories: true
-            )
-        } catch {
-            throw .file(path: path, reason: "the folder cannot be made")
-        }
-    }
-
-    /// Makes a rename in `path` outlive a power cut.
-    private static func flushFolder(_ path: String) throws(BlobStoreError) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    /// Makes a change of the folder at `path` outlive a power cut.
+    private static func flush(_ path: String) throws(BlobStoreError) {
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last(path, "cannot be flushed") }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw .last(path, "cannot be flushed") }
+    }
+
+    // MARK: - Sweeping
+
+    package func remove(_ digest: BlobDigest) async throws {
+        let path = path(of: digest)
+        try await FileLane.next().run {
+            guard unlink(path) == 0 || errno == ENOENT else {
+                throw BlobStoreError.last(path, "cannot be removed")
+            }
+        }
+    }
+
+    package func entries() -> AsyncThrowingStream<BlobEntry, any Error> {
+        let listing = FolderListing(folder: folder)
+        let lane = FileLane.next()
+        return AsyncThrowingStream { try await lane.run { try listing.next() } }
+    }
+
+    package func removeAbandoned(olderThan age: Duration) async throws -> Int {
+        let limit = time(nil) - Int(age.components.seconds)
+        let aside = aside
+        return try await FileLane.next().run {
+            try FolderListing.names(in: aside).count { name in
+                let path = "\(aside)/\(name)"
+                guard let status = try Self.status(path), status.st_mtim.tv_sec < limit else {
+                    return false
+                }
+                return unlink(path) == 0
+            }
+        }
+    }
+
+    // MARK: - Health
+
+    package func identifier() async throws -> String? {
+        let path = probePath
+        return try await FileLane.next().run {
+            guard let file = try OpenFile(path) else { return nil }
+            let text = String(decoding: try file.read(256, at: 0), as: UTF8.self)
+            return String(text.prefix { !$0.isWhitespace })
+        }
+    }
+
+    package func establishIdentifier(_ proposed: String) async throws -> String {
+        let source = makeAsidePath()
+        let (folder, target) = (folder, probePath)
+        try await FileLane.next().run {
+            let descriptor = Glibc.open(source, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw BlobStoreError.last(source, "cannot be created") }
+            defer {
+                close(descriptor)
+                unlink(source)
+            }
+            try Array("\(proposed)\n".utf8).withUnsafeBytes {
+                try writeAll($0, to: descriptor, source)
+            }
+            guard fsync(descriptor) == 0 else {
+                throw BlobStoreError.last(source, "cannot be flushed")
+            }
+            // Unlike a rename, a link never replaces what another coordinator wrote just before.
+            guard link(source, target) == 0 || errno == EEXIST else {
+                throw BlobStoreError.last(target, "cannot be put in place")
+            }
+            try Self.flush(folder)
+        }
+        guard let identifier = try await identifier() else {
+            throw BlobStoreError.file(path: target, reason: "was removed just now; try again")
+        }
+        return identifier
+    }
+
+    package func freeSpace() async throws -> FreeSpace? {
+        let folder = folder
+        return try await FileLane.next().run {
+            var status = statvfs()
+            guard statvfs(folder, &status) == 0 else {
+                throw BlobStoreError.last(folder, "its free space cannot be read")
+            }
+            return FreeSpace(
+                available: Int64(status.f_bavail) * Int64(status.f_frsize),
+                total: Int64(status.f_blocks) * Int64(status.f_frsize)
+            )
+        }
+    }
+
+    /// The status of the file at `path`, or nil where there is none.
+    static func status(_ path: String) throws(BlobStoreError) -> stat? {
+        var status = stat()
+        if lstat(path, &status) == 0 { return status }
+        guard errno == ENOENT else { throw .last(path, "cannot be read") }
+        return nil
+    }
+}
+
+/// Which folders of addresses this process has made or found, and flushed.
+private final class PreparedFolders: Sendable {
+    private let names = Mutex<Set<Substring>>([])
+
+    func contains(_ digest: BlobDigest) -> Bool {
+        names.withLock { $0.contains(Self.name(digest)) }
+    }
+
+    func insert(_ digest: BlobDigest) { names.withLock { _ = $0.insert(Self.name(digest)) } }
+
+    func forget(_ digest: BlobDigest) { names.withLock { _ = $0.remove(Self.name(digest)) } }
+
+    private static func name(_ digest: BlobDigest) -> Substring { digest.rawValue.prefix(4) }
+}
+
+/// A count that a file's lane alone moves on.
+private final class Atomic64: Sendable {
+    private let stored: Mutex<Int64>
+
+    init(_ value: Int64) { stored = Mutex(value) }
+
+    var value: Int64 {
+        get { stored.withLock { $0 } }
+        set { stored.withLock { $0 = newValue } }
     }
 }

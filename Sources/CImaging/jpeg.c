@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jpeglib.h>
@@ -71,12 +72,17 @@ static void count_scans(j_common_ptr codec) {
         ERREXIT(codec, JERR_BAD_PROGRESSION);
 }
 
-static void prepare(struct jpeg_decompress_struct *codec, jpeg_state *state) {
-    memset(codec, 0, sizeof *codec);
-    codec->err = jpeg_std_error(&state->base);
+static struct jpeg_error_mgr *errors_of(jpeg_state *state) {
+    jpeg_std_error(&state->base);
     state->base.error_exit = fail;
     state->base.emit_message = judge;
     state->base.output_message = stay_silent;
+    return &state->base;
+}
+
+static void prepare(struct jpeg_decompress_struct *codec, jpeg_state *state) {
+    memset(codec, 0, sizeof *codec);
+    codec->err = errors_of(state);
 }
 
 imaging_status imaging_jpeg_header(imaging_header *header, char *message, const uint8_t *bytes,
@@ -156,5 +162,46 @@ imaging_status imaging_jpeg_decode(uint8_t *pixels, uint8_t *exif, size_t *exif_
             ERREXIT(&codec, JERR_INPUT_EOF);
     }
     jpeg_destroy_decompress(&codec);
+    return state.status;
+}
+
+static void write_rows(struct jpeg_compress_struct *codec, const uint8_t *pixels, int quality) {
+    codec->input_components = 3;
+    codec->in_color_space = JCS_RGB;
+    jpeg_set_defaults(codec);
+    jpeg_set_quality(codec, quality, TRUE);
+    jpeg_start_compress(codec, TRUE);
+    while (codec->next_scanline < codec->image_height) {
+        // libjpeg takes rows as writable and only reads them
+        JSAMPROW row =
+            (JSAMPROW)(uintptr_t)(pixels + (size_t)3 * codec->image_width * codec->next_scanline);
+        jpeg_write_scanlines(codec, &row, 1);
+    }
+    jpeg_finish_compress(codec);
+}
+
+imaging_status imaging_jpeg_encode(uint8_t *file, size_t *file_count, char *message,
+                                   const uint8_t *pixels, uint32_t width, uint32_t height,
+                                   int quality) {
+    struct jpeg_compress_struct codec;
+    jpeg_state state = {.message = message};
+    unsigned char *target = file;
+    unsigned long count = *file_count;
+    memset(&codec, 0, sizeof codec);
+    codec.err = errors_of(&state);
+    if (setjmp(state.back) == 0) {
+        jpeg_create_compress(&codec);
+        jpeg_mem_dest(&codec, &target, &count);
+        codec.image_width = width;
+        codec.image_height = height;
+        write_rows(&codec, pixels, quality);
+        *file_count = count;
+        if (target != file) {
+            // the room was too small, which its size rules out
+            free(target);
+            ERREXIT(&codec, JERR_BUFFER_SIZE);
+        }
+    }
+    jpeg_destroy_compress(&codec);
     return state.status;
 }

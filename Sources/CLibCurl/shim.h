@@ -1,6 +1,9 @@
 #pragma once
 
 #include <curl/curl.h>
+// What libcurl's sockets are waited for with; Swift's Glibc module lacks them.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 // curl_easy_setopt and curl_easy_getinfo are variadic, which Swift cannot call; each function
 // below fixes the one argument's type.
@@ -32,15 +35,6 @@ static inline CURLcode curl_easy_set_bytes_callback(CURL *handle, CURLoption opt
     return curl_easy_setopt(handle, option, value);
 }
 
-typedef int (*curl_progress_callback_t)(void *context, curl_off_t download_total,
-                                        curl_off_t downloaded, curl_off_t upload_total,
-                                        curl_off_t uploaded);
-
-static inline CURLcode curl_easy_set_progress_callback(CURL *handle,
-                                                       curl_progress_callback_t value) {
-    return curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, value);
-}
-
 // The _STR form replaces the bit mask from 7.85 on, where the mask is deprecated.
 static inline CURLcode curl_easy_allow_only_http(CURL *handle) {
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -52,4 +46,25 @@ static inline CURLcode curl_easy_allow_only_http(CURL *handle) {
 
 static inline CURLcode curl_easy_get_long(CURL *handle, CURLINFO info, long *value) {
     return curl_easy_getinfo(handle, info, value);
+}
+
+static inline CURLMcode curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
+    return curl_multi_setopt(multi, option, value);
+}
+
+static inline CURLMcode curl_multi_set_pointer(CURLM *multi, CURLMoption option, void *value) {
+    return curl_multi_setopt(multi, option, value);
+}
+
+static inline CURLMcode curl_multi_set_socket_callback(CURLM *multi, curl_socket_callback value) {
+    return curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, value);
+}
+
+static inline CURLMcode curl_multi_set_timer_callback(CURLM *multi,
+                                                      curl_multi_timer_callback value) {
+    return curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, value);
+}
+
+static inline CURLcode curl_easy_set_seek_callback(CURL *handle, curl_seek_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, value);
 }

@@ -2,79 +2,138 @@ package import FarmModel
 import FoundationEssentials
 import HTTPTransport
 
+/// Which jobs a list has.
+package struct JobFilter: Hashable, Sendable {
+    package var state: JobState?
+    /// Only an operator sees other owners' jobs.
+    package var owner: String?
+
+    package init(state: JobState? = nil, owner: String? = nil) {
+        self.state = state
+        self.owner = owner
+    }
+}
+
 extension CoordinatorClient {
-    // MARK: - Blobs
-
-    /// Those of `digests` that the farm does not have.
-    package func missingBlobs(_ digests: [BlobDigest]) async throws -> [BlobDigest] {
-        let answer: BlobList = try await call(
-            "POST",
-            "/v1/blobs/missing",
-            BlobList(digests: digests),
-            isIdempotent: true
-        )
-        return answer.digests
-    }
-
-    /// Uploads the file at `path`, whose bytes have the digest `digest`.
-    package func uploadBlob(_ digest: BlobDigest, file path: String) async throws {
-        try await send(
-            "PUT",
-            "/v1/blobs/\(digest)",
-            body: .file(path),
-            contentType: "application/octet-stream",
-            timeout: nil
-        )
-    }
-
-    /// Downloads a blob into the file at `path`; the caller checks its digest.
-    package func downloadBlob(_ digest: BlobDigest, to path: String) async throws {
-        try await send(
-            "GET",
-            "/v1/blobs/\(digest)",
-            contentType: "application/json",
-            destination: .file(path),
-            timeout: nil
-        )
-    }
-
-    // MARK: - Jobs
+    // MARK: - Submitting
 
     /// Submits a job; with a key, submitting the same job again gives the same job.
-    package func submit(_ specification: JobSpecification, key: JobKey?) async throws -> JobView {
-        try await call(
+    ///
+    /// - Parameters:
+    ///   - specification: The job, its files named by digest.
+    ///   - key: The client's own name for it, unique within its owner.
+    ///   - requiresWorker: Whether a job that no live worker can run is refused.
+    /// - Returns: The job as it was accepted, or as it stands when it was submitted before.
+    /// - Throws: ``FarmClientError`` where the coordinator refuses or does not answer.
+    package func submit(
+        _ specification: JobSpecification,
+        key: JobKey?,
+        requiresWorker: Bool = false
+    ) async throws -> JobView {
+        let query = requiresWorker ? [("require_runnable", "true")] : []
+        return try await call(
             key == nil ? "POST" : "PUT",
-            key.map { "/v1/jobs/\($0)" } ?? "/v1/jobs",
-            specification.document
+            Self.path(key.map { "/v1/jobs/\($0)" } ?? "/v1/jobs", query),
+            specification.document,
+            timeout: .seconds(300)
         )
     }
+
+    /// What a job would be: its images, tasks and cost, and what no worker can run.
+    package func plan(_ specification: JobSpecification) async throws -> PlanView {
+        try await call(
+            "POST",
+            "/v1/jobs?dry_run=true",
+            specification.document,
+            timeout: .seconds(300),
+            isIdempotent: true
+        )
+    }
+
+    // MARK: - Looking
 
     /// The job with this id or key.
     package func job(_ idOrKey: String) async throws -> JobView {
-        try await call("GET", "/v1/jobs/\(idOrKey)")
+        try await call("GET", "/v1/jobs/\(URLText.encode(idOrKey))")
     }
 
-    /// One page of the jobs, newest first.
-    package func jobs(after: String? = nil) async throws -> Page<JobView> {
-        try await call("GET", "/v1/jobs" + (after.map { "?after=\($0)" } ?? ""))
+    /// The jobs, newest first.
+    package func jobs(_ filter: JobFilter = JobFilter()) -> PagedList<JobView> {
+        list("/v1/jobs", [("state", filter.state?.rawValue), ("owner", filter.owner)])
     }
 
-    /// One page of a job's images, by index.
-    package func images(of job: JobID, after: String? = nil) async throws -> Page<ImageView> {
-        try await call("GET", "/v1/jobs/\(job)/images" + (after.map { "?after=\($0)" } ?? ""))
+    /// A job's images, by index.
+    package func images(of job: JobID, state: ImageState? = nil) -> PagedList<ImageView> {
+        list("/v1/jobs/\(job)/images", [("state", state?.rawValue)])
     }
 
-    /// A job's tasks.
-    package func tasks(of job: JobID) async throws -> Page<TaskView> {
-        try await call("GET", "/v1/jobs/\(job)/tasks")
+    /// A job's tasks, by number.
+    package func tasks(of job: JobID, state: TaskState? = nil) -> PagedList<TaskView> {
+        list("/v1/jobs/\(job)/tasks", [("state", state?.rawValue)])
     }
+
+    /// Why tasks of a job wait: a line for each reason.
+    package func why(_ job: JobID) async throws -> [WhyView] {
+        try await list("/v1/jobs/\(job)/why").all()
+    }
+
+    /// A task.
+    package func task(_ id: TaskID) async throws -> TaskView {
+        try await call("GET", "/v1/tasks/\(id)")
+    }
+
+    /// A task's attempts, the oldest first.
+    package func attempts(of task: TaskID) -> PagedList<AttemptView> {
+        list("/v1/tasks/\(task)/attempts")
+    }
+
+    /// Why a task waits.
+    package func why(_ task: TaskID) async throws -> WhyView {
+        try await call("GET", "/v1/tasks/\(task)/why")
+    }
+
+    /// What workers logged of a task, the oldest first, from a cursor on.
+    package func log(of task: TaskID, after: String? = nil) async throws -> Page<LogLine> {
+        try await call("GET", Self.path("/v1/tasks/\(task)/log", [("after", after)]))
+    }
+
+    // MARK: - Changing
 
     /// Stops a job and returns it as it then stands.
-    package func cancel(_ job: JobID) async throws -> JobView {
-        try await call("POST", "/v1/jobs/\(job)/cancel", isIdempotent: true)
+    package func cancel(_ job: JobID, mode: CancelMode = .afterStep) async throws -> JobView {
+        try await call(
+            "POST",
+            "/v1/jobs/\(job)/cancel?mode=\(mode.rawValue)",
+            isIdempotent: true
+        )
     }
 
-    /// Downloads a delivered picture into the file at `path`.
+    /// Keeps a job's tasks from being claimed; what is at a worker is finished.
+    package func pause(_ job: JobID) async throws -> JobView {
+        try await call("POST", "/v1/jobs/\(job)/pause", isIdempotent: true)
+    }
+
+    /// Lets a paused job go on.
+    package func resume(_ job: JobID) async throws -> JobView {
+        try await call("POST", "/v1/jobs/\(job)/resume", isIdempotent: true)
+    }
+
+    /// Tries failed images again: those of the indices, or all.
+    package func retry(_ job: JobID, images: [Int]? = nil) async throws -> JobView {
+        try await call("POST", "/v1/jobs/\(job)/retry", RetryRequest(images: images))
+    }
+
+    /// Changes a job's priority; an operator may lift it above the owners' shares.
+    package func prioritize(_ job: JobID, _ request: PriorityRequest) async throws -> JobView {
+        try await call("PATCH", "/v1/jobs/\(job)", request, isIdempotent: true)
+    }
+
+    /// Deletes a job that is over with its pictures, or only says what that would take away.
+    package func delete(_ job: JobID, isPreview: Bool) async throws -> DeletePreview {
+        try await call("DELETE", "/v1/jobs/\(job)" + (isPreview ? "?what_if=true" : ""))
+    }
+
+    /// Downloads a delivered picture into the file at `path`, going on where an earlier try ended.
     package func downloadImage(_ image: ImageID, to path: String) async throws {
         try await send(
             "GET",
@@ -83,10 +142,5 @@ extension CoordinatorClient {
             destination: .file(path),
             timeout: nil
         )
-    }
-
-    /// The models that the farm knows.
-    package func models() async throws -> Page<ModelView> {
-        try await call("GET", "/v1/models")
     }
 }

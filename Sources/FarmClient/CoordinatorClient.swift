@@ -108,19 +108,49 @@ package struct CoordinatorClient: Sendable {
             timeout: timeout,
             isIdempotent: isIdempotent
         )
-        let response: HTTPResponse
+        let response = try await Self.reaching { try await transport.send(request, retry: retry) }
+        guard response.isSuccess else {
+            throw Self.refusal(request.url, response.status, response.body)
+        }
+        return response
+    }
+
+    /// Opens a stream of events behind an event, and returns its body.
+    func stream(_ path: String, after number: Int64) async throws -> HTTPByteStream {
+        let request = HTTPRequest(
+            method: "GET",
+            url: coordinator + path,
+            headers: [
+                (name: "Authorization", value: "Bearer \(token)"),
+                (name: "Accept", value: "text/event-stream"),
+                (name: "Last-Event-ID", value: "\(number)"),
+            ],
+            timeout: nil
+        )
+        let response = try await Self.reaching { try await transport.open(request, retry: retry) }
+        guard (200..<300).contains(response.status) else {
+            let body = try await response.body.collect(upTo: 1 << 20)
+            throw Self.refusal(request.url, response.status, body)
+        }
+        return response.body
+    }
+
+    /// Turns the transport's failures to reach anybody into the client's.
+    private static func reaching<Answer>(
+        _ call: () async throws -> Answer
+    ) async throws -> Answer {
         do {
-            response = try await transport.send(request, retry: retry)
+            return try await call()
         } catch let error as HTTPTransportError where error.isUnreachable {
             throw FarmClientError.unreachable(error)
         }
-        guard response.isSuccess else {
-            guard let problem = try? FarmJSON.decode(ProblemDetails.self, from: response.body)
-            else {
-                throw FarmClientError.unreadable(url: request.url, status: response.status)
-            }
-            throw FarmClientError.refused(problem)
+    }
+
+    /// What an answer other than a success says.
+    private static func refusal(_ url: String, _ status: Int, _ body: Data) -> FarmClientError {
+        guard let problem = try? FarmJSON.decode(ProblemDetails.self, from: body) else {
+            return .unreadable(url: url, status: status)
         }
-        return response
+        return .refused(problem)
     }
 }

@@ -4,54 +4,11 @@ import FarmStore
 import FoundationEssentials
 import Glibc
 import Hummingbird
+package import HummingbirdCore
 package import Logging
 import NIOCore
 import Postgres
 import ServiceLifecycle
-
-/// The settings of a coordinator, read once.
-package struct CoordinatorConfiguration: Sendable {
-    package var dataDirectory: String
-    package var listen: ListenAddress
-    /// Where the database is; nil for a private one in the data folder.
-    package var databaseURL: String?
-    package var timing: LeaseTiming
-    /// Whether an address that others can reach may be served without TLS.
-    package var allowsInsecureListen: Bool
-
-    package init(
-        dataDirectory: String,
-        listen: ListenAddress,
-        databaseURL: String?,
-        timing: LeaseTiming,
-        allowsInsecureListen: Bool
-    ) {
-        self.dataDirectory = dataDirectory
-        self.listen = listen
-        self.databaseURL = databaseURL
-        self.timing = timing
-        self.allowsInsecureListen = allowsInsecureListen
-    }
-}
-
-/// Why a coordinator does not start.
-package enum CoordinatorError: Error, CustomStringConvertible {
-    case insecureListen(ListenAddress)
-    case dataDirectory(String)
-    case addressTaken(ListenAddress)
-
-    package var description: String {
-        switch self {
-        case .insecureListen(let address):
-            "\(address) can be reached from other machines without TLS; listen on 127.0.0.1 or "
-                + "give --insecure-listen"
-        case .dataDirectory(let path):
-            "\(path): the data folder cannot be made; give another --data-dir"
-        case .addressTaken(let address):
-            "something listens at \(address) already; stop it, or give another --listen"
-        }
-    }
-}
 
 /// A coordinator: its database, its stores and its services.
 package struct Coordinator: Sendable {
@@ -68,51 +25,103 @@ package struct Coordinator: Sendable {
         guard configuration.listen.isLoopback || configuration.allowsInsecureListen else {
             throw CoordinatorError.insecureListen(configuration.listen)
         }
-        try await withStore { store, cluster in
-            let applied = try await store.migrate()
-            if !applied.isEmpty {
-                logger.notice("Migrated", metadata: ["steps": "\(applied.count)"])
-            }
-            let token = try TokenFile.token(in: configuration.dataDirectory)
-            let blobs = try FolderBlobStore(folder: configuration.dataDirectory + "/blobs")
-            let api = CoordinatorAPI(store: store, blobs: blobs, timing: configuration.timing)
-            // The signal to end may have come while the database was started.
-            guard !Task.isShuttingDownGracefully else { return }
-            do {
-                try await application(api, token, services: services(store, cluster)).run()
-            } catch let error as IOError where error.errnoCode == EADDRINUSE {
-                throw CoordinatorError.addressTaken(configuration.listen)
-            }
+        try await configuration.listen.check()
+        let database = CoordinatorDatabase(configuration, logger: logger)
+        try await OneTimeService.run(logger: logger) {
+            try await database.withStore { try await serve($0) }
         }
     }
 
-    private func services(_ store: FarmStore, _ cluster: PostgresCluster?) -> [any Service] {
+    private func serve(_ database: OpenDatabase) async throws {
+        let store = database.store
+        let applied = try await store.migrate()
+        if !applied.isEmpty {
+            logger.notice("Migrated", metadata: ["steps": "\(applied.count)"])
+        }
+        let blobs = try await openBlobs(store)
+        let token = try SecretFile.token(in: configuration.dataDirectory)
+        // Other coordinators of this database let it in too.
+        if try await store.bearer(secret: token) == nil {
+            try await store.addToken(secret: token, owner: "admin", role: .admin, by: "coordinator")
+        }
+        var settings = CoordinatorAPISettings()
+        settings.timing = configuration.timing
+        settings.blobReserve = configuration.blobReserve
+        let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
+        // The signal to end may have come while the database was started.
+        guard !Task.isShuttingDownGracefully else { return }
+        let services = try services(database, api, blobs)
+        do {
+            // Long polls and streams end first, since the server waits for them.
+            try await withGracefulShutdownHandler {
+                try await application(api, services: services).run()
+            } onGracefulShutdown: {
+                api.stop()
+            }
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw CoordinatorError.addressTaken(configuration.listen)
+        }
+    }
+
+    /// The blob store, after it has shown that it is the one of this database.
+    private func openBlobs(_ store: FarmStore) async throws -> any BlobStorage {
+        let blobs = try BlobLocation(configuration.blobLocation)
+            .open(environment: configuration.environment)
+        let known = try await store.farmRecord().blobStoreID
+        let found = try await blobs.probe(expecting: known)
+        // Of two coordinators that start at once, one has named the store.
+        let recorded = try await store.recordBlobStoreID(found)
+        if recorded != found { _ = try await blobs.probe(expecting: recorded) }
+        return blobs
+    }
+
+    private func services(
+        _ database: OpenDatabase,
+        _ api: CoordinatorAPI,
+        _ blobs: any BlobStorage
+    ) throws -> [any Service] {
+        let store = database.store
+        let secret =
+            try configuration.webhookSecret
+            ?? SecretFile.secret(at: configuration.dataDirectory + "/webhook-secret")
         var services: [any Service] = [
-            ExpiryService(
+            NoticeService(
+                listener: PostgresListener(
+                    database.configuration,
+                    channels: NoticeService.channels
+                ),
                 store: store,
-                interval: configuration.timing.expiryInterval,
+                desk: api.desk,
+                live: api.live,
                 logger: logger
-            )
+            ),
+            ExpiryDuty.service(store, every: configuration.timing.expiryInterval, logger: logger),
+            WakeDuty.service(store, logger: logger),
+            LimitsDuty.service(store, logger: logger),
+            VacuumDuty.service(store, logger: logger),
+            HeadsDuty.service(store, logger: logger),
+            RetentionDuty.service(store, keeping: configuration.retention, logger: logger),
+            BlobsDuty.service(store, blobs, logger: logger),
+            WebhookSender(store: store, secret: secret).service(logger: logger),
         ]
-        if let cluster { services.append(ClusterService(cluster: cluster, logger: logger)) }
+        if let cluster = database.cluster {
+            services.append(ClusterService(cluster: cluster, logger: logger))
+        }
         return services
     }
 
     private func application(
         _ api: CoordinatorAPI,
-        _ token: String,
         services: [any Service]
     ) -> some ApplicationProtocol {
         let listen = configuration.listen
-        let policy = AccessPolicy(
-            token: token,
-            hosts: AccessPolicy.hosts(listeningOn: listen.host)
-        )
         return Application(
-            router: api.router(policy: policy),
+            router: api.router(policy: AccessPolicy(listeningOn: listen.host)),
+            server: CoordinatorAPI.server,
             configuration: ApplicationConfiguration(
                 address: .hostname(listen.host, port: listen.port),
-                serverName: "dreamfarm"
+                serverName: "dreamfarm",
+                backlog: 1024
             ),
             services: services,
             onServerRunning: { channel in
@@ -127,92 +136,44 @@ package struct Coordinator: Sendable {
         )
     }
 
+    // MARK: - Other commands
+
     /// Brings the schema up to date and returns the names of the steps that were missing.
     package func migrate() async throws -> [String] {
-        try await withStore { store, _ in try await store.migrate() }
+        let database = CoordinatorDatabase(configuration, logger: logger)
+        return try await OneTimeService.run(logger: logger) {
+            try await database.withStore { try await $0.store.migrate() }
+        }
     }
 
-    /// The effective settings, secrets hidden, after the database has answered.
+    /// What the database and the blob store say of themselves, after they have answered.
     package func check() async throws -> String {
-        let models = try await withStore { store, _ in
-            _ = try await store.migrate()
-            return try await store.models()
-        }
-        return """
-            data-dir: \(configuration.dataDirectory)
-            listen: \(configuration.listen)
-            database-url: \(configuration.databaseURL == nil ? "embedded" : "(hidden)")
-            lease: \(configuration.timing.lease.inSeconds)s
-            heartbeat: \(configuration.timing.heartbeat.inSeconds)s
-            models: \(models.isEmpty ? "none" : models.map(\.name).joined(separator: ", "))
-            """
-    }
-
-    // MARK: - Database
-
-    /// Lends the store to `body`, with a private cluster under it where no database is named.
-    ///
-    /// From here on a signal to end is a graceful shutdown, never the end of the process: a cluster
-    /// that is being started would outlive it.
-    private func withStore<Value: Sendable>(
-        _ body: @escaping @Sendable (FarmStore, PostgresCluster?) async throws -> Value
-    ) async throws -> Value {
-        try await OneTimeService.run(logger: logger) { try await lendStore(body) }
-    }
-
-    private func lendStore<Value: Sendable>(
-        _ body: (FarmStore, PostgresCluster?) async throws -> Value
-    ) async throws -> Value {
-        let folder = configuration.dataDirectory
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder,
-                withIntermediateDirectories: true
-            )
-        } catch {
-            throw CoordinatorError.dataDirectory(folder)
-        }
-        if let url = configuration.databaseURL {
-            return try await lendStore(on: PostgresConfiguration(conninfo: url)) {
-                try await body($0, nil)
+        let database = CoordinatorDatabase(configuration, logger: logger)
+        return try await OneTimeService.run(logger: logger) {
+            try await database.withStore { database in
+                let applied = try await database.store.migrate()
+                let models = try await database.store.models()
+                let blobs = try await openBlobs(database.store)
+                let space = try await blobs.freeSpace()
+                return """
+                    database: answers, \(applied.isEmpty ? "up to date" : "migrated")
+                    blobs: \(blobs.location)\(space.map { ", \(Int($0.fraction * 100)) % free" } ?? "")
+                    models: \(models.isEmpty ? "none" : models.map(\.name).joined(separator: ", "))
+                    """
             }
         }
-        let cluster = try await PostgresCluster.start(.init(folder: folder + "/postgres"))
-        logger.info(
-            "Database ready",
-            metadata: [
-                "adopted": "\(cluster.wasAdopted)", "user": "\(cluster.runsAs ?? "own")",
-            ]
-        )
-        let result: Result<Value, any Error>
-        do {
-            result = .success(
-                try await lendStore(on: cluster.connection) { try await body($0, cluster) }
-            )
-        } catch {
-            result = .failure(error)
-        }
-        // Shielded from cancellation, so that the cluster is not left running; awaited at once.
-        try await Task { try await cluster.stop() }.value
-        return try result.get()
     }
+}
 
-    private func lendStore<Value: Sendable>(
-        on database: PostgresConfiguration,
-        _ body: (FarmStore) async throws -> Value
-    ) async throws -> Value {
-        let pool = PostgresPool(database)
-        var settings = FarmStoreConfiguration()
-        settings.lease = configuration.timing.lease
-        settings.workerTimeout = configuration.timing.lease * 2
-        settings.dutyGap = configuration.timing.expiryGap
-        let result: Result<Value, any Error>
-        do {
-            result = .success(try await body(FarmStore(pool: pool, configuration: settings)))
-        } catch {
-            result = .failure(error)
-        }
-        await pool.close()
-        return try result.get()
+extension CoordinatorAPI {
+    /// The server that the API needs: one that notices when a client goes.
+    package static var server: HTTPServerBuilder {
+        .http1(
+            configuration: HTTP1Channel.Configuration(
+                additionalChannelHandlers: [DisconnectHandler()],
+                // Long polls and events are shorter; a client that went without a word is let go.
+                idleTimeout: .minutes(10)
+            )
+        )
     }
 }

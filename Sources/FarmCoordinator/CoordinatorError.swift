@@ -3,7 +3,7 @@ package import FarmModel
 import HTTPTypes
 package import Hummingbird
 import Logging
-import NIOCore
+import Postgres
 
 /// An error with the problem that the API answers it with.
 package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
@@ -24,22 +24,13 @@ package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
     package func response(from request: Request, context: some RequestContext) throws -> Response {
         var response = try Response(message: details, status: status)
         response.headers[.contentType] = "application/problem+json"
+        switch details.status {
+        case 401: response.headers[.wwwAuthenticate] = "Bearer"
+        case 503: response.headers[.retryAfter] = "2"
+        case 507: response.headers[.retryAfter] = "60"
+        default: break
+        }
         return response
-    }
-}
-
-extension Response {
-    /// A message as JSON.
-    init(
-        message: some Encodable,
-        status: HTTPTypes.HTTPResponse.Status = .ok
-    ) throws {
-        let data = try FarmJSON.encode(message)
-        self.init(
-            status: status,
-            headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: data))
-        )
     }
 }
 
@@ -56,11 +47,19 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
             throw error
         } catch {
             let problem = Self.problem(for: error)
-            if problem.details.status >= 500 {
+            switch problem.details.kind {
+            case .internal:
                 context.logger.error(
                     "Request failed",
                     metadata: ["path": "\(request.uri.path)", "error": "\(error)"]
                 )
+            case .unavailable:
+                // Every worker asks again and again while the database is away.
+                context.logger.debug(
+                    "Request has to wait",
+                    metadata: ["path": "\(request.uri.path)", "error": "\(error)"]
+                )
+            default: break
             }
             return try problem.response(from: request, context: context)
         }
@@ -75,12 +74,9 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
                 error.description,
                 problems: error.problems
             )
-        case let error as BlobStoreError:
-            if case .digestMismatch = error {
-                CoordinatorProblem(.digestMismatch, error.description)
-            } else {
-                CoordinatorProblem(.unavailable, error.description)
-            }
+        case let error as BlobStoreError: problem(for: error)
+        case let error as DatabaseError where error.isUnavailable:
+            CoordinatorProblem(.unavailable, "the database does not answer; try again")
         case let error as HTTPError where error.status == .notFound:
             CoordinatorProblem(.notFound, "there is no such route")
         case let error as HTTPError where error.status == .contentTooLarge:
@@ -89,5 +85,26 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
             CoordinatorProblem(.malformed, "the request cannot be read")
         default: CoordinatorProblem(.internal, "see the coordinator's log")
         }
+    }
+
+    private static func problem(for error: BlobStoreError) -> CoordinatorProblem {
+        switch error {
+        case .digestMismatch: CoordinatorProblem(.digestMismatch, error.description)
+        case .tooLarge: CoordinatorProblem(.tooLarge, error.description)
+        case .missing: CoordinatorProblem(.notFound, error.description)
+        case .badRange: CoordinatorProblem(.badRange, error.description)
+        case .full: CoordinatorProblem(.blobStoreFull, error.description)
+        default: CoordinatorProblem(.unavailable, error.description)
+        }
+    }
+}
+
+extension DatabaseError {
+    /// Whether the database is away for a while, as against a statement that is wrong.
+    var isUnavailable: Bool {
+        if isConnectionLoss { return true }
+        guard let sqlState else { return false }
+        // It shuts down, starts, recovers, or has no connection left.
+        return sqlState.hasPrefix("57P") || sqlState.hasPrefix("08") || sqlState == "53300"
     }
 }

@@ -8,7 +8,21 @@ package enum FarmJSON {
     /// Reads a moment as RFC 3339 writes it, with or without a fraction of a second, or returns nil
     /// for other text.
     package static func date(_ text: String) -> Date? {
-        (try? moment.parse(text)) ?? (try? Date.ISO8601FormatStyle().parse(text))
+        guard hasCalendarFields(text) else { return nil }
+        return (try? moment.parse(text)) ?? (try? Date.ISO8601FormatStyle().parse(text))
+    }
+
+    /// Whether a text begins with a day and a time that a calendar has; the parsing itself takes
+    /// hour 25 for the next day's second.
+    private static func hasCalendarFields(_ text: String) -> Bool {
+        let fields = text.prefix(19).split { "-T:".contains($0) }.map { Int($0) ?? -1 }
+        guard fields.count == 6 else { return false }
+        let (year, month, day) = (fields[0], fields[1], fields[2])
+        let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+        let lengths = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+        guard (1...12).contains(month), (1...lengths[month - 1]).contains(day) else { return false }
+        return (0..<24).contains(fields[3]) && (0..<60).contains(fields[4])
+            && (0..<60).contains(fields[5])
     }
 
     /// The bytes of a message.

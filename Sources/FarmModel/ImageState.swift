@@ -2,7 +2,7 @@
 package enum ImageState: String, Codable, CaseIterable, Sendable {
     /// No worker has it.
     case waiting
-    /// It belongs to a leased task. It is derived: the row is `waiting` and its task's `leased`.
+    /// It belongs to a leased task. It is derived: the row is `waiting` and its task has a lease.
     case rendering
     /// Its bytes are stored; this never changes again.
     case delivered

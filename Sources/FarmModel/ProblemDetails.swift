@@ -47,6 +47,8 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case wrongState = "wrong-state"
     /// The body is larger than is accepted.
     case tooLarge = "too-large"
+    /// The part that is asked for lies behind the end.
+    case badRange = "bad-range"
     /// The job specification is wrong.
     case invalidSpecification = "invalid-specification"
     /// The body's digest is not the one in its address.
@@ -73,6 +75,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .notFound: 404
         case .stale, .conflict, .wrongState: 409
         case .tooLarge: 413
+        case .badRange: 416
         case .invalidSpecification, .digestMismatch, .missingBlobs, .unknownModel, .unrunnable:
             422
         case .internal: 500
@@ -93,6 +96,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .notAllowed: "The token does not allow it"
         case .wrongState: "It is not in a state for this"
         case .tooLarge: "The body is too large"
+        case .badRange: "There is no such part"
         case .invalidSpecification: "The job specification is wrong"
         case .digestMismatch: "The bytes have another digest"
         case .missingBlobs: "Blobs are missing"

@@ -24,6 +24,42 @@ package struct RenderSettings: Hashable, Codable, Sendable {
     package var maxTextTokens: Int?
     /// The submitter's own adapters, added after the model's in this order.
     package var loras: [LoraSpecification]
+
+    package init(
+        prompt: String,
+        negativePrompt: String,
+        references: [ConditionSpecification],
+        seed: Int64,
+        width: Int,
+        height: Int,
+        steps: Int,
+        guidance: Double,
+        firstStepGuidance: Double,
+        trueCfg: TrueGuidance,
+        prepare: Preparation,
+        refRes: Int,
+        posterior: PosteriorChoice,
+        noise: NoisePrecision,
+        maxTextTokens: Int?,
+        loras: [LoraSpecification]
+    ) {
+        self.prompt = prompt
+        self.negativePrompt = negativePrompt
+        self.references = references
+        self.seed = seed
+        self.width = width
+        self.height = height
+        self.steps = steps
+        self.guidance = guidance
+        self.firstStepGuidance = firstStepGuidance
+        self.trueCfg = trueCfg
+        self.prepare = prepare
+        self.refRes = refRes
+        self.posterior = posterior
+        self.noise = noise
+        self.maxTextTokens = maxTextTokens
+        self.loras = loras
+    }
 }
 
 /// An adapter of the submitter's own and how strongly it counts.

@@ -2,7 +2,9 @@ import Yams
 
 extension SpecificationValue {
     /// How many values a document may hold once its aliases are expanded.
-    private static let largestCount = 1_000_000
+    static let largestCount = 1_000_000
+
+    static let tooManyValues = "the document holds more than \(largestCount) values"
 
     /// Reads a YAML document; JSON is YAML too.
     ///
@@ -23,10 +25,7 @@ extension SpecificationValue {
         }
         var budget = Self.largestCount
         guard let value = SpecificationValue(root, budget: &budget) else {
-            throw JobSpecificationError(
-                path: "",
-                message: "the document holds more than \(Self.largestCount) values"
-            )
+            throw JobSpecificationError(path: "", message: Self.tooManyValues)
         }
         self = value
     }

@@ -1,5 +1,3 @@
-package import FoundationEssentials
-
 /// A value of a job specification before it has meaning: what YAML and JSON have in common.
 package enum SpecificationValue: Hashable, Sendable {
     case null
@@ -107,19 +105,6 @@ extension SpecificationValue: Codable {
         case .string(let value): try container.encode(value)
         case .list(let values): try container.encode(values)
         case .mapping(let entries): try container.encode(entries)
-        }
-    }
-}
-
-extension SpecificationValue {
-    /// Reads a JSON document.
-    ///
-    /// - Throws: ``JobSpecificationError`` that says where the text stops being JSON.
-    package init(json data: Data) throws(JobSpecificationError) {
-        do {
-            self = try JSONDecoder().decode(SpecificationValue.self, from: data)
-        } catch {
-            throw JobSpecificationError(path: "", message: "this is not a JSON document")
         }
     }
 }

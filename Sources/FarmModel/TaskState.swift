@@ -5,7 +5,8 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
     case blocked
     /// To be claimed by the next worker that can run it.
     case ready
-    /// A worker holds its lease.
+    /// A worker holds its lease. It is derived: the row is `ready` and there is a lease of it, so
+    /// that a claim writes no row of history.
     case leased
     /// Each of its images is delivered.
     case succeeded
@@ -23,7 +24,7 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
     }
 
     /// Whether no row holds the state, because another row's decides it.
-    package var isDerived: Bool { self == .blocked }
+    package var isDerived: Bool { self == .blocked || self == .leased }
 
     /// The states that a row holds.
     package static var storedCases: [TaskState] { allCases.filter { !$0.isDerived } }

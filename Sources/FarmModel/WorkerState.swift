@@ -4,7 +4,7 @@ package enum WorkerState: String, Codable, CaseIterable, Sendable {
     case starting
     /// Asks for tasks and has none.
     case idle
-    /// Holds at least one lease.
+    /// Holds at least one lease, whatever its row says.
     case busy
     /// Finishes what it holds and takes nothing new.
     case draining

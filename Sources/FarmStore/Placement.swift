@@ -29,7 +29,7 @@ struct Placement: Sendable {
     /// - Parameters:
     ///   - worker: Who claims.
     ///   - wanted: How many tasks.
-    /// - Returns: The heads, each once, with how many tasks to take of it.
+    /// - Returns: Each head once, and none that the worker cannot run.
     func choices(for worker: WorkerCapability, wanted: Int) -> [Choice] {
         var ranking = Ranking(
             heads: view.heads.filter { exclusion(of: $0, for: worker) == nil },

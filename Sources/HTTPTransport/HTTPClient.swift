@@ -1,15 +1,14 @@
-import CLibCurl
-import Dispatch
+import FoundationEssentials
 package import Logging
 import Synchronization
 
 /// Sends HTTP requests through libcurl.
 ///
-/// Each exchange runs on the thread of its handle's own queue, never on the cooperative pool, and
-/// keeps its connection for the next request. Cancelling the caller's task ends the exchange within
-/// about a second.
+/// All of a client's exchanges run on one thread of its own, never on the cooperative pool, and
+/// share their connections, which are kept for the next request: share a client where many talk
+/// to one server. Cancelling the caller's task ends its exchange.
 package final class HTTPClient: Sendable {
-    private let idle = Mutex<[CurlHandle]>([])
+    private let loop = Mutex<CurlLoop?>(nil)
     private let logger: Logger
     private let connectTimeout: Duration
 
@@ -21,11 +20,7 @@ package final class HTTPClient: Sendable {
         self.logger = logger
     }
 
-    deinit {
-        idle.withLock { handles in
-            for handle in handles { curl_easy_cleanup(handle.pointer) }
-        }
-    }
+    deinit { loop.withLock { $0?.stop() } }
 
     /// Sends `request` and returns the answer, whatever its status.
     ///
@@ -36,17 +31,73 @@ package final class HTTPClient: Sendable {
     ///   - request: What to send.
     ///   - retry: How often to try.
     /// - Returns: The answer to the last try.
-    /// - Throws: ``HTTPTransportError``, or `CancellationError` when the task is cancelled.
+    /// - Throws: ``HTTPTransportError``, `CancellationError` when the task is cancelled, or what a
+    ///   streamed body throws.
     package func send(
         _ request: HTTPRequest,
         retry: RetryPolicy = .standard
     ) async throws -> HTTPResponse {
+        try await tried(request, retry, status: \.status) {
+            let (exchange, channel) = try makeExchange(request)
+            return try await feeding(exchange, channel) {
+                try await withTaskCancellationHandler {
+                    try await withCheckedThrowingContinuation { exchange.start(.whole($0)) }
+                } onCancel: {
+                    exchange.cancel()
+                }
+            }
+        }
+    }
+
+    /// Sends `request` and returns the answer as soon as its headers are there; its body is a
+    /// stream, whatever `request.destination` says.
+    ///
+    /// It tries again as ``send(_:retry:)`` does, but not once the headers have come. The body of
+    /// the request may not be a stream.
+    ///
+    /// - Parameters:
+    ///   - request: What to send.
+    ///   - retry: How often to try.
+    /// - Returns: The answer to the last try.
+    /// - Throws: ``HTTPTransportError``, or `CancellationError` when the task is cancelled.
+    package func open(
+        _ request: HTTPRequest,
+        retry: RetryPolicy = .standard
+    ) async throws -> HTTPStreamingResponse {
+        if case .stream = request.body {
+            preconditionFailure("A request whose answer is streamed has its body at hand")
+        }
+        return try await tried(request, retry, status: \.status) {
+            let (exchange, _) = try makeExchange(request)
+            let channel = ReceivingChannel()
+            let head = try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation {
+                    exchange.start(.streaming($0, channel))
+                }
+            } onCancel: {
+                exchange.cancel()
+            }
+            return HTTPStreamingResponse(
+                status: head.status,
+                headers: head.headers,
+                body: HTTPByteStream(channel, of: exchange, on: self)
+            )
+        }
+    }
+
+    private func tried<Response>(
+        _ request: HTTPRequest,
+        _ retry: RetryPolicy,
+        status: (Response) -> Int,
+        _ exchange: () async throws -> Response
+    ) async throws -> Response {
         var attempt = 1
         while true {
             let isLast = attempt >= retry.attempts
             do {
-                let response = try await exchange(request)
-                if response.status != 503 || !request.isIdempotent || isLast { return response }
+                let response = try await exchange()
+                let isFinal = !retry.statuses.contains(status(response)) || !request.isIdempotent
+                if isFinal || isLast { return response }
             } catch let error as HTTPTransportError {
                 guard !isLast, Self.mayRepeat(request, after: error) else { throw error }
                 logger.debug("Request failed", metadata: ["error": "\(error)"])
@@ -64,58 +115,51 @@ package final class HTTPClient: Sendable {
         }
     }
 
-    private func exchange(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let isCancelled = CancellationFlag()
-        let handle = try idle.withLock { $0.popLast() } ?? CurlHandle.make()
-        defer { idle.withLock { $0.append(handle) } }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                handle.queue.async { [self] in
-                    let result = Result { try perform(request, on: handle, isCancelled) }
-                    continuation.resume(with: result)
+    private func makeExchange(
+        _ request: HTTPRequest
+    ) throws(HTTPTransportError) -> (CurlExchange, SendingChannel?) {
+        let isStreamed = if case .stream = request.body { true } else { false }
+        let channel = isStreamed ? SendingChannel() : nil
+        let exchange = CurlExchange(
+            request,
+            on: try startedLoop(),
+            connectTimeout: connectTimeout,
+            sending: channel
+        )
+        return (exchange, channel)
+    }
+
+    private func startedLoop() throws(HTTPTransportError) -> CurlLoop {
+        try loop.withLock { loop throws(HTTPTransportError) in
+            if let loop { return loop }
+            let started = try CurlLoop.start()
+            loop = started
+            return started
+        }
+    }
+
+    /// Runs `body` while the request's stream, if it has one, is pumped into the exchange.
+    private func feeding(
+        _ exchange: CurlExchange,
+        _ channel: SendingChannel?,
+        _ body: () async throws -> HTTPResponse
+    ) async throws -> HTTPResponse {
+        guard let channel, case .stream(_, let makeChunks) = exchange.request.body else {
+            return try await body()
+        }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    for try await chunk in makeChunks() {
+                        await channel.send(chunk) { exchange.resume() }
+                    }
+                    channel.finish { exchange.resume() }
+                } catch {
+                    exchange.cancel(error)
                 }
             }
-        } onCancel: {
-            isCancelled.raise()
+            defer { group.cancelAll() }
+            return try await body()
         }
-    }
-
-    private func perform(
-        _ request: HTTPRequest,
-        on handle: CurlHandle,
-        _ isCancelled: CancellationFlag
-    ) throws -> HTTPResponse {
-        guard !isCancelled.isRaised else { throw CancellationError() }
-        defer { curl_easy_reset(handle.pointer) }
-        let exchange = CurlExchange(request, handle: handle, isCancelled: isCancelled)
-        return try exchange.perform(connectTimeout: connectTimeout)
-    }
-}
-
-/// A flag that a cancelled task raises and libcurl's progress callback looks at.
-final class CancellationFlag: Sendable {
-    private let value = Atomic(false)
-
-    var isRaised: Bool { value.load(ordering: .relaxed) }
-
-    func raise() { value.store(true, ordering: .relaxed) }
-}
-
-/// One of libcurl's easy handles, with the connections that it keeps.
-///
-/// Sendable because it is in the idle list or in the hands of one exchange, never both.
-struct CurlHandle: @unchecked Sendable {
-    let pointer: UnsafeMutableRawPointer
-    /// A serial queue, because a concurrent one has no more threads than the machine has cores,
-    /// and an exchange may wait for long.
-    let queue = DispatchQueue(label: "dreamfarm.http")
-
-    private static let isReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
-
-    static func make() throws(HTTPTransportError) -> CurlHandle {
-        guard isReady, let pointer = curl_easy_init() else {
-            throw .other(url: "libcurl", reason: "cannot start")
-        }
-        return CurlHandle(pointer: pointer)
     }
 }

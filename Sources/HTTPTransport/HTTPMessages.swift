@@ -12,6 +12,8 @@ package struct HTTPRequest: Sendable {
     package var timeout: Duration?
     /// Whether doing it twice is the same as doing it once, so that it may be tried again.
     package var isIdempotent: Bool
+    /// Signs the request for Amazon's services; the header `x-amz-content-sha256` has to be set.
+    package var signature: AWSSignature?
 
     package init(
         method: String,
@@ -20,7 +22,8 @@ package struct HTTPRequest: Sendable {
         body: HTTPBody = .none,
         destination: HTTPDestination = .memory(limit: 64 << 20),
         timeout: Duration? = .seconds(60),
-        isIdempotent: Bool? = nil
+        isIdempotent: Bool? = nil,
+        signature: AWSSignature? = nil
     ) {
         self.method = method
         self.url = url
@@ -29,6 +32,7 @@ package struct HTTPRequest: Sendable {
         self.destination = destination
         self.timeout = timeout
         self.isIdempotent = isIdempotent ?? ["GET", "HEAD", "PUT", "DELETE"].contains(method)
+        self.signature = signature
     }
 }
 
@@ -38,6 +42,8 @@ package enum HTTPBody: Sendable {
     case bytes(Data)
     /// The file at a path, read as it is sent.
     case file(String)
+    /// Chunks, taken as fast as they are sent and made anew for each try; the length if known.
+    case stream(length: Int64?, @Sendable () -> AsyncThrowingStream<Data, any Error>)
 }
 
 /// Where the body of a 2xx answer goes; other answers' bodies always go to memory.
@@ -46,6 +52,32 @@ package enum HTTPDestination: Sendable {
     case memory(limit: Int)
     /// The file at a path, which is created or emptied.
     case file(String)
+    /// The file at a path, which goes on where it ends: the request asks for the rest, and an
+    /// answer that is the whole replaces what was there. Each further try goes on likewise.
+    case resumedFile(String)
+}
+
+/// Whose key signs a request, in the way of Amazon's signature version 4.
+package struct AWSSignature: Sendable {
+    package var region: String
+    package var service: String
+    package var accessKey: String
+    package var secretKey: String
+    package var sessionToken: String?
+
+    package init(
+        region: String,
+        service: String = "s3",
+        accessKey: String,
+        secretKey: String,
+        sessionToken: String? = nil
+    ) {
+        self.region = region
+        self.service = service
+        self.accessKey = accessKey
+        self.secretKey = secretKey
+        self.sessionToken = sessionToken
+    }
 }
 
 /// A server's answer, whatever its status.
@@ -55,6 +87,17 @@ package struct HTTPResponse: Sendable {
     package var headers: [String: String]
     /// Empty where the body went to a file.
     package var body: Data
+
+    /// Whether the status is 2xx.
+    package var isSuccess: Bool { (200..<300).contains(status) }
+}
+
+/// A server's answer whose body is still to come.
+package struct HTTPStreamingResponse: Sendable {
+    package let status: Int
+    /// Values by lower-case name; the last one where a name stands twice.
+    package let headers: [String: String]
+    package let body: HTTPByteStream
 
     /// Whether the status is 2xx.
     package var isSuccess: Bool { (200..<300).contains(status) }
@@ -105,11 +148,19 @@ package struct RetryPolicy: Sendable {
     /// The wait before the second try; it doubles with each.
     package var firstDelay: Duration
     package var largestDelay: Duration
+    /// Which answers are as good as none.
+    package var statuses: Set<Int>
 
-    package init(attempts: Int, firstDelay: Duration, largestDelay: Duration) {
+    package init(
+        attempts: Int,
+        firstDelay: Duration,
+        largestDelay: Duration,
+        statuses: Set<Int> = [503]
+    ) {
         self.attempts = attempts
         self.firstDelay = firstDelay
         self.largestDelay = largestDelay
+        self.statuses = statuses
     }
 
     /// Five tries within about four seconds.

@@ -27,7 +27,7 @@ package enum ImageError: Error, Equatable, CustomStringConvertible {
     /// A text to write into a PNG has a keyword or content that the format cannot carry.
     case invalidText(keyword: String, reason: String)
 
-    /// The picture cannot be written as a PNG.
+    /// The picture cannot be written.
     case unencodable(detail: String)
 
     package var description: String {
@@ -53,7 +53,7 @@ package enum ImageError: Error, Equatable, CustomStringConvertible {
         case .invalidText(let keyword, let reason):
             "the PNG text \(shown(keyword)) cannot be written: \(reason)"
         case .unencodable(let detail):
-            "the picture cannot be written as a PNG (\(shown(detail))); make it smaller"
+            "the picture cannot be written (\(shown(detail))); make it smaller"
         }
     }
 }

@@ -5,6 +5,11 @@ package struct LatentDistribution: Sendable {
     package let mean: Tensor
     /// The logarithm of the variance, in -30…20.
     package let logVariance: Tensor
+
+    package init(mean: Tensor, logVariance: Tensor) {
+        self.mean = mean
+        self.logVariance = logVariance
+    }
 }
 
 /// From which size on an autoencoder trades time for memory.

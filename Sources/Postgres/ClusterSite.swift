@@ -127,10 +127,12 @@ struct ClusterSite: Sendable {
         if !isDurable { arguments.append("--no-sync") }
         let answer = try ServerProcess.run(binaries.path("initdb"), arguments, as: runUser)
         guard answer.status == 0 else {
+            // What it has written, it takes away itself; this is for one that was killed.
+            try? FileManager.default.removeItem(atPath: aside)
             throw .programFailed(
                 program: "initdb",
                 folder: folder,
-                output: Self.lastLine(answer.output)
+                output: Self.reason(answer.output)
             )
         }
         guard rename(aside, dataFolder) == 0 else { throw Self.failure(dataFolder) }
@@ -234,14 +236,12 @@ struct ClusterSite: Sendable {
         let log = open(logPath, flags, 0o600)
         guard log >= 0 else { throw Self.failure(logPath) }
         defer { close(log) }
-        var settings = [
-            "listen_addresses=", "unix_socket_directories=\(runtimeFolder)",
-            "unix_socket_permissions=0700", "port=\(Self.port)", "timezone=UTC",
-            "log_timezone=UTC", "logging_collector=off", "max_connections=100",
-        ]
-        if !isDurable {
-            settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-        }
+        let settings = ServerSettings(
+            runtimeFolder: runtimeFolder,
+            port: Self.port,
+            isDurable: isDurable,
+            memory: ServerSettings.machineMemory()
+        ).list
         let arguments = ["-D", dataFolder] + settings.flatMap { ["-c", $0] }
         return try ServerProcess.spawn(
             binaries.path("postgres"),
@@ -310,6 +310,15 @@ struct ClusterSite: Sendable {
     private func lastLogLines() -> String {
         let text = (try? String(contentsOfFile: logPath, encoding: .utf8)) ?? ""
         return text.split(separator: "\n").suffix(5).joined(separator: "\n")
+    }
+
+    /// The line of a program's output that says why it failed; its last one only says what it does
+    /// about that.
+    private static func reason(_ output: String) -> String {
+        let lines = output.split(separator: "\n").map(String.init)
+        let marks = ["No space left on device", "FATAL:", "error:"]
+        let found = marks.lazy.compactMap { mark in lines.first { $0.contains(mark) } }.first
+        return found ?? lines.last ?? "no message"
     }
 
     private static func lastLine(_ text: String) -> String {

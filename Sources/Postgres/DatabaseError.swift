@@ -52,6 +52,7 @@ extension DatabaseError {
         package static let undefinedTable = "42P01"
         package static let featureNotSupported = "0A000"
         package static let invalidStatementName = "26000"
+        package static let failedTransaction = "25P02"
         package static let transactionRollback = "40000"
     }
 }

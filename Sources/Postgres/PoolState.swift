@@ -7,10 +7,10 @@ struct PoolState {
     }
 
     /// What a caller gets, a place of the pool with it: a connection to look over, or the right to
-    /// open one, after a while where the server was away.
+    /// open one; while the server is away that is the one try, after a while.
     enum Grant {
         case resting(Resting)
-        case open(after: Duration)
+        case open(after: Duration, isRetry: Bool)
     }
 
     /// A caller without a place.
@@ -22,7 +22,7 @@ struct PoolState {
 
     /// The server cannot be reached; one caller at a time tries, the others wait.
     struct Outage {
-        var backoff = Backoff()
+        var backoff = Backoff(longest: .seconds(1))
         var error: DatabaseError
         var retryAt: ContinuousClock.Instant
         var isTried = true
@@ -72,9 +72,9 @@ struct PoolState {
 
     /// The right to open a connection, for one who has a place; the outage is then theirs to try.
     private mutating func open(_ now: ContinuousClock.Instant) -> Grant {
-        guard let outage else { return .open(after: .zero) }
+        guard let outage else { return .open(after: .zero, isRetry: false) }
         self.outage?.isTried = true
-        return .open(after: max(.zero, now.duration(to: outage.retryAt)))
+        return .open(after: max(.zero, now.duration(to: outage.retryAt)), isRetry: true)
     }
 
     // MARK: - Opening

@@ -101,10 +101,16 @@ package actor PostgresConnection {
             guard isToBegin.exchange(false, ordering: .relaxed) else {
                 return try await interruptible(handle) { try await handle.run(queries) }
             }
-            let results = try await interruptible(handle) {
-                try await handle.run(["BEGIN"] + queries)
+            do {
+                let results = try await interruptible(handle) {
+                    try await handle.run(["BEGIN"] + queries)
+                }
+                return Array(results.dropFirst())
+            } catch {
+                // What was refused before it was sent has begun nothing.
+                if !handle.isInTransaction { isToBegin.store(true, ordering: .relaxed) }
+                throw error
             }
-            return Array(results.dropFirst())
         }
     }
 
@@ -119,6 +125,8 @@ package actor PostgresConnection {
             if line.isEmpty { isBusy = false } else { line.removeFirst().resume() }
         }
         guard let handle else { throw Self.closed }
+        // A cancellation that came late is not for what comes now.
+        _ = handle.watch.beginStatement()
         do {
             return try await body(handle)
         } catch let error as DatabaseError where error.isConnectionLoss {
@@ -195,8 +203,7 @@ package actor PostgresConnection {
 
     private func end(_ query: Query) async throws -> Bool {
         try await withTurn { handle in
-            _ = handle.watch.beginStatement()
-            return try await handle.run([query]).last?.isRollback ?? false
+            try await handle.run([query]).last?.isRollback ?? false
         }
     }
 

@@ -21,6 +21,9 @@ package final class PostgresListener: Sendable {
     /// How long the server may say nothing before it is asked for a sign of life.
     private static let lifeInterval: Duration = .seconds(30)
 
+    /// The longest pause between attempts to connect.
+    private static let longestPause: Duration = .seconds(5)
+
     /// How many events wait for a slow reader; what is more is dropped and told by `.reconnected`.
     static let backlog = 1024
 
@@ -46,13 +49,13 @@ package final class PostgresListener: Sendable {
     /// not mend, such as a wrong password.
     package func run() async throws {
         defer { continuation.finish() }
-        var backoff = Backoff()
+        var backoff = Backoff(longest: Self.longestPause)
         var hasConnected = false
         while !Task.isCancelled {
             do {
                 let connection = try await connect()
                 hasConnected = true
-                backoff = Backoff()
+                backoff = Backoff(longest: Self.longestPause)
                 try await hear(connection)
             } catch let error as DatabaseError where error.isConnectionLoss || hasConnected {
                 guard hasConnected || error.isTransient else { throw error }

@@ -25,6 +25,9 @@ package final class PostgresPool: Sendable {
         var isRestTimed = false
     }
 
+    /// Where timers go off: not among the global queues, whose threads are the cooperative pool's.
+    private static let timers = DispatchQueue(label: "dreamfarm.postgres.pool")
+
     let configuration: PostgresConfiguration
     private let state: Mutex<State>
 
@@ -122,9 +125,10 @@ package final class PostgresPool: Sendable {
                 if await isAlive(resting) { return resting.connection }
                 // The place is still ours. The others that rest are as dead as this one.
                 dropIdle()
-                next = .open(after: .zero)
-            case .open(let delay):
-                if let connection = try await open(after: delay, until: deadline) {
+                next = .open(after: .zero, isRetry: false)
+            case .open(let delay, let isRetry):
+                let opened = try await open(after: delay, isRetry: isRetry, until: deadline)
+                if let connection = opened {
                     return connection
                 }
             }
@@ -142,10 +146,11 @@ package final class PostgresPool: Sendable {
     /// Returns nil, without a place, when another caller tries already.
     private func open(
         after first: Duration,
+        isRetry isTrying: Bool,
         until deadline: ContinuousClock.Instant
     ) async throws -> PostgresConnection? {
         var delay = first
-        var isRetry = first > .zero
+        var isRetry = isTrying
         do {
             while true {
                 if delay > .zero { try await Task.sleep(for: delay) }
@@ -213,7 +218,7 @@ package final class PostgresPool: Sendable {
         }
         guard let deadline else { return }
         let wait = ContinuousClock.now.duration(to: deadline).milliseconds + 1
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(wait)) { [weak self] in
+        Self.timers.asyncAfter(deadline: .now() + .milliseconds(wait)) { [weak self] in
             self?.dismissExpired()
         }
     }
@@ -273,7 +278,7 @@ package final class PostgresPool: Sendable {
         }
         guard isNew else { return }
         let time = DispatchTime.now() + .milliseconds(configuration.idleTimeout.milliseconds + 1)
-        DispatchQueue.global().asyncAfter(deadline: time) { [weak self] in
+        Self.timers.asyncAfter(deadline: time) { [weak self] in
             self?.dropRested()
         }
     }

@@ -109,7 +109,7 @@ final class ServerHandle {
     }
 
     private func checkParameters(_ queries: [Query]) throws {
-        for query in queries where query.binds.contains(where: { $0?.utf8.contains(0) == true }) {
+        for query in queries where query.binds.contains(where: { $0?.hasNUL == true }) {
             throw DatabaseError(
                 sqlState: "22021",
                 message: "a text parameter contains a NUL character",
@@ -213,8 +213,12 @@ final class ServerHandle {
         case .sync:
             PQclear(result)
         case .deallocate(let name):
-            PQclear(result)
-            prepared.doomed.removeAll { $0 == name }
+            defer { PQclear(result) }
+            let state = PQresultErrorField(result, Int32(UInt8(ascii: "C")))
+            // A transaction that has failed refuses this too, and it is for a later statement.
+            if state.map({ String(cString: $0) }) != DatabaseError.State.failedTransaction {
+                prepared.doomed.removeAll { $0 == name }
+            }
         case .prepare(let statement, let query):
             prepared.note(statement, isPrepared: PQresultStatus(result) == PGRES_COMMAND_OK)
             _ = try outcome(of: result, query, nil)
@@ -242,6 +246,16 @@ final class ServerHandle {
             }
         }
         if let failure { throw failure }
+    }
+}
+
+extension String {
+    /// Whether a NUL stands in the text, where libpq would take it for the end.
+    fileprivate var hasNUL: Bool {
+        let found = utf8.withContiguousStorageIfAvailable { bytes in
+            bytes.baseAddress.map { memchr($0, 0, bytes.count) != nil } ?? false
+        }
+        return found ?? utf8.contains(0)
     }
 }
 

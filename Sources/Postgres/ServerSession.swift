@@ -114,7 +114,10 @@ final class CancelRequest: @unchecked Sendable {
 extension PostgresConfiguration {
     /// Whether libpq understands the connection string.
     fileprivate var isReadable: Bool {
-        guard conninfo.contains("=") || conninfo.contains("://") else { return true }
+        // What is neither libpq takes for a database's name, and names in its messages.
+        guard conninfo.isEmpty || conninfo.contains("=") || conninfo.contains("://") else {
+            return false
+        }
         guard let options = PQconninfoParse(conninfo, nil) else { return false }
         PQconninfoFree(options)
         return true

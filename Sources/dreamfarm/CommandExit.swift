@@ -13,11 +13,14 @@ enum CommandExit: Int32 {
     case cancelled = 4
     case timedOut = 5
     case unreachable = 6
+    case noWorkerOfClass = 7
 
     /// The code that tells of `error`.
     init(_ error: any Error) {
         switch error {
         case FarmClientError.unreachable: self = .unreachable
+        case VerificationError.noWorker: self = .noWorkerOfClass
+        case VerificationError.timedOut: self = .timedOut
         case is Interruption.Interrupted: self = .cancelled
         default: self = .error
         }

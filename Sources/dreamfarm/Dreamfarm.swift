@@ -9,8 +9,13 @@ struct Dreamfarm: AsyncParsableCommand {
         abstract: "A render farm for DreamO pictures.",
         version: FarmSettings.version,
         subcommands: [
-            RenderCommand.self, ModelCommand.self, SubmitCommand.self, DownloadCommand.self,
-            JobsCommand.self, JobCommand.self, CancelCommand.self,
+            RenderCommand.self, ModelCommand.self, SubmitCommand.self, JobsCommand.self,
+            JobCommand.self, TasksCommand.self, WaitCommand.self, WatchCommand.self,
+            LogsCommand.self, DownloadCommand.self, CancelCommand.self, PauseCommand.self,
+            ResumeCommand.self, RetryCommand.self, PrioritizeCommand.self, RemoveCommand.self,
+            WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
+            PoolsCommand.self, ModelsCommand.self, BlobsCommand.self, TokensCommand.self,
+            AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
         ]
     )
 

@@ -3,87 +3,128 @@ import FarmModel
 import FoundationEssentials
 import Testing
 
+/// What only a folder has to do.
 @Suite struct FolderBlobStoreTests {
-    /// Lends a store in a folder that is removed afterwards.
-    private func withStore(_ body: (FolderBlobStore) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.path + "/blobs-\(UUID().uuidString)"
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try await body(FolderBlobStore(folder: folder))
+    private func path(of digest: BlobDigest, in folder: String) -> String {
+        let text = digest.rawValue
+        return "\(folder)/\(text.prefix(2))/\(text.dropFirst(2).prefix(2))/\(text)"
     }
 
-    private func files(in folder: String) -> [String] {
-        (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    }
-
-    @Test("what is written is read back, from its address", arguments: [0, 1, 100_000])
-    func roundTrip(count: Int) async throws {
-        let data = Data((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) })
-        try await withStore { store in
-            let digest = try await store.write(data)
-            #expect(digest == BlobDigest(of: data))
-            #expect(try await store.read(digest) == data)
-            #expect(store.size(of: digest) == Int64(count))
-            let text = digest.rawValue
-            let second = text.dropFirst(2).prefix(2)
-            #expect(store.path(of: digest) == "\(store.folder)/\(text.prefix(2))/\(second)/\(text)")
-            #expect(files(in: store.folder + "/incoming").isEmpty)
+    @Test("a blob lies at the address of its digest, and nothing is left aside")
+    func address() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let digest = try await store.store(Data("a".utf8)).digest
+            let contents = FileManager.default.contents(atPath: path(of: digest, in: folder))
+            #expect(contents == Data("a".utf8))
+            let aside = try FileManager.default.contentsOfDirectory(atPath: folder + "/incoming")
+            #expect(aside.isEmpty)
         }
     }
 
-    @Test("storing the same bytes again changes nothing")
-    func twice() async throws {
-        try await withStore { store in
-            let first = try await store.write(Data("a".utf8))
-            let second = try await store.write(Data("a".utf8), expecting: first)
-            #expect(first == second)
-            #expect(store.size(of: first) == 1)
+    @Test("a store that is opened again has its blobs, also after its folders were emptied")
+    func reopened() async throws {
+        try await TemporaryFolder.lend { folder in
+            let first = try FolderBlobStore(folder: folder)
+            let digest = try await first.store(Data("a".utf8)).digest
+            #expect(try await FolderBlobStore(folder: folder).contains(digest))
+            let upper = "\(folder)/\(digest.rawValue.prefix(2))"
+            try FileManager.default.removeItem(atPath: upper)
+            #expect(try await first.store(Data("a".utf8)).digest == digest)
+            #expect(try await first.contains(digest))
         }
     }
 
-    @Test("bytes with another digest are refused and leave nothing behind")
-    func mismatch() async throws {
-        try await withStore { store in
-            let expected = BlobDigest(ofText: "right")
-            let found = BlobDigest(ofText: "wrong")
-            await #expect(
-                throws: BlobStoreError.digestMismatch(expected: expected, found: found)
-            ) {
-                try await store.write(Data("wrong".utf8), expecting: expected)
-            }
-            #expect(!store.contains(expected))
-            #expect(!store.contains(found))
-            #expect(files(in: store.folder + "/incoming").isEmpty)
-        }
-    }
-
-    @Test("a writer takes its bytes in pieces, and one that is dropped leaves nothing")
-    func pieces() async throws {
-        try await withStore { store in
-            let writer = try store.makeWriter()
-            for piece in ["ab", "", "c"] {
-                try Array(piece.utf8).withUnsafeBytes { try writer.append($0) }
-            }
-            #expect(writer.count == 3)
-            #expect(try await store.finish(writer) == BlobDigest(ofText: "abc"))
+    @Test("a writer that is dropped leaves nothing")
+    func dropped() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
             do {
-                let dropped = try store.makeWriter()
-                try [UInt8(1)].withUnsafeBytes { try dropped.append($0) }
+                let writer = try await store.makeWriter(expecting: nil)
+                try await writer.append(Data([1]))
+                let aside = try FileManager.default.contentsOfDirectory(
+                    atPath: folder + "/incoming"
+                )
+                #expect(aside.count == 1)
             }
-            #expect(files(in: store.folder + "/incoming").isEmpty)
+            #expect(try await store.removeAbandoned(olderThan: .seconds(-10)) == 0)
         }
     }
 
-    @Test("a missing blob and a damaged one are told apart")
-    func failures() async throws {
-        try await withStore { store in
-            let missing = BlobDigest(ofText: "missing")
-            await #expect(throws: BlobStoreError.missing(missing)) {
-                try await store.read(missing)
+    @Test("a damaged blob throws before its last chunk and is mended by storing it again")
+    func damage() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let data = pattern(600_000)
+            let digest = try await store.store(data).digest
+            var damaged = data
+            damaged[3] ^= 1
+            let path = path(of: digest, in: folder)
+            #expect(FileManager.default.createFile(atPath: path, contents: damaged))
+            var count = 0
+            await #expect(throws: BlobStoreError.damaged(path)) {
+                for try await chunk in try await store.open(digest) { count += chunk.count }
             }
-            let digest = try await store.write(Data("good".utf8))
-            let path = try #require(store.path(of: digest))
-            #expect(FileManager.default.createFile(atPath: path, contents: Data("bad".utf8)))
-            await #expect(throws: BlobStoreError.damaged(path)) { try await store.read(digest) }
+            #expect(count > 0)
+            #expect(count < 600_000)
+            try await store.store(data)
+            #expect(try await store.read(digest) == data)
+        }
+    }
+
+    @Test("a link in the place of a blob is not followed")
+    func link() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let digest = try await store.store(Data("a".utf8)).digest
+            let path = path(of: digest, in: folder)
+            try FileManager.default.moveItem(atPath: path, toPath: folder + "/elsewhere")
+            try FileManager.default.createSymbolicLink(
+                atPath: path,
+                withDestinationPath: folder + "/elsewhere"
+            )
+            #expect(try await !store.contains(digest))
+            await #expect(throws: BlobStoreError.self) { try await store.read(digest) }
+            for try await entry in store.entries() { Issue.record("listed \(entry)") }
+        }
+    }
+
+    @Test("what is no blob is not listed")
+    func strangers() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let digest = try await store.store(Data("a".utf8)).digest
+            let parent = String(path(of: digest, in: folder).dropLast(65))
+            for name in ["note.txt", BlobDigest(ofText: "elsewhere").rawValue] {
+                #expect(
+                    FileManager.default.createFile(atPath: "\(parent)/\(name)", contents: Data())
+                )
+            }
+            var found: [BlobDigest] = []
+            for try await entry in store.entries() { found.append(entry.digest) }
+            #expect(found == [digest])
+        }
+    }
+
+    @Test("free space is a part of the whole")
+    func space() async throws {
+        try await TemporaryFolder.lend { folder in
+            let space = try #require(await FolderBlobStore(folder: folder).freeSpace())
+            #expect(space.total > 0)
+            #expect((0...space.total).contains(space.available))
+            #expect((0...1).contains(space.fraction))
+        }
+        #expect(FreeSpace(available: 1, total: 4).fraction == 0.25)
+    }
+
+    @Test("a store where a file stands names it")
+    func notAFolder() async throws {
+        try await TemporaryFolder.lend { folder in
+            #expect(FileManager.default.createFile(atPath: folder, contents: Data()))
+            let error = #expect(throws: BlobStoreError.self) {
+                try FolderBlobStore(folder: folder)
+            }
+            #expect(error?.description.contains(folder) == true)
         }
     }
 }

@@ -10,6 +10,10 @@ struct StateMachine: Sendable, CustomTestStringConvertible {
     /// The table that holds it.
     let table: String
     let states: [String]
+    /// The states that another row decides, so that no row holds them.
+    let derived: [String]
+    /// Whether the database has a table of it yet.
+    var isStored = true
     /// Which states are final; nil where none is.
     let finals: [String]?
     /// Every legal move, as the drawing writes it.
@@ -18,24 +22,47 @@ struct StateMachine: Sendable, CustomTestStringConvertible {
     var testDescription: String { heading }
 
     static let all = [
-        StateMachine("Task", TaskState.self, finals: TaskState.allCases.filter(\.isFinal)) {
+        StateMachine(
+            "Task",
+            finals: TaskState.allCases.filter(\.isFinal),
+            stored: TaskState.storedCases
+        ) {
             $0.state(after: $1 as TaskEvent)
         },
-        StateMachine("Image", ImageState.self, finals: ImageState.allCases.filter(\.isFinal)) {
+        StateMachine(
+            "Image",
+            finals: ImageState.allCases.filter(\.isFinal),
+            stored: ImageState.storedCases
+        ) {
             $0.state(after: $1 as ImageEvent)
         },
-        StateMachine("Job", JobState.self, finals: JobState.allCases.filter(\.isFinal)) {
+        StateMachine("Job", finals: JobState.allCases.filter(\.isFinal), stored: JobState.allCases)
+        {
             $0.state(after: $1 as JobEvent)
         },
-        StateMachine("Worker", WorkerState.self, finals: nil) {
+        StateMachine("Worker", finals: nil, stored: WorkerState.allCases) {
             $0.state(after: $1 as WorkerEvent)
         },
+        group,
     ]
+
+    /// The machine of groups, which no table holds yet.
+    private static let group: StateMachine = {
+        var machine = StateMachine(
+            "Group",
+            finals: [GroupState.dissolved],
+            stored: GroupState.allCases
+        ) {
+            $0.state(after: $1 as GroupEvent)
+        }
+        machine.isStored = false
+        return machine
+    }()
 
     private init<State, Event>(
         _ heading: String,
-        _: State.Type,
         finals: [State]?,
+        stored: [State],
         next: (State, Event) -> State?
     )
     where
@@ -45,6 +72,7 @@ struct StateMachine: Sendable, CustomTestStringConvertible {
         self.heading = heading
         table = heading.lowercased()
         states = State.allCases.map(\.rawValue)
+        derived = states.filter { state in !stored.contains { $0.rawValue == state } }
         self.finals = finals?.map(\.rawValue)
         moves = State.allCases.flatMap { state in
             Event.allCases.compactMap { event in
@@ -79,15 +107,31 @@ struct StateDocumentTests {
         }
     }
 
+    /// The states that a constraint `TABLE_state_stored` keeps out of the rows.
+    ///
+    /// The tables of the first step hold every state; later ones keep out what is derived.
+    private func excluded(from table: String) throws -> [String] {
+        let schema = Migrations.all.map(\.sql).joined(separator: "\n")
+        guard let start = schema.range(of: "\(table)_state_stored CHECK (state ") else {
+            let isFirstStep = Migrations.all.count == 1
+            return isFirstStep ? StateMachine.all.first { $0.table == table }?.derived ?? [] : []
+        }
+        let line = schema[start.upperBound...].prefix { $0 != "\n" }
+        return line.split(separator: "'", omittingEmptySubsequences: false).enumerated()
+            .filter { $0.offset % 2 == 1 }.map { String($0.element) }
+    }
+
     @Test("every legal move is drawn, and no other", arguments: StateMachine.all)
     func drawing(machine: StateMachine) throws {
         let lines = try Document("states.md").section(machine.heading).split(separator: "\n")
             .map { $0.trimmingCharacters(in: .whitespaces) }.filter { $0.contains("-->") }
         let (starts, moves) = (lines.filter { $0.hasPrefix("[*]") }, lines.dropFirst())
         #expect(moves.sorted() == machine.moves.sorted())
-        let column = try statement(making: machine.table)
         let start = try #require(starts.first?.split(separator: " ").last)
-        #expect(starts.count == 1 && column.contains("state text NOT NULL DEFAULT '\(start)'"))
+        #expect(starts.count == 1)
+        guard machine.isStored else { return }
+        let column = try statement(making: machine.table)
+        #expect(column.contains("state text NOT NULL DEFAULT '\(start)'"))
     }
 
     @Test("every state is explained, and whether it is final", arguments: StateMachine.all)
@@ -98,10 +142,21 @@ struct StateDocumentTests {
         #expect(rows.map { $0[2] } == machine.states.map { finals.contains($0) ? "yes" : "no" })
     }
 
-    @Test("the schema takes every state, and no other", arguments: StateMachine.all)
+    @Test("a state that no row holds is said to be derived", arguments: StateMachine.all)
+    func derived(machine: StateMachine) throws {
+        let rows = try Document("states.md").table(machine.heading)
+        let told = rows.filter { $0[1].contains("derived") }.flatMap { $0[0].codes }
+        #expect(told == machine.derived)
+    }
+
+    @Test(
+        "the schema takes every state, and no other",
+        arguments: StateMachine.all.filter(\.isStored)
+    )
     func schema(machine: StateMachine) throws {
         let statement = try statement(making: machine.table)
         #expect(try words("state", after: "state text", in: statement) == machine.states)
+        #expect(try excluded(from: machine.table) == machine.derived)
         guard let finals = machine.finals, statement.contains("_finished_when_final") else {
             return
         }

@@ -42,7 +42,9 @@ import Testing
     @Test("a job goes only where the design says")
     func job() {
         let legal: [JobState: [JobEvent: JobState]] = [
-            .pending: [.start: .running, .pause: .paused, .cancel: .cancelled],
+            .pending: [
+                .start: .running, .pause: .paused, .fail: .failed, .cancel: .cancelled,
+            ],
             .running: [
                 .pause: .paused, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
             ],
@@ -85,5 +87,33 @@ import Testing
                 #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
             }
         }
+    }
+
+    @Test("a group goes only where the design says")
+    func group() {
+        let legal: [GroupState: [GroupEvent: GroupState]] = [
+            .forming: [.becomeReady: .ready, .dissolve: .dissolved],
+            .ready: [
+                .claim: .busy, .loseMember: .forming, .drain: .draining, .dissolve: .dissolved,
+            ],
+            .busy: [
+                .claim: .busy, .finish: .ready, .loseMember: .forming, .drain: .draining,
+            ],
+            .draining: [
+                .finish: .dissolved, .loseMember: .dissolved, .dissolve: .dissolved,
+            ],
+        ]
+        for state in GroupState.allCases {
+            for event in GroupEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == (state == .dissolved))
+        }
+    }
+
+    @Test("states that another row decides are not stored")
+    func derived() {
+        #expect(TaskState.storedCases == [.ready, .succeeded, .failed, .cancelled])
+        #expect(ImageState.storedCases == [.waiting, .delivered, .failed, .cancelled])
     }
 }

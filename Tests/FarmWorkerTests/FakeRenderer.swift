@@ -47,17 +47,26 @@ final class FakeRenderer: ImageRenderer {
     }
 
     func render(
-        _ image: ImageAssignment,
-        references: [String],
-        onStep: @escaping @Sendable (StepReport) throws -> Void
+        _ work: RenderWork,
+        onEvent: @escaping @Sendable (RenderEvent) throws -> Void
     ) async throws -> RenderedPicture {
+        let image = work.image
         if let failure = failures[image.settings.prompt] { throw failure }
         let count = endless.contains(image.settings.prompt) ? Int.max : image.settings.steps
         var step = 0
         while step < count {
             step += 1
             do {
-                try onStep(StepReport(step: step, steps: image.settings.steps, seconds: 0.001))
+                try onEvent(
+                    .step(
+                        RenderStep(
+                            step: step,
+                            steps: image.settings.steps,
+                            seconds: 0.001,
+                            checkpoint: { Data() }
+                        )
+                    )
+                )
             } catch {
                 state.withLock { $0.stopped += 1 }
                 throw error
@@ -66,7 +75,7 @@ final class FakeRenderer: ImageRenderer {
             // A step takes time; a cancelled sleep ends at once and the next step tells.
             try? await Task.sleep(for: .milliseconds(2))
         }
-        let files = references.map { FileManager.default.contents(atPath: $0) ?? Data() }
+        let files = work.references.map { FileManager.default.contents(atPath: $0) ?? Data() }
         state.withLock { $0.rendered.append(image.index) }
         return RenderedPicture(png: Self.picture(of: image.settings, files))
     }

@@ -69,16 +69,14 @@ struct Farm: Sendable {
         _ renderer: FakeRenderer,
         _ body: () async throws -> Void
     ) async throws {
+        var configuration = WorkerConfiguration(name: name, dataFolder: folder + "/" + name)
+        configuration.claimWait = .seconds(1)
+        configuration.backoff = .milliseconds(10)
+        configuration.largestBackoff = .milliseconds(50)
         let worker = WorkerService(
             calls: client,
             renderer: renderer,
-            configuration: WorkerConfiguration(
-                name: name,
-                cacheFolder: folder + "/" + name,
-                claimWait: .seconds(1),
-                backoff: .milliseconds(10),
-                largestBackoff: .milliseconds(50)
-            ),
+            configuration: configuration,
             logger: logger
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -107,7 +105,7 @@ struct Farm: Sendable {
     /// Submits a job before any worker runs, with the model made known by hand.
     func submitFirst(_ text: String, _ model: RendererModel) async throws -> JobID {
         _ = try await client.register(
-            RegistrationRequest(name: "herald", pool: "default", model: model)
+            RegistrationRequest(name: "herald", model: model)
         )
         return try await submit(text)
     }

@@ -171,6 +171,119 @@ import Testing
         }
     }
 
+    @Test("the server runs with the settings of a queue")
+    func settings() async throws {
+        try await withSite { configuration in
+            var configuration = configuration
+            configuration.isDurable = true
+            let cluster = try await PostgresCluster.start(configuration)
+            for (name, value) in [
+                ("autovacuum_naptime", "10s"), ("autovacuum_vacuum_scale_factor", "0.05"),
+                ("max_connections", "100"), ("synchronous_commit", "on"), ("fsync", "on"),
+                ("wal_compression", "pglz"), ("checkpoint_timeout", "15min"), ("jit", "off"),
+                ("listen_addresses", ""), ("unix_socket_permissions", "0700"),
+            ] {
+                let query: Query = "SELECT current_setting(\(name)) AS value"
+                #expect(try await read(cluster, query) == value, "\(name)")
+            }
+            try await cluster.stop()
+        }
+    }
+
+    @Test(
+        "the server takes as much memory as the machine has for it",
+        arguments: [(1 << 30, "64MB"), (2 << 30, "256MB"), (64 << 30, "256MB")]
+    )
+    func memory(bytes: Int, buffers: String) {
+        let settings = ServerSettings(
+            runtimeFolder: "/run/x",
+            port: 1,
+            isDurable: true,
+            memory: bytes
+        )
+        #expect(settings.list.contains("shared_buffers=\(buffers)"))
+        #expect(ServerSettings.machineMemory() > 0)
+    }
+
+    @Test("two that start on one folder at once share one server")
+    func together() async throws {
+        try await withSite { configuration in
+            async let one = PostgresCluster.start(configuration)
+            async let other = PostgresCluster.start(configuration)
+            let clusters = [try await one, try await other]
+            let starters = clusters.filter { !$0.wasAdopted }
+            let adopters = clusters.filter(\.wasAdopted)
+            let (starter, adopter) = (try #require(starters.first), try #require(adopters.first))
+            #expect(starter.processID == adopter.processID)
+            try await adopter.stop()
+            #expect(try await read(starter, "SELECT 'yes' AS value") == "yes")
+            try await starter.stop()
+            #expect(kill(starter.processID, 0) != 0)
+        }
+    }
+
+    @Test("a folder that the server's user cannot enter is refused with what to do")
+    func closedFolder() async throws {
+        try await withSite { configuration in
+            try FileManager.default.createDirectory(
+                atPath: configuration.folder,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
+            guard geteuid() == 0 else {
+                // Who is not root runs the server itself, and needs nobody else to enter.
+                return try await PostgresCluster.start(configuration).stop()
+            }
+            let error = try await #require(throws: PostgresClusterError.self) {
+                _ = try await PostgresCluster.start(configuration)
+            }
+            #expect("\(error)".contains("the user postgres, who runs PostgreSQL, cannot enter it"))
+            #expect("\(error)".contains("chmod o+x \(configuration.folder)"))
+        }
+    }
+
+    @Test("a disk that is full while the data is made is named, and nothing half-made is left")
+    func fullDisk() async throws {
+        try await withSite { configuration in
+            // Programs of which `initdb` finds no room.
+            let programs = "\(configuration.folder)/programs"
+            try FileManager.default.createDirectory(
+                atPath: programs,
+                withIntermediateDirectories: true
+            )
+            let full = """
+                #!/bin/sh
+                for word; do case $word in --pgdata=*) data=${word#--pgdata=};; esac; done
+                echo 15 >"$data/PG_VERSION"
+                echo "creating subdirectories ... initdb: error: could not create file: No space \
+                left on device"
+                echo "initdb: removing contents of data directory"
+                exit 1
+                """
+            let version = "#!/bin/sh\necho 'postgres (PostgreSQL) 15.0'\n"
+            for (name, text) in [("initdb", full), ("postgres", version), ("pg_ctl", version)] {
+                // Written by another process: a file that this one has open cannot be run by a
+                // child that was begun meanwhile.
+                let write = "printf '%s' \"$1\" >\"$2\" && chmod 755 \"$2\""
+                let arguments = ["-c", write, "sh", text, "\(programs)/\(name)"]
+                #expect(try ServerProcess.run("/bin/sh", arguments, as: nil).status == 0)
+            }
+            var fake = configuration
+            fake.binaryFolders = [programs]
+            let error = try await #require(throws: PostgresClusterError.self) {
+                _ = try await PostgresCluster.start(fake)
+            }
+            #expect("\(error)".contains("initdb failed for the database in"))
+            #expect("\(error)".contains("No space left on device"))
+            let left = try FileManager.default.contentsOfDirectory(atPath: configuration.folder)
+            #expect(!left.contains { $0.hasPrefix("data") })
+            // With room, the same folder will do.
+            let cluster = try await PostgresCluster.start(configuration)
+            #expect(!cluster.wasAdopted)
+            try await cluster.stop()
+        }
+    }
+
     @Test("missing programs are an error that names the package")
     func noBinaries() async throws {
         try await withSite { configuration in

@@ -64,6 +64,24 @@ import Testing
         #expect(try row?.decode("is_gone") == true)
     }
 
+    @Test("a first statement that was refused unsent leaves the next one in the transaction")
+    func refusedFirst() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int)")
+        await #expect(throws: Refused.self) {
+            try await pool.withTransaction { connection in
+                let error = try await #require(throws: DatabaseError.self) {
+                    try await connection.execute("SELECT \("a\0b")::text")
+                }
+                #expect(error.message == "a text parameter contains a NUL character")
+                try await connection.execute("INSERT INTO a VALUES (1)")
+                throw Refused()
+            }
+        }
+        #expect(try await pool.query("SELECT n FROM a").isEmpty)
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+    }
+
     @Test("a body that hides a failed statement does not pass for a commit")
     func hiddenError() async throws {
         let pool = try TestDatabase.pool()

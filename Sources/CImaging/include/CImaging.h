@@ -58,6 +58,13 @@ imaging_status imaging_png_encode(uint8_t **file, size_t *file_count, char *mess
                                   const uint8_t *pixels, const char *texts, size_t text_count,
                                   uint32_t width, uint32_t height);
 
+// Encodes (height, width, 3) as a baseline JPEG of a quality in 1...100, its colours at half the
+// resolution. `file` has `*file_count` bytes, ten a pixel of sides rounded up to 16 and 4096 more,
+// and receives as many as `*file_count` says then.
+imaging_status imaging_jpeg_encode(uint8_t *file, size_t *file_count, char *message,
+                                   const uint8_t *pixels, uint32_t width, uint32_t height,
+                                   int quality);
+
 // Reads the text chunks that stand before a PNG's pixels. `texts` receives memory that the caller
 // frees with `free`: for each of `text_count` chunks the byte 'U' (UTF-8) or 'L' (Latin-1), then
 // keyword and text, each ended by a zero byte.

@@ -30,6 +30,8 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
     case badArgument(String)
     /// An adapter version that does not exist.
     case unknownVersion(String)
+    /// A file that is no whole safetensors file, with what is wrong.
+    case broken(problem: String)
     /// A file that the system could not read.
     case unreadable(path: String, reason: String)
 
@@ -76,6 +78,7 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
             "--lora \(argument): not FILE or FILE:WEIGHT with a finite weight"
         case .unknownVersion(let name):
             "--adapters \(name): no such version; use v1, v1.1 or none"
+        case .broken(let problem): problem
         case .unreadable(let path, let reason):
             "\(path): cannot be read (\(reason)); check the path and its permissions"
         }

@@ -35,10 +35,12 @@ extension AdapterSet {
     ///
     /// Reads each file once for its digest.
     ///
+    /// - Parameter known: How many of the first adapters are left out.
+    /// - Returns: The others' descriptions.
     /// - Throws: `AdapterError.unreadable`.
-    package func listing() throws(AdapterError) -> [AdapterListing] {
+    package func listing(after known: Int = 0) throws(AdapterError) -> [AdapterListing] {
         var rows: [AdapterListing] = []
-        for (name, adapter) in zip(names, adapters) {
+        for (name, adapter) in zip(names, adapters).dropFirst(known) {
             rows.append(try AdapterListing(name: name, adapter: adapter))
         }
         return rows

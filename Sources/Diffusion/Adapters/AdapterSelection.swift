@@ -31,11 +31,19 @@ package struct AdapterSelection: Sendable, Equatable {
         package let path: String
         /// The factor of its products.
         package let strength: Float
+        /// What it is called, in messages and in a picture's text.
+        package let name: String
 
         /// Names a file and how strongly it counts.
-        package init(path: String, strength: Float = 1) {
+        ///
+        /// - Parameters:
+        ///   - path: The file, which must not change while it is in use.
+        ///   - strength: The factor of its products.
+        ///   - name: What it is called; nil for the path.
+        package init(path: String, strength: Float = 1, name: String? = nil) {
             self.path = path
             self.strength = strength
+            self.name = name ?? path
         }
 
         /// Reads `FILE` or `FILE:WEIGHT`.

@@ -8,9 +8,9 @@ package import Tensors
 /// model is plain FLUX.
 package struct AdapterSet: Sendable {
     /// Every adapter, in the order in which it is added.
-    package let adapters: [WeightedAdapter]
+    package private(set) var adapters: [WeightedAdapter]
     /// The names of `adapters`: DreamO's relative to `dreamo/`, a user's as it was given.
-    package let names: [String]
+    package private(set) var names: [String]
     /// DreamO's embedding tables, or nil for plain FLUX.
     package let embeddings: DreamOEmbeddings?
     /// Which of DreamO's versions is used, or nil for plain FLUX.
@@ -19,9 +19,10 @@ package struct AdapterSet: Sendable {
     package let hasTurbo: Bool
 
     /// How many of the adapters are the user's own.
-    private let loraCount: Int
+    private var loraCount = 0
     /// What the user should know, one line each.
-    package let warnings: [String]
+    package private(set) var warnings: [String]
+    private let targets: AdapterTargets
 
     /// Opens what a selection means for one model.
     ///
@@ -56,7 +57,24 @@ package struct AdapterSet: Sendable {
                 hasTurbo = hasTurbo || part == .turbo
             }
         }
-        for lora in selection.loras {
+        self.adapters = adapters
+        self.names = names
+        self.embeddings = embeddings
+        self.version = version
+        self.hasTurbo = hasTurbo
+        self.targets = targets
+        warnings =
+            adapters.flatMap(\.file.warnings)
+            + Self.unusedFiles(of: selection.dreamO, version: version, folder: folder)
+        try add(selection.loras)
+    }
+
+    /// Opens more of a user's adapters, and adds them after those that are there.
+    ///
+    /// - Parameter loras: The files, in their order.
+    /// - Throws: As the initialiser.
+    mutating func add(_ loras: [AdapterSelection.Lora]) throws {
+        for lora in loras {
             guard fileExists(lora.path) else {
                 throw AdapterError.missingFile(
                     path: lora.path,
@@ -66,17 +84,10 @@ package struct AdapterSet: Sendable {
             }
             let file = try AdapterFile(path: lora.path, origin: .user, targets: targets)
             adapters.append(WeightedAdapter(file: file, strength: lora.strength))
-            names.append(lora.path)
+            names.append(lora.name)
+            warnings += file.warnings
+            loraCount += 1
         }
-        self.adapters = adapters
-        self.names = names
-        self.embeddings = embeddings
-        self.version = version
-        self.hasTurbo = hasTurbo
-        loraCount = selection.loras.count
-        warnings =
-            adapters.flatMap(\.file.warnings)
-            + Self.unusedFiles(of: selection.dreamO, version: version, folder: folder)
     }
 
     /// One line: DreamO's version, turbo and the count of a user's adapters, or plain FLUX.

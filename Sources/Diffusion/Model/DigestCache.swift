@@ -38,7 +38,7 @@ package struct DigestCache: Sendable {
     ) async throws -> ModelDigest {
         guard let path = entry(files, settings) else { return try await compute() }
         if let held = FileManager.default.contents(atPath: path),
-            let digest = ModelDigest(hexadecimal: String(decoding: held, as: UTF8.self))
+            let digest = ModelDigest(record: String(decoding: held, as: UTF8.self))
         {
             return digest
         }
@@ -47,7 +47,7 @@ package struct DigestCache: Sendable {
             atPath: folder,
             withIntermediateDirectories: true
         )
-        try? AtomicFile.write(path, Array(digest.description.utf8))
+        try? AtomicFile.write(path, Array(digest.record.utf8))
         return digest
     }
 

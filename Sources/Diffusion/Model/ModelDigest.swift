@@ -10,19 +10,81 @@ import Tensors
 package struct ModelDigest: Sendable, Hashable, CustomStringConvertible {
     /// The digest in lower-case hexadecimal digits.
     package let description: String
+    /// The digests of the networks that make conditions, by the names of their parts; empty where
+    /// they are not known.
+    private let parts: [String: String]
 
+    /// The parts whose digests are known apart from the whole.
+    private static let encoders = ["text_encoder", "text_encoder_2", "vae"]
+
+    /// Digests some lines, of which each begins with its kind.
     init(of lines: [String]) {
+        description = Self.digest(lines)
+        parts = [:]
+    }
+
+    /// The digest of a base model with adapters.
+    ///
+    /// - Parameters:
+    ///   - base: The base model's digest.
+    ///   - adapters: The digest of each file and its weight, in their order.
+    init(base: String, adapters: [(digest: String, weight: Float)]) {
+        self.init(
+            of: ["base \(base)"]
+                + adapters.enumerated().map { index, adapter in
+                    "adapter \(index) \(adapter.digest) \(adapter.weight)"
+                }
+        )
+    }
+
+    /// Digests a base model's lines, and those of its encoders by themselves.
+    fileprivate init(base lines: [String]) {
+        description = Self.digest(lines)
+        let pairs = Self.encoders.map { part in
+            (
+                part,
+                Self.digest(
+                    lines.filter {
+                        $0.hasPrefix("tensor \(part) ") || $0.hasPrefix("configuration \(part) ")
+                    }
+                )
+            )
+        }
+        parts = Dictionary(uniqueKeysWithValues: pairs)
+    }
+
+    private static func digest(_ lines: [String]) -> String {
         var hash = SHA256()
         for line in lines.sorted() {
             hash.update(data: Data("\(line)\n".utf8))
         }
-        description = hexadecimal(hash.finalize())
+        return hexadecimal(hash.finalize())
     }
 
-    /// A digest written down before, or nil when these are not 64 hexadecimal digits.
-    init?(hexadecimal digits: String) {
-        guard digits.utf8.count == 64, digits.allSatisfy(\.isHexDigit) else { return nil }
-        description = digits
+    /// What stands for a part in the key of a condition: the part's own digest, so that models
+    /// which share it share conditions; where it is not known, the whole model's.
+    func line(of part: String) -> String {
+        "\(part) \(parts[part] ?? description)"
+    }
+
+    /// A base model's digest written down before, or nil when this is none.
+    init?(record: String) {
+        func isDigest(_ digits: Substring) -> Bool {
+            digits.utf8.count == 64 && digits.allSatisfy(\.isHexDigit)
+        }
+        let words = record.split(separator: " ")
+        guard words.count == 1 + Self.encoders.count, words.allSatisfy(isDigest) else {
+            return nil
+        }
+        description = String(words[0])
+        parts = Dictionary(
+            uniqueKeysWithValues: zip(Self.encoders, words.dropFirst().map(String.init))
+        )
+    }
+
+    /// The digest as it is written down: its own digits, then those of the encoders.
+    var record: String {
+        ([description] + Self.encoders.compactMap { parts[$0] }).joined(separator: " ")
     }
 }
 
@@ -39,7 +101,7 @@ extension ModelDirectory {
         cache: DigestCache? = nil
     ) async throws -> ModelDigest {
         func compute() async throws -> ModelDigest {
-            ModelDigest(of: try await baseLines(threads: threads))
+            ModelDigest(base: try await baseLines(threads: threads))
         }
         guard let cache else { return try await compute() }
         let files =

@@ -36,13 +36,20 @@ final class Denoiser {
         self.context = context
         self.plain = plain
         self.compute = compute
-        latents = Tensor(rows: noise.rows, columns: noise.columns)
-        latents.copy(from: noise)
+        latents = noise.copy()
         prediction = Tensor(rows: noise.rows, columns: noise.columns)
         plainPrediction = plain.map { _ in Tensor(rows: noise.rows, columns: noise.columns) }
     }
 
     var isDone: Bool { step == schedule.steps }
+
+    /// Goes on where another run of the same render stood.
+    ///
+    /// - Parameter checkpoint: It was checked against the render.
+    func resume(_ checkpoint: RenderCheckpoint) {
+        latents.copy(from: checkpoint.latents)
+        step = checkpoint.step
+    }
 
     /// Takes the next step: predict, and go along the prediction.
     func advance(trace: Trace? = nil) {
@@ -75,8 +82,7 @@ final class Denoiser {
 
     /// Where the last prediction says the picture will end: (tokens, channels).
     func estimate() -> Tensor {
-        let estimate = Tensor(rows: latents.rows, columns: latents.columns)
-        estimate.copy(from: latents)
+        let estimate = latents.copy()
         compute.add(estimate, prediction, scale: -schedule.sigmas[step])
         return estimate
     }

@@ -1,60 +1,71 @@
+import FoundationEssentials
 import Imaging
 import Tensors
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#endif
 
 /// What determines a picture, and only that: written into its PNG.
 ///
 /// Equal pictures from equal causes are equal files, whoever rendered them.
-struct Provenance: Encodable {
+package struct Provenance: Codable, Sendable, Equatable {
     /// What pictures must share to be equal to the last bit.
-    struct NumericClass: Encodable {
-        let engine: String
-        let kernels: String
-        let precision: String
+    package struct NumericClass: Codable, Sendable, Equatable, CustomStringConvertible {
+        /// The engine's number.
+        package let engine: String
+        /// The kernel family.
+        package let kernels: String
+        package let precision: String
+
+        /// The three in one word.
+        package var description: String { "\(engine)/\(kernels)/\(precision)" }
     }
 
-    struct Reference: Encodable {
-        let digest: String
-        let slot: Int
-        let task: Condition.Task
+    /// A reference, known by its file's digest.
+    package struct Reference: Codable, Sendable, Equatable {
+        package let digest: String
+        package let slot: Int
+        package let task: Condition.Task
     }
 
-    struct Adapter: Encodable {
-        let digest: String
-        let name: String
-        let weight: Float
+    /// An adapter, known by its file's digest.
+    package struct Adapter: Codable, Sendable, Equatable {
+        package let digest: String
+        /// The file's name without its folder.
+        package let name: String
+        package let weight: Float
     }
 
-    struct Settings: Encodable {
-        let firstStepGuidance: Float
-        let guidance: Float
-        let height: Int
-        let maxTextTokens: Int?
-        let noise: NoisePrecision
-        let posterior: Posterior
-        let prepare: Preparation
-        let refRes: Int
-        let steps: Int
-        let trueCFG: [Float]?
-        let width: Int
+    /// The numbers of a request.
+    package struct Settings: Codable, Sendable, Equatable {
+        package let firstStepGuidance: Float
+        package let guidance: Float
+        package let height: Int
+        package let maxTextTokens: Int?
+        package let noise: NoisePrecision
+        package let posterior: Posterior
+        package let prepare: Preparation
+        package let refRes: Int
+        package let steps: Int
+        /// Scale, first step, first step without, and guidance; nil where no step has it.
+        package let trueCFG: [Float]?
+        package let width: Int
     }
 
-    let adapters: [Adapter]
-    let model: String
-    let negativePrompt: String?
-    let numericClass: NumericClass
-    let prompt: String
-    let references: [Reference]
-    let seed: UInt64
-    let settings: Settings
+    /// The adapters in the order in which they were added.
+    package let adapters: [Adapter]
+    /// The digest of the base model.
+    package let model: String
+    /// The prompt of true CFG's plain branch; nil where no step has it.
+    package let negativePrompt: String?
+    package let numericClass: NumericClass
+    package let prompt: String
+    /// The references in sequence order.
+    package let references: [Reference]
+    package let seed: UInt64
+    package let settings: Settings
 
     /// The keyword of the text chunk.
     static let keyword = "dreamfarm"
 
-    init(_ request: RenderRequest, pipeline: RenderPipeline) throws {
+    init(_ request: RenderRequest, pipeline: RenderPipeline) {
         adapters = pipeline.listing.map {
             Adapter(digest: $0.digest, name: $0.baseName, weight: $0.strength)
         }
@@ -96,7 +107,7 @@ struct Provenance: Encodable {
 
 extension RenderPipeline {
     /// What pictures of this pipeline share with those that are equal to the last bit.
-    static let numericClass = Provenance.NumericClass(
+    package static let numericClass = Provenance.NumericClass(
         engine: engineVersion,
         kernels: Compute.kernelFamily,
         precision: "float32"

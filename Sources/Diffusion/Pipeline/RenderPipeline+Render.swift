@@ -2,85 +2,63 @@ package import Imaging
 import Networks
 import Tensors
 
-/// Where a render stands between two steps.
-package struct StepProgress {
-    /// How many steps are done.
-    package let step: Int
-    package let steps: Int
-    /// How long the last step took.
-    package let duration: Duration
-    /// How long the last step took, in seconds.
-    package var seconds: Double {
-        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    }
-    /// Decodes where the picture is heading; costs a decoding.
-    package let preview: () throws -> PixelImage
-}
-
 /// A finished picture.
 package struct RenderedPicture: Sendable {
     package let image: PixelImage
     /// The picture as a PNG file, with what determines it in a text chunk.
     package let png: [UInt8]
-}
-
-/// Why a render gave no picture.
-package enum RenderError: Error, Equatable, CustomStringConvertible {
-    case notFinite
-
-    package var description: String {
-        switch self {
-        case .notFinite:
-            "the picture has values that are not numbers: the model's weights or an adapter's"
-                + " strength are out of range; check the --lora weights and the model's files"
-        }
-    }
+    /// How many steps were computed for it; fewer than it has when it went on from a checkpoint.
+    package let computedSteps: Int
 }
 
 extension RenderPipeline {
-    /// Encodes all prompts and references of some requests, so that the encoders can be released.
-    ///
-    /// - Parameter requests: The requests that will be rendered.
-    /// - Throws: What reading the encoders throws.
-    package func encodeConditions(of requests: [RenderRequest]) throws {
-        for request in requests {
-            _ = try encode(prompt: request.prompt, maxTokens: request.maxTextTokens)
-            if request.usesTrueCFG {
-                _ = try encode(prompt: request.negativePrompt, maxTokens: request.maxTextTokens)
-            }
-            for condition in request.conditions {
-                _ = try encode(condition, of: request)
-            }
-        }
-    }
-
     /// Renders one picture.
+    ///
+    /// Equal requests give equal bytes, whether a render goes on from a checkpoint or not. What
+    /// `onStep` throws ends it at once: nothing is decoded then.
     ///
     /// - Parameters:
     ///   - request: What to render; it was validated.
-    ///   - dump: Receives every intermediate value, or nil.
-    ///   - onStep: Called after each step; what it throws ends the render.
+    ///   - checkpoint: Where an earlier render of the same request stood, or nil for the start.
+    ///   - dump: Receives every intermediate value that is computed, or nil.
+    ///   - onStep: Called after each step that is computed; what it throws ends the render.
     /// - Returns: The picture.
-    /// - Throws: What `onStep` throws, and what reading the model's parts throws.
+    /// - Throws: `CheckpointError` for a checkpoint of another render, `RenderError` for too little
+    ///   memory and for values that are not numbers, what `onStep` throws, and what reading the
+    ///   model's parts throws.
     package func render(
         _ request: RenderRequest,
+        resuming checkpoint: RenderCheckpoint? = nil,
         dump: IntermediateDump? = nil,
         onStep: (StepProgress) throws -> Void = { _ in }
     ) throws -> RenderedPicture {
-        let denoiser = try makeDenoiser(request, dump: dump)
-        let clock = ContinuousClock()
+        try use(request.loras)
+        let conditions = conditionPlan.conditions(of: request)
+        let provenance = Provenance(request, pipeline: self)
+        let fingerprint = try fingerprint(request, provenance, conditions)
+        try checkpoint?.check(
+            fingerprint,
+            steps: request.steps,
+            rows: outputGrid(request).count,
+            columns: 4 * model.autoencoder.configuration.latentChannels
+        )
+        let denoiser = try makeDenoiser(request, conditions, dump: dump)
+        if let checkpoint { denoiser.resume(checkpoint) }
+        let running = RunningRender(
+            request: request,
+            fingerprint: fingerprint,
+            denoiser: denoiser,
+            pipeline: self
+        )
+        let first = denoiser.step
         while !denoiser.isDone {
-            let step = denoiser.step
-            let trace: Trace? = step == 0 ? dump.map { dump in { dump.record(step: $0, $1) } } : nil
-            let duration = clock.measure { denoiser.advance(trace: trace) }
-            dump?.record("pred_step\(step)", tokens: denoiser.prediction)
-            dump?.record("latent_step\(step)", tokens: denoiser.latents)
+            let duration = advance(denoiser, dump: dump)
             try onStep(
                 StepProgress(
                     step: denoiser.step,
                     steps: request.steps,
                     duration: duration,
-                    preview: { try self.picture(denoiser.estimate(), request) }
+                    render: running
                 )
             )
         }
@@ -95,31 +73,50 @@ extension RenderPipeline {
             height: request.height,
             pixels: planes.rgb8
         )
-        let provenance = try Provenance(request, pipeline: self)
         return RenderedPicture(
             image: image,
-            png: try PNGEncoder.encode(image, texts: [provenance.chunk])
+            png: try PNGEncoder.encode(image, texts: [provenance.chunk]),
+            computedSteps: request.steps - first
         )
     }
 
-    private func picture(_ tokens: Tensor, _ request: RenderRequest) throws -> PixelImage {
-        PixelImage(
-            width: request.width,
-            height: request.height,
-            pixels: try decode(tokens, request).rgb8
+    /// Takes one step and records it; returns how long it took.
+    private func advance(_ denoiser: Denoiser, dump: IntermediateDump?) -> Duration {
+        let step = denoiser.step
+        let trace: Trace? = step == 0 ? dump.map { dump in { dump.record(step: $0, $1) } } : nil
+        let duration = ContinuousClock().measure { denoiser.advance(trace: trace) }
+        tally.steps += 1
+        dump?.record("pred_step\(step)", tokens: denoiser.prediction)
+        dump?.record("latent_step\(step)", tokens: denoiser.latents)
+        return duration
+    }
+
+    /// What determines the latents after each step.
+    private func fingerprint(
+        _ request: RenderRequest,
+        _ provenance: Provenance,
+        _ conditions: ConditionPlan.Conditions
+    ) throws -> RenderFingerprint {
+        RenderFingerprint(
+            model: digest(with: listing).description,
+            numericClass: "\(Self.numericClass)",
+            request: Diffusion.digest(ofLines: [try provenance.chunk.text]),
+            schedule: Diffusion.digest(
+                ofLines: schedule(request).sigmas.map { "\($0.bitPattern)" }
+            ),
+            conditions: conditions.digest
         )
     }
 
     /// Draws the noise, encodes the conditions, and sets up the loop.
     private func makeDenoiser(
         _ request: RenderRequest,
+        _ conditions: ConditionPlan.Conditions,
         dump: IntermediateDump?
     ) throws -> Denoiser {
-        let prompt = try encode(prompt: request.prompt, maxTokens: request.maxTextTokens)
-        let negative =
-            try request.usesTrueCFG
-            ? encode(prompt: request.negativePrompt, maxTokens: request.maxTextTokens) : nil
-        let encoded = try request.conditions.map { try encode($0, of: request) }
+        let prompt = try encode(conditions.prompt)
+        let negative = try conditions.negative.map { try encode($0) }
+        let encoded = try conditions.references.map { try encode($0) }
         let transformer = try loadTransformer()
 
         // noise first, then the posterior samples, from one generator
@@ -133,6 +130,7 @@ extension RenderPipeline {
             )
         }
         let positions = Self.positions(output: grid, references: encoded.map(\.grid))
+        try requireMemory(for: request, tokens: prompt.features.rows + positions.count)
         let context = transformer.context(
             text: prompt.features,
             pooled: prompt.pooled,

@@ -3,21 +3,38 @@ import Imaging
 import Networks
 package import Tensors
 
+/// What a pipeline did since its start.
+package struct RenderTally: Sendable, Equatable {
+    /// Denoising steps that were computed.
+    package var steps = 0
+    /// Latents that were decoded, for pictures and previews.
+    package var decodings = 0
+}
+
 /// A model made ready to render: DreamO's pipeline, stage by stage.
 ///
-/// Parts are read when they are first needed and stay until `release` lets them go; encoded
-/// prompts and references are kept for the next picture. A pipeline renders one picture at a
-/// time: who holds it takes care of that.
+/// Parts are read when they are first needed and stay until `releaseEncoders` lets them go;
+/// encoded prompts and references are kept in `artifacts` for the next picture. A pipeline renders
+/// one picture at a time: who holds it takes care of that.
 package final class RenderPipeline {
     package let model: ModelDirectory
     /// The model's digest, which goes into each picture's provenance.
     let modelDigest: ModelDigest
-    /// The adapters in use.
-    package let adapters: AdapterSet
+    /// The adapters in use: those of the model, then those of the last request.
+    package internal(set) var adapters: AdapterSet
     /// What is said about them.
-    package let listing: [AdapterListing]
+    package internal(set) var listing: [AdapterListing]
+    /// The adapters of the model, which every request has.
+    let ownAdapters: AdapterSet
+    /// What is said about the adapters of the model.
+    let ownListing: [AdapterListing]
+    /// The last request's own adapters.
+    var loras: [AdapterSelection.Lora] = []
     /// Receives a line when something long begins, and warnings.
     package var log: (String) -> Void = { _ in }
+
+    /// How many bytes of memory are free, or nil where nobody says.
+    var availableMemory: () -> Int? = { SystemMemory.available }
 
     let compute: Compute
     private let t5Tokenizer: T5Tokenizer
@@ -27,21 +44,20 @@ package final class RenderPipeline {
     private var clip: CLIPTextEncoder?
     private var encoder: AutoencoderEncoder?
     private var decoder: AutoencoderDecoder?
-    private var transformer: FluxTransformer?
+    /// The transformer with `adapters` in its weights.
+    var transformer: FluxTransformer?
+    /// Where the transformer's weights are.
+    var weights: TransformerWeights?
+    private var projection: LatentProjection?
 
-    private var prompts: [PromptKey: EncodedPrompt] = [:]
-    private var references: [ReferenceKey: EncodedReference] = [:]
-
-    private struct PromptKey: Hashable {
-        var text: String
-        var tokens: Int
-    }
-
-    private struct ReferenceKey: Hashable {
-        var digest: String
-        var width: Int
-        var height: Int
-    }
+    /// The conditions computed so far.
+    package let artifacts = ArtifactCache()
+    /// What the conditions of a picture are made from.
+    package let conditionPlan: ConditionPlan
+    /// Prompts whose cut end was told of.
+    var toldPrompts: Set<ArtifactKey> = []
+    /// What was done since the start.
+    package internal(set) var tally = RenderTally()
 
     /// Opens what a model and its adapters consist of; weights are read later.
     ///
@@ -61,27 +77,37 @@ package final class RenderPipeline {
         self.model = model
         modelDigest = digest
         self.compute = compute
-        adapters = try AdapterSet(
+        ownAdapters = try AdapterSet(
             folder: model.adaptersFolder ?? "\(model.path)/dreamo",
             selection: selection,
             configuration: model.transformer.configuration
         )
         t5Tokenizer = try T5Tokenizer(
             directory: URL(filePath: model.tokenizer2Folder),
-            hasPlaceholders: adapters.embeddings != nil
+            hasPlaceholders: ownAdapters.embeddings != nil
         )
         clipTokenizer = try CLIPTokenizer(directory: URL(filePath: model.tokenizerFolder))
-        listing = try adapters.listing()
+        ownListing = try ownAdapters.listing()
+        (adapters, listing) = (ownAdapters, ownListing)
+        conditionPlan = ConditionPlan(
+            t5Tokenizer: t5Tokenizer,
+            clipTokenizer: clipTokenizer,
+            digest: digest,
+            placeholders: adapters.embeddings?.placeholders
+        )
         try checkVocabularies()
     }
 
-    /// The digest of the model with the adapters in use: what the farm knows it by.
+    /// The digest of the model with its own adapters: what the farm knows it by.
     package var digest: ModelDigest {
+        digest(with: ownListing)
+    }
+
+    /// The digest of the model with some adapters.
+    func digest(with listing: [AdapterListing]) -> ModelDigest {
         ModelDigest(
-            of: ["base \(modelDigest)"]
-                + listing.enumerated().map { index, adapter in
-                    "adapter \(index) \(adapter.digest) \(adapter.strength)"
-                }
+            base: modelDigest.description,
+            adapters: listing.map { ($0.digest, $0.strength) }
         )
     }
 
@@ -91,6 +117,7 @@ package final class RenderPipeline {
         _ = try loadEncoder()
         _ = try loadDecoder()
         _ = try loadTransformer()
+        _ = try loadProjection()
     }
 
     /// Lets the encoders of text and references go; what they made stays.
@@ -111,43 +138,6 @@ package final class RenderPipeline {
     }
 
     // MARK: - Text
-
-    /// A prompt as the transformer takes it.
-    struct EncodedPrompt {
-        let t5IDs: [Int]
-        let clipIDs: [Int]
-        /// T5's features: (text tokens, T5's width).
-        let features: Tensor
-        /// CLIP's vector: (1, CLIP's width).
-        let pooled: Tensor
-    }
-
-    /// Encodes a prompt, or finds it encoded before.
-    func encode(prompt: String, maxTokens: Int?) throws -> EncodedPrompt {
-        let length = maxTokens ?? min(512, t5Tokenizer.modelMaxLength)
-        let key = PromptKey(text: prompt, tokens: length)
-        if let known = prompts[key] { return known }
-        let t5Text = t5Tokenizer.encode(prompt, maxLength: length)
-        if t5Text.wasTruncated {
-            log("warning: the prompt is longer than \(length) T5 tokens: its end is not seen")
-        }
-        let clipText = clipTokenizer.encode(prompt)
-        if clipText.wasTruncated {
-            log(
-                "warning: the prompt is longer than \(clipTokenizer.modelMaxLength) CLIP tokens:"
-                    + " CLIP sees its beginning alone, so put what sets the style first"
-            )
-        }
-        let (t5, clip) = try loadTextEncoders()
-        let encoded = EncodedPrompt(
-            t5IDs: t5Text.ids,
-            clipIDs: clipText.ids,
-            features: t5(t5Text.ids, in: compute),
-            pooled: clip(clipText.ids, in: compute)
-        )
-        prompts[key] = encoded
-        return encoded
-    }
 
     /// How many ids T5's tokenizer knows.
     var t5VocabularySize: Int { t5Tokenizer.vocabularySize }
@@ -180,8 +170,10 @@ package final class RenderPipeline {
         }
     }
 
-    private func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
+    /// The text encoders, read now if they are not there.
+    func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
         if let t5, let clip { return (t5, clip) }
+        try requireMemory(for: model.textEncoder2, named: "reading T5")
         log("reading the text encoders")
         let rows = adapters.embeddings.map {
             Tensor(
@@ -207,34 +199,6 @@ package final class RenderPipeline {
 
     // MARK: - Pictures
 
-    /// A reference's posterior and the grid of its tokens.
-    struct EncodedReference {
-        let distribution: LatentDistribution
-        let grid: TokenGrid
-    }
-
-    /// Prepares and encodes a reference, or finds it encoded before.
-    func encode(_ condition: Condition, of request: RenderRequest) throws -> EncodedReference {
-        let image = condition.prepared(by: request.prepare, refRes: request.refRes)
-        let key = ReferenceKey(
-            digest: condition.digest,
-            width: image.width,
-            height: image.height
-        )
-        if let known = references[key] { return known }
-        let encoded = EncodedReference(
-            distribution: try loadEncoder().encode(
-                image: Tensor(rgb8: image.pixels),
-                height: image.height,
-                width: image.width,
-                in: compute
-            ),
-            grid: grid(width: image.width, height: image.height)
-        )
-        references[key] = encoded
-        return encoded
-    }
-
     /// The picture of output tokens: planes (3, width · height) in −1…1.
     func decode(_ tokens: Tensor, _ request: RenderRequest, trace: Trace? = nil) throws -> Tensor {
         let configuration = model.autoencoder.configuration
@@ -245,6 +209,7 @@ package final class RenderPipeline {
                 latent.elements[index] / configuration.scalingFactor + configuration.shiftFactor
         }
         trace?("vae_in", latent)
+        tally.decodings += 1
         let image = try loadDecoder().decode(
             latent: latent,
             height: 2 * grid.rows,
@@ -259,12 +224,14 @@ package final class RenderPipeline {
         grid(width: request.width, height: request.height)
     }
 
-    private func grid(width: Int, height: Int) -> TokenGrid {
+    /// The tokens of a picture.
+    func grid(width: Int, height: Int) -> TokenGrid {
         let side = 2 * model.autoencoder.configuration.spatialFactor
         return TokenGrid(rows: height / side, columns: width / side)
     }
 
-    private func loadEncoder() throws -> AutoencoderEncoder {
+    /// The encoder of references, read now if it is not there.
+    func loadEncoder() throws -> AutoencoderEncoder {
         if let encoder { return encoder }
         let loaded = try AutoencoderEncoder(
             model.autoencoder.configuration,
@@ -284,15 +251,35 @@ package final class RenderPipeline {
         return loaded
     }
 
+    /// The colours of latents, fitted to the decoder now if they are not known.
+    func loadProjection() throws -> LatentProjection {
+        if let projection { return projection }
+        let configuration = model.autoencoder.configuration
+        let loaded: LatentProjection
+        if configuration == .flux {
+            loaded = .flux
+        } else {
+            let decoder = try loadDecoder()
+            loaded = LatentProjection(configuration) { latent, side in
+                decoder.decode(latent: latent, height: side, width: side, in: compute)
+            }
+        }
+        projection = loaded
+        return loaded
+    }
+
     // MARK: - Transformer
 
     func loadTransformer() throws -> FluxTransformer {
         if let transformer { return transformer }
+        try requireMemory(for: model.transformer, named: "reading the transformer")
         log("reading the transformer")
         let source = adapters.adapting(model.transformer.source, threads: compute.threads)
-        let loaded = try FluxTransformer(model.transformer.configuration, from: source)
+        let weights = TransformerWeights(source)
+        let loaded = try FluxTransformer(model.transformer.configuration, from: weights)
         try source.requireAllUsed()
         transformer = loaded
+        self.weights = weights
         return loaded
     }
 }

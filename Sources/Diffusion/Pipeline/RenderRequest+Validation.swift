@@ -57,6 +57,13 @@ extension RenderRequest {
         ] where !(value >= 0 && value <= 1000) {
             throw .outOfRange(key: key, value: "\(value)", allowed: "a number from 0 to 1000")
         }
+        for lora in loras where !lora.strength.isFinite {
+            throw .outOfRange(
+                key: "the weight of \(lora.name)",
+                value: "\(lora.strength)",
+                allowed: "a finite number"
+            )
+        }
         guard trueCFG.scale <= 1 || trueCFG.start >= 0 && trueCFG.end >= 0 else {
             throw .cfgWindow(start: trueCFG.start, end: trueCFG.end)
         }

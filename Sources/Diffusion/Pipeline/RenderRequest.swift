@@ -22,6 +22,8 @@ package struct RenderRequest: Sendable, Equatable {
     package var refRes: Int
     package var posterior = Posterior.mode
     package var noise = NoisePrecision.float32
+    /// The user's own adapters for this picture, added after the model's in this order.
+    package var loras: [AdapterSelection.Lora] = []
     /// Text tokens T5 sees; nil for the tokenizer's own length, at most 512.
     package var maxTextTokens: Int?
 

@@ -106,6 +106,13 @@ package struct Tensor: Sendable {
         }
     }
 
+    /// A matrix of the same values in memory of its own.
+    package func copy() -> Tensor {
+        let copy = Tensor(rows: rows, columns: columns)
+        copy.copy(from: self)
+        return copy
+    }
+
     /// Sets every value.
     package func fill(_ value: Float) {
         for index in 0..<rows {

@@ -27,6 +27,18 @@ package enum SafetensorsError: Error, Equatable, CustomStringConvertible {
     /// A file cannot be written; nothing stays of it.
     case unwritable(file: String, reason: String)
 
+    /// The file or folder that it is about.
+    package var file: String {
+        switch self {
+        case .unreadable(let file, _), .truncated(let file, _, _), .header(let file, _),
+            .entry(let file, _, _), .missing(let file, _), .shape(let file, _, _, _),
+            .type(let file, _, _), .notFinite(let file, _, _, _), .noWeights(let file, _),
+            .index(let file, _), .missingShard(let file, _, _), .notInShard(let file, _, _),
+            .unwritable(let file, _):
+            file
+        }
+    }
+
     package var description: String {
         switch self {
         case .unreadable(let file, let reason):

@@ -5,7 +5,7 @@ import FoundationEssentials
 import Glibc
 import Imaging
 
-/// Usage: `dreamfarm download JOB --output DIR [--contact-sheet FILE]`.
+/// Usage: `dreamfarm download JOB --to DIR [--contact-sheet FILE]`.
 struct DownloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
@@ -15,7 +15,10 @@ struct DownloadCommand: AsyncParsableCommand {
     @Argument(help: "The job's id or key.")
     var job: String
 
-    @Option(help: "The folder to put the pictures in.")
+    @Option(
+        name: [.customLong("to"), .customLong("output")],
+        help: "The folder to put the pictures in; those that are there already are not fetched."
+    )
     var output: String
 
     @Option(
@@ -33,8 +36,7 @@ struct DownloadCommand: AsyncParsableCommand {
             let client = try farm.client()
             let job = try await client.job(job)
             var pictures: [DeliveredPicture] = []
-            for try await image in JobImages(client: client, job: job.id)
-            where image.state == .delivered {
+            for try await image in client.images(of: job.id, state: .delivered) {
                 let path = try await fetch(image, from: client)
                 pictures.append(DeliveredPicture(path: path, settings: image.settings))
                 if farm.format == .text { print(path) }
@@ -127,7 +129,7 @@ enum DownloadError: Error, CustomStringConvertible {
         case .unsafeName(let name):
             "the farm gives the name '\(name)', which leaves the folder: submit the job with"
                 + " another output.name"
-        case .unwritable(let path): "\(path): cannot be written; check --output"
+        case .unwritable(let path): "\(path): cannot be written; check --to"
         case .damaged(let name): "\(name) came with other bytes than were delivered; try again"
         }
     }

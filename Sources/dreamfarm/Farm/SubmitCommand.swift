@@ -2,8 +2,9 @@ import ArgumentParser
 import FarmClient
 import FarmModel
 import FoundationEssentials
+import Imaging
 
-/// Usage: `dreamfarm submit SPEC [--wait] [--timeout 1h] [--key KEY] [-o json]`.
+/// Usage: `dreamfarm submit SPEC [--dry-run] [--wait] [--timeout 1h] [--key KEY] [-o json]`.
 struct SubmitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "submit",
@@ -15,6 +16,12 @@ struct SubmitCommand: AsyncParsableCommand {
 
     @Option(help: "A name of your own for the job; submitting it again gives the same job.")
     var key: String?
+
+    @Flag(help: "Only say what the job would be: images, tasks, cost, what no worker can run.")
+    var dryRun = false
+
+    @Flag(help: "Refuse the job when no live worker can run it.")
+    var requireRunnable = false
 
     @Flag(help: "Wait until the job is over, and exit with 0, 3 (failed) or 4 (cancelled).")
     var wait = false
@@ -30,52 +37,61 @@ struct SubmitCommand: AsyncParsableCommand {
                 "--key must be 1 to 128 letters, digits, '.', '_' or '-', not '\(key)'"
             )
         }
+        if dryRun, wait || timeout != nil {
+            throw ValidationError("--dry-run submits nothing that could be waited for")
+        }
     }
 
     func run() async throws {
         try await CommandExit.run {
             let client = try farm.client()
-            let job = try await submit(to: client)
-            guard wait || timeout != nil else {
-                try report(job)
+            let (job, files) = try read()
+            if dryRun {
+                try report(try await client.plan(job))
                 return .done
             }
-            let progress = JobProgress(client: client, timeout: timeout?.duration)
-            guard let ended = try await progress.follow(job.id) else {
-                StandardError.write(
-                    "the job \(job.id) is not over yet and goes on: see dreamfarm job show\n"
-                )
-                try report(job)
-                return .timedOut
+            let uploaded = try await files.upload(to: client)
+            if uploaded > 0 { StandardError.write("uploaded \(uploaded) files\n") }
+            let answer = try await client.submit(
+                job,
+                key: key.flatMap(JobKey.init(rawValue:)),
+                requiresWorker: requireRunnable
+            )
+            for warning in answer.warnings ?? [] {
+                StandardError.write("warning: \(shown("\(warning)"))\n")
             }
-            try await JobFailures.report(ended, client)
-            try report(ended)
-            return CommandExit(ended.state)
+            StandardError.write("job \(answer.id): \(answer.images.total) images\n")
+            guard wait || timeout != nil else {
+                try farm.show(answer, "\(answer.id)")
+                return .done
+            }
+            return try await farm.wait(for: answer.id, client, timeout: timeout?.duration)
         }
     }
 
-    private func submit(to client: CoordinatorClient) async throws -> JobView {
+    /// The job with its files' digests, and the files.
+    private func read() throws -> (JobSpecification, ReferenceFiles) {
         guard let data = FileManager.default.contents(atPath: specification) else {
             throw SpecificationFileError(path: specification)
         }
-        var job = try JobSpecification(parsing: String(decoding: data, as: UTF8.self))
+        let job = try JobSpecification(parsing: String(decoding: data, as: UTF8.self))
         let folder = specification.split(separator: "/", omittingEmptySubsequences: false)
             .dropLast().joined(separator: "/")
         let files = try ReferenceFiles(of: job, beside: folder)
-        let uploaded = try await files.upload(to: client)
-        if uploaded > 0 { StandardError.write("uploaded \(uploaded) references\n") }
-        job = job.withDigests(files.digests)
-        let answer = try await client.submit(job, key: key.flatMap(JobKey.init(rawValue:)))
-        for warning in answer.warnings ?? [] { StandardError.write("warning: \(warning)\n") }
-        StandardError.write("job \(answer.id): \(answer.images.total) images\n")
-        return answer
+        return (job.withDigests(files.digests), files)
     }
 
-    private func report(_ job: JobView) throws {
-        switch farm.format {
-        case .text: print(job.id)
-        case .json: print(try FarmJSON.text(job))
+    private func report(_ plan: PlanView) throws {
+        guard farm.format == .text else { return print(try FarmJSON.text(plan)) }
+        var line = "\(plan.name): \(plan.images) images in \(plan.tasks) tasks with "
+        line += "\(plan.model), \((plan.flops / 1e12 * 10).rounded() / 10) TFLOP"
+        if let seconds = plan.estimatedSeconds {
+            line += ", about \(Int(seconds.rounded(.up))) s on \(plan.eligibleWorkers) workers"
         }
+        print(shown(line))
+        for why in plan.unrunnable { print(shown("waits: \(why.sentence)")) }
+        for warning in plan.warnings { print(shown("warning: \(warning)")) }
+        if !plan.missingBlobs.isEmpty { print("\(plan.missingBlobs.count) files to upload") }
     }
 }
 
@@ -90,6 +106,10 @@ struct SpecificationFileError: Error, CustomStringConvertible {
 struct DurationArgument: ExpressibleByArgument {
     var duration: Duration
 
+    init(_ duration: Duration) {
+        self.duration = duration
+    }
+
     init?(argument: String) {
         guard let duration = FarmSettings.duration(argument) else { return nil }
         self.duration = duration
@@ -101,37 +121,9 @@ enum JobFailures {
     /// Writes a line for each failed image.
     static func report(_ job: JobView, _ client: CoordinatorClient) async throws {
         guard job.images.failed > 0 else { return }
-        for try await image in JobImages(client: client, job: job.id) {
-            guard let failure = image.failure, image.state == .failed else { continue }
-            StandardError.write("image \(image.index): \(failure.message)\n")
+        for try await image in client.images(of: job.id, state: .failed) {
+            guard let failure = image.failure else { continue }
+            StandardError.write("image \(image.index): \(shown(failure.message))\n")
         }
-    }
-}
-
-/// The images of a job, fetched page by page.
-struct JobImages: AsyncSequence {
-    let client: CoordinatorClient
-    let job: JobID
-
-    struct AsyncIterator: AsyncIteratorProtocol {
-        let client: CoordinatorClient
-        let job: JobID
-        var page: [ImageView] = []
-        var next: String?
-        var isLastPage = false
-
-        mutating func next() async throws -> ImageView? {
-            while page.isEmpty, !isLastPage {
-                let answer = try await client.images(of: job, after: next)
-                page = answer.items.reversed()
-                next = answer.next
-                isLastPage = answer.next == nil
-            }
-            return page.popLast()
-        }
-    }
-
-    func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(client: client, job: job)
     }
 }

@@ -30,6 +30,8 @@ struct RenderCommand: AsyncParsableCommand {
         for job in jobs {
             try OutputFile.checkWritable(job.path)
         }
+        // the encoders go before the first picture, so all conditions have to stay
+        pipeline.artifacts.limit = .max
         try pipeline.encodeConditions(of: jobs.map(\.request))
         pipeline.releaseEncoders()
         try interruption.check()

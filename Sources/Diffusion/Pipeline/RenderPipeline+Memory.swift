@@ -1,0 +1,35 @@
+import Networks
+import Tensors
+
+extension RenderPipeline {
+    /// Checks that there is memory for what a part's weights become.
+    ///
+    /// - Throws: `RenderError.outOfMemory`, instead of being ended by the system halfway.
+    func requireMemory<Configuration>(
+        for part: ModelPart<Configuration>,
+        named name: String
+    ) throws(RenderError) {
+        try requireMemory(part.parameters.count * MemoryLayout<Float>.stride, for: name)
+    }
+
+    /// Checks that there is memory for a picture's tokens and for decoding it.
+    ///
+    /// It is the least that is needed, so that nothing is refused that would have fitted.
+    func requireMemory(for request: RenderRequest, tokens: Int) throws(RenderError) {
+        let hidden = model.transformer.configuration.hidden
+        let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
+        // the stream, a single block's keys, values, queries and feed-forward, and its result
+        let transformer = tokens * 9 * hidden * MemoryLayout<Float>.stride
+        // what a block of the finest level reads and what it writes
+        let decoder = 2 * finest * request.width * request.height * MemoryLayout<Float>.stride
+        try requireMemory(
+            max(0, transformer - compute.scratchBytes) + decoder,
+            for: "a picture of \(request.width)x\(request.height) pixels with \(tokens) tokens"
+        )
+    }
+
+    private func requireMemory(_ needed: Int, for what: String) throws(RenderError) {
+        guard let available = availableMemory(), needed > available else { return }
+        throw .outOfMemory(what: what, needed: needed, available: available)
+    }
+}

@@ -1,0 +1,106 @@
+package import FarmModel
+import HTTPTransport
+
+extension CoordinatorClient {
+    // MARK: - Workers and pools
+
+    /// The farm's workers, by name.
+    package func workers(withLost: Bool = false) -> PagedList<WorkerView> {
+        list("/v1/workers", [("lost", withLost ? "true" : nil)])
+    }
+
+    /// Lets a worker finish and then take nothing more.
+    package func drain(_ worker: String, reason: String?) async throws -> WorkerView {
+        try await tell(worker, "drain", reason)
+    }
+
+    /// Lets a worker take tasks again.
+    package func wake(_ worker: String, reason: String?) async throws -> WorkerView {
+        try await tell(worker, "wake", reason)
+    }
+
+    /// Keeps a worker from everything until an operator wakes it.
+    package func quarantine(_ worker: String, reason: String?) async throws -> WorkerView {
+        try await tell(worker, "quarantine", reason)
+    }
+
+    private func tell(
+        _ worker: String,
+        _ wish: String,
+        _ reason: String?
+    ) async throws -> WorkerView {
+        try await call(
+            "POST",
+            "/v1/workers/\(URLText.encode(worker))/\(wish)",
+            WorkerStateRequest(reason: reason),
+            isIdempotent: true
+        )
+    }
+
+    /// The farm with its pools.
+    package func farm() async throws -> FarmView {
+        try await call("GET", "/v1/farm")
+    }
+
+    /// Pauses or resumes a pool, or the whole farm where none is named.
+    package func setPaused(_ isPaused: Bool, pool: String?) async throws -> FarmView {
+        let place = pool.map { "/v1/pools/\(URLText.encode($0))" } ?? "/v1/farm"
+        return try await call(
+            "POST",
+            "\(place)/\(isPaused ? "pause" : "resume")",
+            isIdempotent: true
+        )
+    }
+
+    // MARK: - Models
+
+    /// The models that the farm knows.
+    package func models() -> PagedList<ModelView> {
+        list("/v1/models")
+    }
+
+    /// Registers a model whose files are uploaded.
+    package func addModel(_ name: String, _ request: ModelRequest) async throws -> ModelView {
+        try await call("PUT", "/v1/models/\(URLText.encode(name))", request)
+    }
+
+    /// Makes a model the one that jobs get which name none.
+    package func makeDefault(_ model: String) async throws -> ModelView {
+        try await call(
+            "POST",
+            "/v1/models/\(URLText.encode(model))/default",
+            isIdempotent: true
+        )
+    }
+
+    /// Forgets a model that no live job or worker uses.
+    package func removeModel(_ name: String) async throws {
+        try await send(
+            "DELETE",
+            "/v1/models/\(URLText.encode(name))",
+            contentType: "application/json"
+        )
+    }
+
+    // MARK: - Access
+
+    /// Makes a token; its text is in the answer and nowhere else.
+    package func createToken(_ request: TokenRequest) async throws -> TokenView {
+        try await call("POST", "/v1/tokens", request)
+    }
+
+    /// The tokens, without their texts.
+    package func tokens() -> PagedList<TokenView> {
+        list("/v1/tokens")
+    }
+
+    /// Makes a token worthless.
+    package func revokeToken(_ id: TokenID) async throws {
+        try await send("DELETE", "/v1/tokens/\(id)", contentType: "application/json")
+    }
+
+    /// Who changed what, newest first.
+    package func auditTrail() -> PagedList<AuditView> {
+        list("/v1/audit")
+    }
+}

@@ -1,0 +1,41 @@
+import FarmModel
+package import Hummingbird
+import Logging
+import NIOCore
+
+/// What is known of a request besides its head and body.
+package struct FarmRequestContext: RequestContext {
+    package var coreContext: CoreRequestContextStorage
+    /// The connection, for requests that wait and want to know when nobody waits with them.
+    let channel: any Channel
+    /// Who makes the request, by its token.
+    var caller: Caller?
+
+    package init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
+    }
+
+    /// A part of the path as an identifier or digest.
+    func part<Value>(_ name: String, _ read: (String) -> Value?) throws -> Value {
+        guard let text = parameters.get(name), let value = read(text) else {
+            throw CoordinatorProblem(
+                .notFound,
+                "nothing has the name '\(parameters.get(name) ?? "")'"
+            )
+        }
+        return value
+    }
+
+    /// The caller, whom the route has let in.
+    func bearer() throws -> Caller {
+        guard let caller else { throw CoordinatorProblem.unauthorized }
+        return caller
+    }
+
+    /// The owner whose jobs the caller sees, or nil where it sees everyone's.
+    func visibleOwner() throws -> String? {
+        let caller = try bearer()
+        return caller.seesEverything ? nil : caller.owner
+    }
+}

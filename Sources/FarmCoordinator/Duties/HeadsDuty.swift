@@ -1,0 +1,12 @@
+import FarmStore
+import Logging
+
+/// Takes heads out of the claims' sight that have no ready task.
+enum HeadsDuty {
+    /// The service that looks every few seconds.
+    static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
+        PeriodicService(.emptyHeads, of: store, every: .seconds(5), logger: logger) { _ in
+            _ = try await store.runEmptyHeads()
+        }
+    }
+}

@@ -1,0 +1,199 @@
+import BlobStore
+import FarmModel
+import FarmStore
+import Hummingbird
+import NIOCore
+
+extension CoordinatorAPI {
+    /// The longest message of a failure that is kept, in characters.
+    private static let longestMessage = 4096
+    /// The largest artifact that is accepted, in bytes.
+    private static let largestArtifact: Int64 = 256 << 20
+
+    func addAttemptRoutes(to table: RouteTable) {
+        table.on(.put, "/v1/attempts/{attempt}/images/{index}", for: .least(.worker)) {
+            try await deliver($0, $1)
+        }
+        table.on(.put, "/v1/attempts/{attempt}/checkpoint", for: .least(.worker)) {
+            try await keepCheckpoint($0, $1)
+        }
+        table.on(.post, "/v1/attempts/{attempt}/complete", for: .least(.worker)) {
+            let message: AttemptRequest = try await $0.message()
+            let fence = try Self.check(message.fence, $1)
+            return try await end(
+                fence,
+                store.completeAttempt(fence, totals: AttemptTotals(message.report))
+            )
+        }
+        table.on(.post, "/v1/attempts/{attempt}/fail", for: .least(.worker)) {
+            let message: FailureRequest = try await $0.message()
+            let fence = try Self.check(message.fence, $1)
+            let failure = AttemptFailure(
+                failureClass: message.failureClass,
+                message: String(message.message.prefix(Self.longestMessage))
+            )
+            return try await end(
+                fence,
+                store.failAttempt(fence, failure: failure, totals: AttemptTotals(message.report))
+            )
+        }
+        table.on(.post, "/v1/attempts/{attempt}/release", for: .least(.worker)) {
+            let message: AttemptRequest = try await $0.message()
+            let fence = try Self.check(message.fence, $1)
+            return try await end(
+                fence,
+                store.releaseAttempt(fence, totals: AttemptTotals(message.report))
+            )
+        }
+        table.on(.get, "/v1/artifacts/{key}", for: .least(.worker)) { try await artifact($0, $1) }
+        table.on(.put, "/v1/artifacts/{key}", for: .least(.worker)) {
+            try await keepArtifact($0, $1)
+        }
+    }
+
+    // MARK: - Pictures
+
+    /// Stores the picture durably, then marks its image delivered under the fence.
+    private func deliver(_ request: Request, _ context: Context) async throws -> Response {
+        let attempt = try context.part("attempt") { AttemptID($0) }
+        let index = try context.part("index") { Int($0) }
+        let query = request.uri.queryParameters
+        guard
+            let delivery = DeliveryRequest(
+                attempt: attempt,
+                imageIndex: index,
+                query: { query.get($0) }
+            )
+        else { throw Self.noLease }
+        let stored = try await receive(request, limit: Self.largestPicture)
+        let outcome = try await store.deliverImage(
+            delivery.fence,
+            imageIndex: index,
+            output: DeliveredOutput(digest: stored.digest.rawValue, size: stored.size),
+            final: delivery.isFinal ? AttemptTotals(delivery.report) : nil
+        )
+        switch outcome {
+        case .delivered(let task):
+            if task != nil { live.forget(attempt) }
+            return try Response(
+                message: DeliveryAnswer(digest: stored.digest, wasDelivered: false, task: task),
+                status: .created
+            )
+        case .alreadyDelivered:
+            return try Response(message: DeliveryAnswer(digest: stored.digest, wasDelivered: true))
+        case .stale:
+            live.forget(attempt)
+            throw Self.stale
+        case .unknownImage:
+            throw CoordinatorProblem(.notFound, "the task has no image \(index)")
+        }
+    }
+
+    private func keepCheckpoint(_ request: Request, _ context: Context) async throws -> Response {
+        let attempt = try context.part("attempt") { AttemptID($0) }
+        let query = request.uri.queryParameters
+        guard let checkpoint = CheckpointRequest(attempt: attempt, query: { query.get($0) }) else {
+            throw Self.noLease
+        }
+        let stored = try await receive(request, limit: Self.largestPicture)
+        let isCurrent = try await store.putCheckpoint(
+            checkpoint.fence,
+            CheckpointRecord(
+                imageIndex: checkpoint.imageIndex,
+                digest: stored.digest.rawValue,
+                size: stored.size,
+                step: checkpoint.step,
+                numericClass: checkpoint.numericClass
+            )
+        )
+        guard isCurrent else { throw Self.stale }
+        return try Response(
+            message: CheckpointAnswer(digest: stored.digest, step: checkpoint.step),
+            status: .created
+        )
+    }
+
+    // MARK: - Ends
+
+    private func end(_ fence: AttemptFence, _ outcome: AttemptOutcome) throws -> Response {
+        switch outcome {
+        case .done(let state):
+            live.forget(fence.attempt)
+            return try Response(message: AttemptAnswer(task: state))
+        case .stale:
+            live.forget(fence.attempt)
+            throw Self.stale
+        case .incomplete(let undelivered):
+            throw CoordinatorProblem(
+                .wrongState,
+                "\(undelivered) images of the task are not delivered; deliver or release them"
+            )
+        }
+    }
+
+    private static func check(_ fence: AttemptFence, _ context: Context) throws -> AttemptFence {
+        guard try context.part("attempt", { AttemptID($0) }) == fence.attempt else {
+            throw CoordinatorProblem(.malformed, "the path names another attempt than the body")
+        }
+        return fence
+    }
+
+    private static var stale: CoordinatorProblem {
+        CoordinatorProblem(.stale, "the lease is over; drop the attempt")
+    }
+
+    private static var noLease: CoordinatorProblem {
+        CoordinatorProblem(
+            .malformed,
+            "the query lacks the task and epoch of the lease, or holds what is no number"
+        )
+    }
+
+    // MARK: - Artifacts
+
+    /// The artifact, among those of the owner whose task the caller works on.
+    private func artifact(_ request: Request, _ context: Context) async throws -> Response {
+        let key = try context.part("key", ArtifactKey.init(rawValue:))
+        let owner = try await owner(request)
+        guard let artifact = try await store.artifact(owner: owner, key: key),
+            let digest = BlobDigest(rawValue: artifact.digest)
+        else { throw CoordinatorProblem(.notFound, "nobody has computed \(key.rawValue) yet") }
+        return try await content(of: digest, type: "application/octet-stream", request)
+    }
+
+    private func keepArtifact(_ request: Request, _ context: Context) async throws -> Response {
+        let key = try context.part("key", ArtifactKey.init(rawValue:))
+        let owner = try await owner(request)
+        let stored = try await receive(request, limit: Self.largestArtifact)
+        _ = try await store.putArtifact(
+            owner: owner,
+            key: key,
+            ArtifactRecord(digest: stored.digest.rawValue, size: stored.size)
+        )
+        return Response(status: .created)
+    }
+
+    /// Whose task the lease in a query is of.
+    private func owner(_ request: Request) async throws -> String {
+        let query = request.uri.queryParameters
+        guard let task = query.get("task").flatMap({ TaskID($0) }),
+            let attempt = query.get("attempt").flatMap({ AttemptID($0) }),
+            let epoch = query.get("epoch").flatMap({ Int64($0) })
+        else { throw Self.noLease }
+        let fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
+        guard let owner = try await store.owner(of: fence) else { throw Self.stale }
+        return owner
+    }
+}
+
+extension AttemptTotals {
+    /// What an attempt has cost, as its worker says.
+    init(_ report: AttemptReport?) {
+        self.init()
+        guard let report else { return }
+        stepsComputed = Int64(report.stepsComputed)
+        conditionsComputed = report.conditionsComputed
+        conditionsFound = report.conditionsFound
+        busySeconds = report.seconds
+    }
+}

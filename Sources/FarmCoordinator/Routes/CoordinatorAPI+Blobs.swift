@@ -1,0 +1,200 @@
+import BlobStore
+import FarmModel
+import FarmStore
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension CoordinatorAPI {
+    /// The largest blob that is accepted, in bytes: a shard of a published model fits.
+    static let largestBlob: Int64 = 64 << 30
+    /// The largest picture or checkpoint of a worker that is accepted, in bytes.
+    static let largestPicture: Int64 = 512 << 20
+    /// How young a blob may be that a sweep judges: a job that will name it may be on its way.
+    private static let sweepGrace: TimeInterval = 24 * 3600
+
+    func addBlobRoutes(to table: RouteTable) {
+        table.on(.post, "/v1/blobs/missing", for: .workersAnd(.submitter)) { request, _ in
+            let list = try await request.message(BlobList.self, limit: 16 << 20)
+            return try Response(
+                message: BlobList(digests: await blobs.missing(among: list.digests))
+            )
+        }
+        table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
+            let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
+            return Response(status: .created)
+        }
+        table.on(.get, "/v1/blobs/{sha256}", for: .token) { request, context in
+            let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            return try await content(of: digest, type: "application/octet-stream", request)
+        }
+        table.on(.head, "/v1/blobs/{sha256}", for: .token) { _, context in
+            let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            guard let size = try await blobs.size(of: digest) else {
+                return Response(status: .notFound)
+            }
+            var response = Response(status: .ok)
+            response.headers[.contentLength] = String(size)
+            response.headers[.acceptRanges] = "bytes"
+            return response
+        }
+        table.on(.post, "/v1/blobs/sweep", for: .least(.operator)) { request, context in
+            try Response(
+                message: await sweep(
+                    isDryRun: request.flag("dry_run"),
+                    by: context.bearer().owner
+                )
+            )
+        }
+    }
+
+    // MARK: - Streams
+
+    /// Stores a request's body as it comes.
+    func receive(
+        _ request: Request,
+        expecting digest: BlobDigest? = nil,
+        limit: Int64
+    ) async throws -> StoredBlob {
+        if let text = request.headers[.contentLength], let length = Int64(text), length > limit {
+            throw CoordinatorProblem(.tooLarge, "the body is longer than \(limit) bytes")
+        }
+        try await reserve.check()
+        return try await blobs.store(
+            request.body.map { Data($0.readableBytesView) },
+            expecting: digest,
+            limit: limit
+        )
+    }
+
+    /// Streams a blob out of the store, or the part of it that the request asks for.
+    ///
+    /// The address of a blob is its content, so that a reader may keep it for ever.
+    func content(
+        of digest: BlobDigest,
+        type: String,
+        _ request: Request
+    ) async throws -> Response {
+        let tag = "\"\(digest)\""
+        var headers: HTTPFields = [
+            .contentType: type, .eTag: tag, .acceptRanges: "bytes",
+            .cacheControl: "private, max-age=31536000, immutable",
+        ]
+        if request.headers[.ifNoneMatch] == tag {
+            return Response(status: .notModified, headers: headers)
+        }
+        do {
+            guard let range = try await range(of: digest, request, tag) else {
+                let content = try await blobs.open(digest)
+                return Response(status: .ok, headers: headers, body: ResponseBody(content))
+            }
+            let content = try await blobs.open(digest, range: range)
+            headers[.contentRange] =
+                "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(content.size)"
+            return Response(status: .partialContent, headers: headers, body: ResponseBody(content))
+        } catch let error as BlobStoreError where error == .missing(digest) {
+            throw CoordinatorProblem(.notFound, "the blob \(digest) is not in the store")
+        }
+    }
+
+    /// The bytes that a request asks for; nil for all of them, also where it asks for several parts.
+    private func range(
+        of digest: BlobDigest,
+        _ request: Request,
+        _ tag: String
+    ) async throws -> Range<Int64>? {
+        guard let text = request.headers[.range], request.headers[.ifRange] ?? tag == tag,
+            let size = try await blobs.size(of: digest),
+            let range = ByteRange.parse(text, size: size)
+        else { return nil }
+        guard !range.isEmpty else {
+            throw CoordinatorProblem(.badRange, "the blob has \(size) bytes; ask for some of them")
+        }
+        return range
+    }
+
+    // MARK: - Sweep
+
+    /// Removes the blobs that nothing names any more, or counts them.
+    private func sweep(isDryRun: Bool, by actor: String) async throws -> BlobSweepView {
+        var view = BlobSweepView(
+            isDryRun: isDryRun,
+            removed: 0,
+            removedBytes: 0,
+            kept: 0,
+            keptBytes: 0
+        )
+        let oldest = Date(timeIntervalSinceNow: -Self.sweepGrace)
+        var batch: [BlobEntry] = []
+        for try await entry in blobs.entries() {
+            if entry.storedAt > oldest {
+                view.kept += 1
+                view.keptBytes += entry.size
+                continue
+            }
+            batch.append(entry)
+            if batch.count == 1000 {
+                try await judge(batch, &view)
+                batch = []
+            }
+        }
+        try await judge(batch, &view)
+        return view
+    }
+
+    private func judge(_ batch: [BlobEntry], _ view: inout BlobSweepView) async throws {
+        guard !batch.isEmpty else { return }
+        let loose = try await store.unreferenced(among: batch.map(\.digest))
+        for entry in batch {
+            guard loose.contains(entry.digest) else {
+                view.kept += 1
+                view.keptBytes += entry.size
+                continue
+            }
+            if !view.isDryRun { try await blobs.remove(entry.digest) }
+            view.removed += 1
+            view.removedBytes += entry.size
+            if view.sample.count < 20 { view.sample.append(entry.digest) }
+        }
+    }
+}
+
+/// A part of a body as `Range` asks for it (RFC 9110, section 14.2).
+enum ByteRange {
+    /// Reads one range of bytes, or returns nil for anything else, which is then ignored.
+    ///
+    /// - Parameters:
+    ///   - text: The header's value.
+    ///   - size: How many bytes there are.
+    /// - Returns: The bytes; none where the range begins behind the last one.
+    static func parse(_ text: String, size: Int64) -> Range<Int64>? {
+        guard text.hasPrefix("bytes="), !text.contains(",") else { return nil }
+        let parts = text.dropFirst(6).split(
+            separator: "-",
+            maxSplits: 1,
+            omittingEmptySubsequences: false
+        )
+        guard parts.count == 2 else { return nil }
+        if parts[0].isEmpty {
+            guard let length = Int64(parts[1]), length >= 0 else { return nil }
+            return max(0, size - length)..<size
+        }
+        guard let first = Int64(parts[0]), first >= 0 else { return nil }
+        guard first < size else { return size..<size }
+        if parts[1].isEmpty { return first..<size }
+        guard let last = Int64(parts[1]), last >= first else { return nil }
+        return first..<min(last + 1, size)
+    }
+}
+
+extension ResponseBody {
+    /// A blob's bytes as they are read.
+    init(_ content: BlobContent) {
+        self.init(contentLength: Int(content.length)) { writer in
+            for try await chunk in content { try await writer.write(ByteBuffer(bytes: chunk)) }
+            try await writer.finish(nil)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import FarmModel
+import FarmStore
+import Hummingbird
+
+extension CoordinatorAPI {
+    func addFleetRoutes(to table: RouteTable) {
+        table.on(.get, "/v1/workers", for: .least(.viewer)) { request, _ in
+            let page = try PageRequest(request)
+            let workers = try await store.workers(includingLost: request.flag("lost"))
+            return try Response(
+                message: page.page(ofAll: workers, cursor: { $0.id.description }) {
+                    WorkerView($0, live)
+                }
+            )
+        }
+        table.on(.get, "/v1/workers/{worker}", for: .least(.viewer)) { _, context in
+            try Response(message: WorkerView(await worker(context), live))
+        }
+        let wishes: [(String, DesiredWorkerState)] = [
+            ("drain", .drain), ("sleep", .sleep), ("wake", .run), ("quarantine", .quarantine),
+        ]
+        for (name, wish) in wishes {
+            table.on(.post, "/v1/workers/{worker}/\(name)", for: .least(.operator)) {
+                try await set($0, $1, wish)
+            }
+        }
+        table.on(.get, "/v1/farm", for: .least(.viewer)) { _, _ in try await farm() }
+        table.on(.get, "/v1/capacity", for: .least(.viewer)) { _, _ in try await capacity() }
+        for (name, isPaused) in [("pause", true), ("resume", false)] {
+            table.on(.post, "/v1/farm/\(name)", for: .least(.operator)) { _, context in
+                try await store.setFarmPaused(isPaused, by: context.bearer().owner)
+                return try await farm()
+            }
+            table.on(.post, "/v1/pools/{pool}/\(name)", for: .least(.operator)) { _, context in
+                let pool = try context.part("pool") { $0 }
+                try await store.setPoolPaused(pool, isPaused, by: context.bearer().owner)
+                return try await farm()
+            }
+        }
+    }
+
+    /// The worker that the path names by its id or name.
+    private func worker(_ context: Context) async throws -> WorkerRecord {
+        let name = try context.part("worker") { $0 }
+        let worker =
+            if let id = WorkerID(name) {
+                try await store.worker(id)
+            } else {
+                try await store.worker(named: name)
+            }
+        guard let worker else {
+            throw CoordinatorProblem(.notFound, "there is no worker '\(name)'")
+        }
+        return worker
+    }
+
+    private func set(
+        _ request: Request,
+        _ context: Context,
+        _ wish: DesiredWorkerState
+    ) async throws -> Response {
+        let message = try await request.message(or: WorkerStateRequest())
+        let worker = try await worker(context)
+        guard
+            let changed = try await store.setWorker(
+                worker.id,
+                wish,
+                reason: message.reason,
+                by: context.bearer().owner
+            )
+        else { throw WorkerDirectory.unknown(worker.id) }
+        return try Response(message: WorkerView(changed, live))
+    }
+
+    private func farm() async throws -> Response {
+        let record = try await store.farmRecord()
+        let workers = try await store.workers()
+        let pools = try await store.pools().map { pool in
+            let members = workers.filter { $0.pool == pool.name }
+            let idle = members.count { $0.state == .idle }
+            let busy = members.count { $0.state == .busy }
+            return PoolView(
+                name: pool.name,
+                isPaused: pool.isPaused,
+                idle: idle,
+                busy: busy,
+                other: members.count - idle - busy
+            )
+        }
+        return try Response(message: FarmView(isPaused: record.isPaused, pools: pools))
+    }
+
+    /// What the farm can do and what waits for it.
+    private func capacity() async throws -> Response {
+        let workers = try await store.workers().filter {
+            $0.state == .idle || $0.state == .busy || $0.state == .starting
+        }
+        let waiting = try await store.waitingCounts(blobs: reserve.room())
+        let speed = workers.reduce(0) { $0 + $1.speed }
+        return try Response(
+            message: CapacityView(
+                workers: workers.count,
+                idle: workers.count { $0.state == .idle },
+                flopsPerSecond: speed,
+                leasedTasks: workers.reduce(0) { $0 + $1.leasedTasks },
+                waitingTasks: waiting.values.reduce(0, +),
+                waiting: Dictionary(
+                    uniqueKeysWithValues: waiting.filter { $0.value > 0 }
+                        .map { ($0.key.rawValue, $0.value) }
+                )
+            )
+        )
+    }
+}

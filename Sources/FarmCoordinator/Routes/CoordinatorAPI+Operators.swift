@@ -1,0 +1,133 @@
+import FarmModel
+import FarmStore
+import FoundationEssentials
+import Hummingbird
+
+extension CoordinatorAPI {
+    func addOperatorRoutes(to table: RouteTable) {
+        table.on(.get, "/v1/tokens", for: .least(.admin)) { request, _ in
+            let page = try PageRequest(request)
+            return try Response(
+                message: page.page(ofAll: await store.tokens(), cursor: { $0.id.description }) {
+                    TokenView($0)
+                }
+            )
+        }
+        table.on(.post, "/v1/tokens", for: .least(.admin)) { request, context in
+            try await createToken(await request.message(), context.bearer())
+        }
+        table.on(.delete, "/v1/tokens/{token}", for: .least(.admin)) { _, context in
+            let id = try context.part("token") { TokenID($0) }
+            guard try await store.revokeToken(id, by: context.bearer().owner) else {
+                throw CoordinatorProblem(.notFound, "there is no token \(id) that still counts")
+            }
+            tokens.forget()
+            return Response(status: .noContent)
+        }
+        table.on(.get, "/v1/accounts", for: .least(.operator)) { request, _ in
+            let page = try PageRequest(request)
+            return try Response(
+                message: page.page(ofAll: await store.accounts(), cursor: \.owner) {
+                    AccountView(owner: $0.owner, weight: $0.weight, charge: $0.charge)
+                }
+            )
+        }
+        table.on(.put, "/v1/accounts/{owner}", for: .least(.operator)) { request, context in
+            let owner = try context.part("owner") { $0 }
+            let weight = try await request.message(AccountRequest.self).weight
+            guard weight > 0, weight.isFinite else {
+                throw CoordinatorProblem(.malformed, "a weight is a number above 0")
+            }
+            try await store.setWeight(owner: owner, weight: weight, by: context.bearer().owner)
+            let account = try await store.accounts().first { $0.owner == owner }
+            return try Response(
+                message: AccountView(owner: owner, weight: weight, charge: account?.charge ?? 0)
+            )
+        }
+        table.on(.get, "/v1/webhooks", for: .least(.operator)) { request, _ in
+            let limit = try PageRequest(request).limit
+            let job = request.uri.queryParameters.get("job").flatMap { JobID($0) }
+            let webhooks = try await store.webhooks(of: job, limit: limit)
+            return try Response(message: Page(items: webhooks.map { WebhookView($0) }))
+        }
+        table.on(.get, "/v1/audit", for: .least(.operator)) { request, _ in
+            let page = try PageRequest(request)
+            let rows = try await store.auditTrail(
+                before: page.cursor { Int64($0) },
+                limit: page.limit + 1
+            )
+            return try Response(
+                message: page.page(rows, cursor: { String($0.id) }) { try AuditView($0) }
+            )
+        }
+    }
+
+    private func createToken(_ request: TokenRequest, _ caller: Caller) async throws -> Response {
+        guard !request.owner.isEmpty, request.owner.utf8.count <= 128 else {
+            throw CoordinatorProblem(.malformed, "an owner is 1 to 128 characters")
+        }
+        if let seconds = request.expiresInSeconds, !(seconds > 0 && seconds < 1e10) {
+            throw CoordinatorProblem(.malformed, "'expires_in_seconds' is a number above 0")
+        }
+        let expiresAt = request.expiresInSeconds.map { Date(timeIntervalSinceNow: $0) }
+        let token = try await store.createToken(
+            owner: request.owner,
+            role: request.role,
+            expiresAt: expiresAt,
+            by: caller.owner
+        )
+        tokens.forget()
+        return try Response(
+            message: TokenView(
+                id: token.id,
+                owner: request.owner,
+                role: request.role,
+                createdAt: Date(),
+                expiresAt: expiresAt,
+                token: token.secret
+            ),
+            status: .created
+        )
+    }
+}
+
+extension TokenView {
+    init(_ token: TokenRecord) {
+        self.init(
+            id: token.id,
+            owner: token.owner,
+            role: token.role,
+            createdAt: token.createdAt,
+            expiresAt: token.expiresAt,
+            revokedAt: token.revokedAt
+        )
+    }
+}
+
+extension AuditView {
+    init(_ record: AuditRecord) throws {
+        self.init(
+            number: record.id,
+            at: record.at,
+            actor: record.actor,
+            action: record.action,
+            target: record.target,
+            detail: try SpecificationValue(json: Data(record.detail.utf8))
+        )
+    }
+}
+
+extension WebhookView {
+    init(_ record: WebhookRecord) {
+        self.init(
+            id: record.id.uuidString.lowercased(),
+            job: record.job,
+            url: record.url,
+            attempts: record.attempts,
+            dueAt: record.dueAt,
+            sentAt: record.sentAt,
+            givenUpAt: record.givenUpAt,
+            lastError: record.lastError
+        )
+    }
+}

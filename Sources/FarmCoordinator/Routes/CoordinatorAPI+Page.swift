@@ -1,0 +1,100 @@
+import FarmModel
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension CoordinatorAPI {
+    /// The page's files: path, media type, bytes.
+    private static let files: [(path: String, type: String, bytes: [UInt8])] = [
+        ("/", "text/html; charset=utf-8", PackageResources.index_html),
+        ("/base.js", "text/javascript; charset=utf-8", PackageResources.base_js),
+        ("/app.js", "text/javascript; charset=utf-8", PackageResources.app_js),
+        ("/style.css", "text/css; charset=utf-8", PackageResources.style_css),
+        ("/icon.svg", "image/svg+xml", PackageResources.icon_svg),
+    ]
+
+    /// What the page may load: its own files, pictures of this coordinator, and nothing else.
+    private static let contentSecurityPolicy = [
+        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+        "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+    ].joined(separator: "; ")
+
+    func addPageRoutes(to table: RouteTable) {
+        for file in Self.files {
+            let tag = "\"\(BlobDigest(bytes: file.bytes).rawValue.prefix(16))\""
+            let body = ByteBuffer(bytes: file.bytes)
+            let headers: HTTPFields = [
+                .contentType: file.type, .eTag: tag, .cacheControl: "no-cache",
+                .contentSecurityPolicy: Self.contentSecurityPolicy,
+                .contentTypeOptions: "nosniff", .referrerPolicy: "no-referrer",
+            ]
+            table.on(.get, file.path, for: .open) { request, _ in
+                guard request.headers[.ifNoneMatch] != tag else {
+                    return Response(status: .notModified, headers: headers)
+                }
+                return Response(
+                    status: .ok,
+                    headers: headers,
+                    body: ResponseBody(byteBuffer: body)
+                )
+            }
+        }
+        table.on(.get, "/openapi.yaml", for: .token) { _, _ in
+            Response(
+                status: .ok,
+                headers: [.contentType: "application/yaml"],
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: PackageResources.openapi_yaml))
+            )
+        }
+    }
+
+    /// The description of the API, as it is served.
+    package static var openAPI: String {
+        String(decoding: PackageResources.openapi_yaml, as: UTF8.self)
+    }
+
+    // MARK: - Session
+
+    /// How long the page stays signed in, in seconds.
+    private static let sessionAge = 30 * 24 * 3600
+
+    func addSessionRoutes(to table: RouteTable) {
+        table.on(.get, "/v1/session", for: .token) { _, context in
+            let caller = try context.bearer()
+            return try Response(message: SessionView(owner: caller.owner, role: caller.role))
+        }
+        // Open to everyone: what is checked is the token in the body.
+        table.on(.post, "/v1/session", for: .open) { request, _ in
+            let token = try await request.message(SessionRequest.self).token
+            guard token.utf8.allSatisfy(Self.isOfCookie),
+                let caller = try await tokens.caller(bearing: token)
+            else { throw CoordinatorProblem(.unauthorized, "the token is not known") }
+            var response = try Response(
+                message: SessionView(owner: caller.owner, role: caller.role)
+            )
+            response.setCookie(Self.cookie(token, age: Self.sessionAge))
+            return response
+        }
+        table.on(.delete, "/v1/session", for: .open) { _, _ in
+            var response = Response(status: .noContent)
+            response.setCookie(Self.cookie("", age: 0))
+            return response
+        }
+    }
+
+    /// Whether a byte may stand in a cookie's value (RFC 6265, section 4.1.1).
+    private static func isOfCookie(_ byte: UInt8) -> Bool {
+        (0x21...0x7e).contains(byte) && !"\",;\\".utf8.contains(byte)
+    }
+
+    private static func cookie(_ value: String, age: Int) -> Cookie {
+        Cookie(
+            name: AccessMiddleware.cookie,
+            value: value,
+            maxAge: age,
+            path: "/",
+            httpOnly: true,
+            sameSite: .strict
+        )
+    }
+}

@@ -1,0 +1,51 @@
+import FarmModel
+import FarmStore
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+
+extension CoordinatorAPI {
+    /// The longest specification that is read, in bytes.
+    private static let largestSpecification = 16 << 20
+
+    func addSubmitRoutes(to table: RouteTable) {
+        table.on(.post, "/v1/jobs", for: .least(.submitter)) { request, context in
+            try await submit(request, key: nil, context.bearer())
+        }
+        table.on(.put, "/v1/jobs/{job}", for: .least(.submitter)) { request, context in
+            let key = try context.part("job", JobKey.init(rawValue:))
+            return try await submit(request, key: key, context.bearer())
+        }
+    }
+
+    private func submit(
+        _ request: Request,
+        key: JobKey?,
+        _ caller: Caller
+    ) async throws -> Response {
+        let isDryRun = try request.flag("dry_run")
+        let mustRun = try request.flag("require_runnable")
+        let data = try await request.bodyData(limit: Self.largestSpecification)
+        let specification = try JobSpecification(document: SpecificationValue(json: data))
+        let draft = try await JobDraft(specification, key: key, owner: caller.owner, self)
+        if isDryRun { return try Response(message: draft.view()) }
+        try draft.check(mustRun: mustRun)
+        switch try await store.submitJob(draft.submission()) {
+        case .created(let job):
+            return try Response(message: JobView(job, warnings: draft.warnings), status: .created)
+        case .existing(let job):
+            return try Response(message: JobView(job, warnings: draft.warnings))
+        case .conflict(let job):
+            throw CoordinatorProblem(
+                .conflict,
+                "the key '\(job.key ?? "")' already names the job \(job.id) of another "
+                    + "specification; choose another key"
+            )
+        case .unknownDependency(let id):
+            throw JobSpecificationError(
+                path: "after",
+                message: "there is no job \(id); name a job that was submitted"
+            )
+        }
+    }
+}

@@ -1,0 +1,286 @@
+import FarmModel
+import FarmStore
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// Where workers wait for tasks.
+typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], NoTask>
+
+/// What one worker claims.
+struct ClaimWish: Sendable {
+    var worker: WorkerID
+    var limit: Int
+}
+
+extension CoordinatorAPI {
+    /// The most tasks that one claim gives.
+    private static let mostTasks = 16
+
+    func addWorkerRoutes(to table: RouteTable) {
+        table.on(.post, "/v1/workers", for: .least(.worker)) { request, _ in
+            try await register(try await request.message())
+        }
+        table.on(.post, "/v1/workers/{worker}/heartbeat", for: .least(.worker)) {
+            // Previews travel in it.
+            let beat: HeartbeatRequest = try await $0.message(limit: 4 << 20)
+            return try await heartbeat($1.part("worker") { WorkerID($0) }, beat)
+        }
+        table.on(.post, "/v1/workers/{worker}/claim", for: .least(.worker)) {
+            try await claim($1.part("worker") { WorkerID($0) }, $0.message(), $1)
+        }
+        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { _, context in
+            let worker = try await workers.worker(context.part("worker") { WorkerID($0) })
+            _ = try await store.leaveWorker(worker.id, epoch: worker.epoch)
+            live.forget(of: worker.id, except: [])
+            workers.forget(worker.id)
+            return Response(status: .noContent)
+        }
+    }
+
+    // MARK: - Registration
+
+    private func register(_ request: RegistrationRequest) async throws -> Response {
+        guard request.protocolVersion == RegistrationRequest.currentProtocol else {
+            throw CoordinatorProblem(
+                .malformed,
+                "the worker speaks protocol \(request.protocolVersion), this coordinator "
+                    + "\(RegistrationRequest.currentProtocol); upgrade the older one"
+            )
+        }
+        let model = request.model
+        var registration = WorkerRegistration(
+            name: request.name,
+            modelName: model.name,
+            modelDigest: model.digest,
+            precision: model.precision
+        )
+        registration.instance = request.instance
+        registration.numericClass = model.numericClass
+        registration.speed = request.speed ?? 0
+        registration.pool = request.pool
+        registration.memory = request.memoryBytes
+        registration.tags = request.tags
+        registration.modelDefaults = try FarmJSON.text(model.defaults)
+        if let costs = model.costs { registration.costConstants = try FarmJSON.text(costs) }
+        registration.engine = request.engine
+        if let machine = request.machine { registration.info = try FarmJSON.text(machine) }
+        let worker = try await store.registerWorker(registration)
+        workers.note(
+            KnownWorker(
+                id: worker.id,
+                name: worker.name,
+                epoch: worker.epoch,
+                key: WorkerCapabilityKey(
+                    modelDigest: model.digest,
+                    precision: model.precision,
+                    numericClass: model.numericClass,
+                    pool: request.pool,
+                    tags: request.tags.sorted(),
+                    memory: request.memoryBytes
+                ),
+                speed: request.speed ?? 0
+            )
+        )
+        live.forget(of: worker.id, except: [])
+        return try Response(
+            message: RegistrationAnswer(
+                id: worker.id,
+                epoch: worker.epoch,
+                name: worker.name,
+                model: worker.modelName,
+                leaseSeconds: settings.timing.lease.inSeconds,
+                heartbeatSeconds: settings.timing.heartbeat.inSeconds
+            ),
+            status: .created
+        )
+    }
+
+    // MARK: - Heartbeats
+
+    private func heartbeat(
+        _ id: WorkerID,
+        _ beat: HeartbeatRequest
+    ) async throws -> Response {
+        guard beat.log.count <= HeartbeatRequest.mostLogLines else {
+            throw CoordinatorProblem(
+                .tooLarge,
+                "a heartbeat carries at most \(HeartbeatRequest.mostLogLines) lines of log"
+            )
+        }
+        guard case .answer(let record) = try await store.heartbeat(worker: id, beat) else {
+            workers.forget(id)
+            throw WorkerDirectory.unknown(id)
+        }
+        let worker = try await workers.worker(id)
+        let current = Set(record.extended.map(\.attempt))
+        for progress in beat.running where current.contains(progress.fence.attempt) {
+            guard let job = try await jobOf(progress.fence.task) else { continue }
+            live.note(
+                StepView(progress, worker: id, workerName: worker.name),
+                of: job,
+                preview: progress.preview
+            )
+        }
+        live.forget(of: id, except: current)
+        if !beat.log.isEmpty { try await store.appendLog(worker: id, beat.log) }
+        return try Response(
+            message: HeartbeatAnswer(
+                cancel: record.cancel,
+                stale: record.stale,
+                desiredState: record.desiredState,
+                stateReason: record.stateReason,
+                heartbeatSeconds: settings.timing.heartbeat.inSeconds
+            )
+        )
+    }
+
+    /// The job of a task that is leased: remembered since its claim, else looked up.
+    private func jobOf(_ task: TaskID) async throws -> JobID? {
+        if let job = live.job(of: task) { return job }
+        guard let job = try await store.task(task)?.job else { return nil }
+        live.noteClaim(of: task, in: job)
+        return job
+    }
+
+    // MARK: - Claims
+
+    /// Answers with tasks as soon as there are any, or with none when the wait is over.
+    private func claim(
+        _ id: WorkerID,
+        _ request: ClaimRequest,
+        _ context: Context
+    ) async throws -> Response {
+        if let shortage = try await reserve.shortage() {
+            return try Response(
+                message: ClaimAnswer(
+                    reason: .blobStoreFull,
+                    detail: shortage.sentence,
+                    retryAfterSeconds: 15
+                )
+            )
+        }
+        let worker = try await workers.worker(id)
+        let wait = min(.seconds(max(0, request.waitSeconds)), settings.timing.longestWait)
+        let connection = WaitingConnection(context.channel)
+        let outcome = try await desk.claim(
+            ClaimWish(worker: id, limit: min(max(request.limit, 1), Self.mostTasks)),
+            in: worker.key,
+            wait: wait
+        ) { ticket in
+            await connection.watch { desk.abandon(ticket) }
+        }
+        let hasGone = connection.release()
+        switch outcome {
+        case .granted(let tasks):
+            guard !hasGone else {
+                // The answer would reach nobody; another worker has the tasks at once.
+                for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
+                return try Response(message: ClaimAnswer(reason: .noTask))
+            }
+            return try Response(message: ClaimAnswer(tasks: await assignments(tasks, worker)))
+        case .nothing(let reason):
+            return try Response(message: ClaimAnswer(reason, isWaiting: wait > .zero))
+        case .refused(let problem):
+            workers.forget(id)
+            throw problem
+        case nil:
+            return try Response(
+                message: ClaimAnswer(reason: .shuttingDown, retryAfterSeconds: 1)
+            )
+        }
+    }
+
+    /// Tries the claims of workers that are equal to the queue; the store makes one statement of
+    /// those that come together.
+    static func claim(
+        _ wishes: [ClaimWish],
+        from store: FarmStore
+    ) async throws -> [FarmDesk.Outcome] {
+        @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
+            switch try await store.claimTasks(worker: wish.worker, limit: wish.limit) {
+            case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
+            case .tasks(let tasks): .granted(tasks)
+            case .none(let reason): .nothing(reason)
+            }
+        }
+        if wishes.count == 1 { return [try await one(wishes[0])] }
+        return try await withThrowingTaskGroup(of: (Int, FarmDesk.Outcome).self) { group in
+            for (index, wish) in wishes.enumerated() {
+                group.addTask { (index, try await one(wish)) }
+            }
+            var outcomes = [FarmDesk.Outcome?](repeating: nil, count: wishes.count)
+            for try await (index, outcome) in group { outcomes[index] = outcome }
+            return outcomes.compactMap(\.self)
+        }
+    }
+
+    private func assignments(
+        _ tasks: [ClaimedTask],
+        _ worker: KnownWorker
+    ) async throws -> [TaskAssignment] {
+        var assignments: [TaskAssignment] = []
+        for task in tasks {
+            let job = try await jobs.job(task.job)
+            live.noteClaim(of: task.fence.task, in: task.job)
+            var assignment = TaskAssignment(
+                fence: task.fence,
+                job: task.job,
+                leaseSeconds: settings.timing.lease.inSeconds,
+                images: task.images.map { image in
+                    ImageAssignment(
+                        id: image.id,
+                        index: image.index,
+                        settings: job.resolved.settings(at: image.index)
+                    )
+                }
+            )
+            assignment.jobName = job.name
+            assignment.owner = job.owner
+            assignment.numericClass = task.numericClass
+            if worker.speed > 0, task.cost > 0 {
+                assignment.predictedSeconds = task.cost / worker.speed
+            }
+            // Only an attempt before this one can have left checkpoints.
+            if task.fence.epoch > 1 {
+                assignment.checkpoints = try await store.checkpoints(of: task.fence.task)
+                    .compactMap { CheckpointOffer($0) }
+            }
+            assignments.append(assignment)
+        }
+        return assignments
+    }
+}
+
+extension ClaimAnswer {
+    /// Why there is no task, as workers are told.
+    init(_ none: NoTask, isWaiting: Bool) {
+        let pause: Double? = isWaiting ? nil : 1
+        switch none {
+        case .nothingWaits: self.init(reason: .noTask)
+        case .notEligible(_, let detail): self.init(reason: .notEligible, detail: detail)
+        case .workerState(let state):
+            let reason: NoTaskReason =
+                switch state {
+                case .quarantined: .workerQuarantined
+                case .asleep: .workerAsleep
+                default: .workerDraining
+                }
+            self.init(reason: reason, retryAfterSeconds: 5)
+        case .poolPaused: self.init(reason: .poolPaused, retryAfterSeconds: pause)
+        case .farmPaused: self.init(reason: .farmPaused, retryAfterSeconds: pause)
+        }
+    }
+}
+
+extension CheckpointOffer {
+    init?(_ record: CheckpointRecord) {
+        guard let digest = BlobDigest(rawValue: record.digest) else { return nil }
+        self.init(
+            imageIndex: record.imageIndex,
+            digest: digest,
+            step: record.step,
+            numericClass: record.numericClass
+        )
+    }
+}

@@ -1,0 +1,150 @@
+package import BlobStore
+import FarmModel
+package import FarmStore
+import HTTPTypes
+package import Hummingbird
+import NIOCore
+
+/// The coordinator's HTTP API over a store of rows and a store of blobs.
+///
+/// Everything that a request needs is made once and shared; no route keeps state of its own.
+package struct CoordinatorAPI: Sendable {
+    package typealias Context = FarmRequestContext
+
+    let store: FarmStore
+    let blobs: any BlobStorage
+    let settings: CoordinatorAPISettings
+    let tokens: FarmTokens
+    let live: LiveFarm
+    let reserve: BlobReserve
+    let jobs: JobCache
+    let pictures: PictureCheck
+    let workers: WorkerDirectory
+    let desk: FarmDesk
+
+    /// An API over `store` and `blobs`, which the admin token `admin` opens.
+    package init(
+        store: FarmStore,
+        blobs: any BlobStorage,
+        admin: String,
+        settings: CoordinatorAPISettings = CoordinatorAPISettings()
+    ) {
+        self.store = store
+        self.blobs = blobs
+        self.settings = settings
+        tokens = FarmTokens(admin: admin) { secret in
+            try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
+        }
+        live = LiveFarm()
+        reserve = BlobReserve(blobs: blobs, reserve: settings.blobReserve)
+        jobs = JobCache(store: store)
+        pictures = PictureCheck(blobs: blobs)
+        workers = WorkerDirectory(store: store)
+        desk = FarmDesk(poll: settings.timing.poll) { _, wishes in
+            try await Self.claim(wishes, from: store)
+        }
+    }
+
+    /// A router of every route, closed to requests that `policy` does not let in.
+    package func router(policy: AccessPolicy) -> Router<Context> {
+        routes(policy: policy).router
+    }
+
+    /// Every route with the least role that may use it.
+    package static func declarations(of api: CoordinatorAPI) -> [RouteDeclaration] {
+        api.routes(policy: AccessPolicy(hosts: nil)).declarations
+    }
+
+    private func routes(policy: AccessPolicy) -> RouteTable {
+        let router = Router(context: Context.self)
+        router.add(middleware: ProblemMiddleware())
+        router.add(middleware: AccessMiddleware(policy: policy, authority: tokens))
+        let table = RouteTable(router: router)
+        addHealthRoutes(to: table)
+        addPageRoutes(to: table)
+        addSessionRoutes(to: table)
+        addBlobRoutes(to: table)
+        addSubmitRoutes(to: table)
+        addJobRoutes(to: table)
+        addControlRoutes(to: table)
+        addTaskRoutes(to: table)
+        addImageRoutes(to: table)
+        addEventRoutes(to: table)
+        addWorkerRoutes(to: table)
+        addAttemptRoutes(to: table)
+        addFleetRoutes(to: table)
+        addModelRoutes(to: table)
+        addOperatorRoutes(to: table)
+        return table
+    }
+
+    /// Ends long polls and streams of events, and lets none begin: the coordinator stops.
+    package func stop() {
+        desk.close()
+        live.close()
+    }
+
+    private func addHealthRoutes(to table: RouteTable) {
+        table.on(.get, "/healthz", for: .open) { _, _ in Response(status: .ok) }
+        table.on(.get, "/readyz", for: .open) { _, _ in
+            do {
+                let expected = try await store.farmRecord().blobStoreID
+                _ = try await blobs.probe(expecting: expected)
+                return Response(status: .ok)
+            } catch let error as BlobStoreError {
+                throw CoordinatorProblem(.unavailable, error.description)
+            } catch {
+                throw CoordinatorProblem(.unavailable, "the database does not answer")
+            }
+        }
+    }
+}
+
+/// What the API is told at its start.
+package struct CoordinatorAPISettings: Sendable {
+    package var timing = LeaseTiming()
+    /// The part of the blob store's room that uploads leave free, 0…1.
+    package var blobReserve = 0.05
+
+    package init() {}
+}
+
+/// How long leases last and how often workers are heard of.
+package struct LeaseTiming: Sendable {
+    package var lease: Duration
+    package var heartbeat: Duration
+    /// The longest time for which a claim is held back.
+    package var longestWait: Duration
+    /// How often claims that are held back are tried without a hint, give or take a half.
+    package var poll: Duration
+
+    /// How often lapsed leases are looked for.
+    package var expiryInterval: Duration { lease / 6 }
+
+    /// From which time on without a look the farm counts as having been away.
+    ///
+    /// A lease lives on for at least a lease less two heartbeats after the farm went away: shorter
+    /// than that, so that no lease of a worker that lives lapses because nobody heard it.
+    package var expiryGap: Duration {
+        max(expiryInterval * 2, min(lease / 3, lease - heartbeat * 2))
+    }
+
+    package init(
+        lease: Duration = .seconds(60),
+        heartbeat: Duration = .seconds(15),
+        longestWait: Duration = .seconds(20),
+        poll: Duration = .seconds(3)
+    ) {
+        self.lease = lease
+        self.heartbeat = heartbeat
+        self.longestWait = longestWait
+        self.poll = poll
+    }
+}
+
+extension Duration {
+    /// The duration in seconds.
+    var inSeconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,258 @@
+import FarmModel
+import FarmStore
+import FoundationEssentials
+
+/// A job on its way into the farm: checked, resolved against its model, cut into tasks.
+struct JobDraft: Sendable {
+    let specification: JobSpecification
+    let key: JobKey?
+    let owner: String
+    let model: ModelRecord
+    let resolved: ResolvedJob
+    let after: [JobID]
+    let plan: TaskPlan
+    /// Live workers that can run it.
+    let eligible: [WorkerRecord]
+    /// Why no live worker can run it; nil where one can.
+    let obstacle: WhyView?
+    /// Files that are missing or no pictures.
+    let findings: ReferenceFindings
+
+    /// What is doubtful: of the specification, and that nothing can run it now.
+    var warnings: [SpecificationProblem] {
+        guard let obstacle else { return specification.warnings }
+        return specification.warnings + [
+            SpecificationProblem(path: "", message: "it waits: \(obstacle.sentence)")
+        ]
+    }
+
+    /// Resolves and plans a specification; nothing is stored.
+    init(
+        _ specification: JobSpecification,
+        key: JobKey?,
+        owner: String,
+        _ api: CoordinatorAPI
+    ) async throws {
+        self.specification = specification
+        self.key = key
+        self.owner = owner
+        findings = try await ReferenceFindings(of: specification, api)
+        model = try await Self.model(of: specification, api.store)
+        guard let defaults = try? FarmJSON.decode(ModelDefaults.self, from: model.defaults) else {
+            throw CoordinatorProblem(
+                .unknownModel,
+                "the model '\(model.name)' is recorded without defaults; restart its worker"
+            )
+        }
+        resolved = ResolvedJob(
+            specification,
+            model: model.name,
+            modelDigest: model.digest,
+            defaults: defaults,
+            seed: Int64.random(in: 0...Int64(UInt32.max)),
+            label: specification.name ?? key?.rawValue ?? "job"
+        )
+        after = try await Self.dependencies(of: specification, owner: owner, api.store)
+        let live = try await api.store.workers()
+        eligible = Self.eligible(live, for: specification, model.digest)
+        let speeds = eligible.map(\.speed).filter { $0 > 0 }.sorted()
+        plan = TaskPlan(
+            resolved,
+            chunk: specification.chunk,
+            costs: (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux,
+            sizes: findings.sizes,
+            speed: speeds.isEmpty ? nil : speeds[speeds.count / 2],
+            workers: eligible.count
+        )
+        obstacle = try await api.store.unrunnable(
+            model: model.name,
+            digest: model.digest,
+            specification.requirements
+        ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
+    }
+
+    /// Refuses a job whose references are not there or no pictures, and one that nothing can run
+    /// where it `mustRun`.
+    func check(mustRun: Bool) throws {
+        try findings.check()
+        guard mustRun, let obstacle else { return }
+        throw CoordinatorProblem(.unrunnable, obstacle.sentence)
+    }
+
+    /// The plan as the API gives it.
+    func view() throws -> PlanView {
+        try findings.checkPictures()
+        let speed = eligible.reduce(0) { $0 + $1.speed }
+        return PlanView(
+            name: resolved.name,
+            model: model.name,
+            modelDigest: model.digest,
+            images: resolved.imageCount,
+            tasks: plan.tasks.count,
+            imagesPerTask: plan.tasks.map(\.imageCount).max() ?? 1,
+            flops: plan.flops,
+            estimatedSeconds: speed > 0 ? plan.flops / speed : nil,
+            eligibleWorkers: eligible.count,
+            unrunnable: obstacle.map { [$0] } ?? [],
+            warnings: specification.warnings,
+            missingBlobs: findings.missing
+        )
+    }
+
+    /// The job as the store takes it.
+    func submission() -> JobSubmission {
+        var submission = JobSubmission(
+            owner: owner,
+            key: key?.rawValue,
+            name: resolved.name,
+            specification: resolved.canonicalJSON,
+            canonicalDigest: specification.digest.rawValue,
+            modelName: model.name,
+            modelDigest: model.digest,
+            tasks: plan.tasks
+        )
+        submission.priority = specification.priority
+        submission.maxAttempts = specification.limits.maxAttempts
+        submission.maxWorkers = specification.limits.maxWorkers
+        submission.maxFailures = specification.limits.maxFailures
+        submission.isSameClass = specification.isSameClass
+        submission.requirement = TaskRequirement(specification.requirements)
+        submission.after = after
+        submission.startAfter = specification.startAfter
+        submission.webhook = specification.webhook
+        submission.blobs = specification.blobs.map(\.rawValue)
+        return submission
+    }
+
+    // MARK: - Resolution
+
+    private static func model(
+        of specification: JobSpecification,
+        _ store: FarmStore
+    ) async throws -> ModelRecord {
+        guard let name = specification.model else {
+            guard let model = try await store.defaultModel() else {
+                throw CoordinatorProblem(
+                    .unknownModel,
+                    "no model is known yet; start a worker, or name one that is recorded"
+                )
+            }
+            return model
+        }
+        guard let model = try await store.model(named: name) else {
+            let known = try await store.models().map(\.name).joined(separator: ", ")
+            throw CoordinatorProblem(
+                .unknownModel,
+                "there is no model '\(name)'; known are: \(known.isEmpty ? "none" : known)"
+            )
+        }
+        return model
+    }
+
+    /// The jobs that have to succeed first, which the specification names by id or key.
+    private static func dependencies(
+        of specification: JobSpecification,
+        owner: String,
+        _ store: FarmStore
+    ) async throws -> [JobID] {
+        var found: [JobID] = []
+        var problems: [SpecificationProblem] = []
+        for (index, name) in specification.after.enumerated() {
+            let job =
+                if let id = JobID(name) {
+                    try await store.job(id)
+                } else {
+                    try await store.job(key: name, owner: owner)
+                }
+            if let job, job.owner == owner {
+                found.append(job.id)
+            } else {
+                problems.append(
+                    SpecificationProblem(
+                        path: "after[\(index)]",
+                        message: "there is no job '\(name)'; give the id or key of one of yours"
+                    )
+                )
+            }
+        }
+        guard problems.isEmpty else { throw JobSpecificationError(problems: problems) }
+        return found
+    }
+
+    // MARK: - Who can run it
+
+    private static func eligible(
+        _ live: [WorkerRecord],
+        for specification: JobSpecification,
+        _ modelDigest: String
+    ) -> [WorkerRecord] {
+        let needs = specification.requirements
+        return live.filter { worker in
+            worker.modelDigest == modelDigest && worker.state != .quarantined
+                && (needs.precision ?? worker.precision) == worker.precision
+                && (needs.memoryBytes ?? 0) <= worker.memory
+                && (needs.pool ?? worker.pool) == worker.pool
+                && needs.tags.allSatisfy(worker.tags.contains) && (needs.group ?? 1) == 1
+        }
+    }
+}
+
+extension TaskRequirement {
+    /// A job's requirements as the queue keeps them.
+    init(_ needs: JobRequirements) {
+        self.init()
+        precision = needs.precision
+        memoryBytes = needs.memoryBytes
+        pool = needs.pool
+        tags = needs.tags
+        groupSize = needs.group ?? 1
+    }
+}
+
+/// A job's images cut into tasks.
+struct TaskPlan: Sendable {
+    var tasks: [NewTask] = []
+    /// Predicted work of the whole job, in floating point operations.
+    var flops = 0.0
+
+    /// Cuts a job: images in their order, as many a task as come near the chunk's target time, or
+    /// as many as the chunk says.
+    ///
+    /// - Parameters:
+    ///   - job: The job.
+    ///   - chunk: How large a task is to be.
+    ///   - costs: What predicts the work of an image.
+    ///   - sizes: How large the references are.
+    ///   - speed: What a worker does in a second; nil where no worker told.
+    ///   - workers: How many workers can run it; few images are spread over all of them.
+    init(
+        _ job: ResolvedJob,
+        chunk: JobChunk,
+        costs: CostConstants,
+        sizes: [BlobDigest: PixelSize],
+        speed: Double?,
+        workers: Int
+    ) {
+        let model = CostModel(costs)
+        let count = job.imageCount
+        let costOf = (0..<count).map { index in
+            model.cost(of: job.settings(at: index), referenceSizes: sizes).flops
+        }
+        flops = costOf.reduce(0, +)
+        let perTask = CostModel.imagesPerTask(
+            chunk,
+            imageFlops: flops / Double(max(count, 1)),
+            speed: speed,
+            images: count,
+            workers: workers
+        )
+        var first = 0
+        while first < count {
+            let last = min(first + perTask, count)
+            tasks.append(
+                NewTask(imageCount: last - first, cost: costOf[first..<last].reduce(0, +))
+            )
+            first = last
+        }
+    }
+}

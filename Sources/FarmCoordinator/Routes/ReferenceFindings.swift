@@ -1,0 +1,88 @@
+import BlobStore
+import FarmModel
+
+/// What was found of the files that a specification names.
+struct ReferenceFindings: Sendable {
+    /// How large the references are that are pictures.
+    private(set) var sizes: [BlobDigest: PixelSize] = [:]
+    /// Files that the farm lacks.
+    private(set) var missing: [BlobDigest] = []
+    private var missingProblems: [SpecificationProblem] = []
+    private var pictureProblems: [SpecificationProblem] = []
+
+    /// Looks at every reference and LoRA of a specification.
+    init(of specification: JobSpecification, _ api: CoordinatorAPI) async throws {
+        missing = try await api.blobs.missing(among: specification.blobs)
+        let lacking = Set(missing)
+        for axis in specification.axes {
+            for (index, value) in axis.values.enumerated() {
+                guard case .references(let conditions) = value else { continue }
+                for (position, condition) in conditions.enumerated() {
+                    let path = "parameters.references[\(index)][\(position)].image"
+                    try await look(at: condition, path, lacking, api.pictures)
+                }
+            }
+        }
+        for (index, lora) in specification.loras.enumerated() {
+            note(lora.sha256, "'\(lora.file)'", "loras[\(index)].file", lacking)
+        }
+    }
+
+    private mutating func look(
+        at condition: ConditionSpecification,
+        _ path: String,
+        _ lacking: Set<BlobDigest>,
+        _ pictures: PictureCheck
+    ) async throws {
+        note(condition.sha256, "'\(condition.image)'", path, lacking)
+        guard let digest = condition.sha256, !lacking.contains(digest) else { return }
+        switch try await pictures.finding(of: digest, name: condition.image) {
+        case .picture(let size): sizes[digest] = size
+        case .broken(let reason):
+            pictureProblems.append(SpecificationProblem(path: path, message: reason))
+        }
+    }
+
+    private mutating func note(
+        _ digest: BlobDigest?,
+        _ name: String,
+        _ path: String,
+        _ lacking: Set<BlobDigest>
+    ) {
+        guard let digest else {
+            missingProblems.append(
+                SpecificationProblem(
+                    path: path,
+                    message: "\(name) has no sha256; submit with the command"
+                )
+            )
+            return
+        }
+        guard lacking.contains(digest) else { return }
+        missingProblems.append(
+            SpecificationProblem(
+                path: path,
+                message: "\(name) is not uploaded; PUT it to /v1/blobs/\(digest)"
+            )
+        )
+    }
+
+    /// Refuses files that are not there or no pictures.
+    func check() throws {
+        try checkPictures()
+        guard missingProblems.isEmpty else {
+            throw CoordinatorProblem(
+                .missingBlobs,
+                missingProblems[0].description,
+                problems: missingProblems
+            )
+        }
+    }
+
+    /// Refuses references that are no pictures.
+    func checkPictures() throws {
+        guard pictureProblems.isEmpty else {
+            throw JobSpecificationError(problems: pictureProblems + missingProblems)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import FarmClient
+import FarmModel
+import Logging
+
+/// Claims tasks, one ahead of the one that renders, and fetches what each needs.
+struct ClaimLoop: Sendable {
+    let worker: WorkerContext
+
+    /// Returns when nothing more is to be claimed.
+    func run() async throws {
+        defer { worker.desk.endClaiming() }
+        var backoff = makeBackoff()
+        while true {
+            switch try await worker.desk.nextClaimStep() {
+            case .end: return
+            case .withdraw(let task): await withdraw(task)
+            case .claim(let registration, let busy):
+                do {
+                    guard let answer = try await claim(registration, busy) else { continue }
+                    try await take(answer)
+                    backoff = makeBackoff()
+                    if answer.tasks.isEmpty, let seconds = answer.retryAfterSeconds {
+                        try await pause(.seconds(seconds))
+                    }
+                } catch let error as FarmClientError where error.isNotFound {
+                    worker.logger.notice("The coordinator does not know this worker any more")
+                    worker.desk.forget(registration)
+                } catch {
+                    try Task.checkCancellation()
+                    worker.logger.warning("Claim failed", metadata: ["error": "\(error)"])
+                    try await pause(backoff.next())
+                }
+            }
+        }
+    }
+
+    private func makeBackoff() -> Backoff {
+        Backoff(
+            first: worker.configuration.backoff,
+            largest: worker.configuration.largestBackoff
+        )
+    }
+
+    /// Asks for a task; gives up when nothing is to be claimed any more.
+    private func claim(
+        _ registration: RegistrationAnswer,
+        _ busy: HeldAttempt?
+    ) async throws -> ClaimAnswer? {
+        let wait = worker.configuration.claimWait
+        let request = ClaimRequest(
+            epoch: registration.epoch,
+            waitSeconds: wait / .seconds(1),
+            busySeconds: busy?.remainingSeconds ?? 0
+        )
+        return try await unlessRefusing {
+            try await worker.calls.claim(registration.id, request)
+        }
+    }
+
+    /// Waits, but not on into a drain.
+    private func pause(_ duration: Duration) async throws {
+        _ = try await unlessRefusing { try await worker.clock.sleep(for: duration) }
+    }
+
+    /// Runs `body` until nothing is to be claimed any more; an answer that came is not lost.
+    private func unlessRefusing<Answer: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Answer
+    ) async throws -> Answer? {
+        try await withThrowingTaskGroup(of: Answer?.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                try await worker.desk.refusing()
+                return nil
+            }
+            let first = try await group.next() ?? nil
+            group.cancelAll()
+            if let first { return first }
+            do {
+                return try await group.next() ?? nil
+            } catch {
+                try Task.checkCancellation()
+                return nil
+            }
+        }
+    }
+
+    // MARK: - What was claimed
+
+    private func take(_ answer: ClaimAnswer) async throws {
+        for (position, task) in answer.tasks.enumerated() {
+            let attempt = HeldAttempt(task)
+            let isWanted = worker.desk.hold(attempt)
+            worker.ledger.count { $0.claimed += 1 }
+            worker.logger(of: attempt).info("Claimed", metadata: ["job": "\(task.job)"])
+            guard isWanted, position == 0 else {
+                worker.post(.released(.notBegun), of: attempt)
+                continue
+            }
+            try await prepare(attempt)
+        }
+    }
+
+    private func prepare(_ attempt: HeldAttempt) async throws {
+        let logger = worker.logger(of: attempt)
+        do {
+            if let task = try await worker.preparation.prepare(attempt, logger) {
+                worker.desk.lay(task)
+            } else if attempt.stop == .lost {
+                await worker.lose(attempt)
+            } else {
+                let isCancelled = attempt.stop.map { $0 > .drain } ?? false
+                worker.post(.released(isCancelled ? .cancelled : .notBegun), of: attempt)
+            }
+        } catch let error as CancellationError {
+            throw error
+        } catch let error as FarmClientError where error.isStale {
+            await worker.lose(attempt)
+        } catch {
+            worker.post(.failed(RenderFailure(describing: error)), of: attempt)
+        }
+    }
+
+    private func withdraw(_ task: PreparedTask) async {
+        await worker.preparation.letGo(task)
+        worker.post(.released(.notBegun), of: task.attempt)
+    }
+}

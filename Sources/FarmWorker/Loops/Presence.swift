@@ -1,0 +1,158 @@
+import FarmClient
+import FarmModel
+import FoundationEssentials
+import Logging
+
+/// Makes the worker known and keeps it known: registration, heartbeats, and what they are
+/// answered with.
+struct Presence: Sendable {
+    let worker: WorkerContext
+    /// The speed that warming up measured.
+    let speed: Double?
+
+    /// Registers, and again where the coordinator forgot; beats until it is cancelled.
+    ///
+    /// - Throws: ``FarmClientError`` when the coordinator refuses the worker.
+    func run() async throws {
+        while true {
+            guard let registration = worker.desk.registration else {
+                try await register()
+                continue
+            }
+            let drain = worker.desk.drain
+            let interval = await beat(registration) ?? .seconds(registration.heartbeatSeconds)
+            try await pause(interval, since: drain)
+        }
+    }
+
+    private func register() async throws {
+        let configuration = worker.configuration
+        var request = RegistrationRequest(
+            name: configuration.name,
+            instance: configuration.instance,
+            pool: configuration.pool,
+            model: worker.renderer.model
+        )
+        request.tags = configuration.tags
+        request.memoryBytes = configuration.memory
+        request.speed = worker.ledger.speed ?? speed
+        request.engine = "dreamfarm-worker \(FarmSettings.version)"
+        request.machine = configuration.machine
+        let sent = request
+        let answer = try await worker.retrying.untilAnswered("register", unless: { false }) {
+            try await worker.calls.register(sent)
+        }
+        guard let answer else { return }
+        worker.ledger.count { $0.registrations += 1 }
+        worker.desk.register(answer)
+        worker.logger.notice(
+            "Registered",
+            metadata: [
+                "worker": "\(answer.id)", "name": "\(answer.name)", "model": "\(answer.model)",
+            ]
+        )
+        if answer.desiredState == .drain {
+            worker.desk.beginDrain(configuration.drain)
+        }
+    }
+
+    /// Waits for the next heartbeat, or until there is a reason for one.
+    private func pause(_ interval: Duration, since drain: DrainMode?) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await worker.clock.sleep(for: interval) }
+            group.addTask { try await worker.desk.presenceChanged(since: drain) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    // MARK: - Heartbeat
+
+    /// Says that the worker lives and how far it is, and does what is answered.
+    ///
+    /// - Returns: How long to wait until the next one; nil where there was no answer.
+    @discardableResult
+    func beat(_ registration: RegistrationAnswer) async -> Duration? {
+        let held = worker.desk.held
+        var request = HeartbeatRequest(
+            epoch: registration.epoch,
+            state: worker.desk.workerState,
+            running: held.filter(\.hasBegun).map { $0.takeProgress() }
+        )
+        request.ahead = held.filter { !$0.hasBegun }.map(\.fence)
+        request.freeMemoryBytes = worker.renderer.freeMemory
+        for attempt in held where request.log.count < HeartbeatRequest.mostLogLines {
+            request.log += attempt.lines(HeartbeatRequest.mostLogLines - request.log.count)
+        }
+        request.speed = worker.ledger.speed
+        let figures = worker.ledger.takeFigures()
+        request.figures = figures
+        do {
+            let answer = try await worker.calls.heartbeat(registration.id, request)
+            for attempt in held { attempt.forget(request.log) }
+            await follow(answer)
+            return .seconds(answer.heartbeatSeconds)
+        } catch {
+            worker.ledger.putBack(figures)
+            if (error as? FarmClientError)?.isNotFound == true {
+                worker.logger.notice("The coordinator does not know this worker any more")
+                worker.desk.forget(registration)
+            } else if !Task.isCancelled {
+                worker.logger.warning("Heartbeat failed", metadata: ["error": "\(error)"])
+            }
+            return nil
+        }
+    }
+
+    /// Tells the lines of an attempt that is about to end; afterwards they would not be taken.
+    func tellLog(of attempt: HeldAttempt) async {
+        guard let registration = worker.desk.registration else { return }
+        while !attempt.lines(1).isEmpty {
+            let first = attempt.lines(1).first
+            guard await beat(registration) != nil, attempt.lines(1).first != first else { return }
+        }
+    }
+
+    /// Says that the worker holds nothing any more and ends.
+    func leave() async {
+        guard let registration = worker.desk.registration else { return }
+        await beat(registration)
+        do {
+            try await worker.calls.leave(registration.id, epoch: registration.epoch)
+        } catch {
+            worker.logger.info("Left without an answer", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: - What is wanted
+
+    private func follow(_ answer: HeartbeatAnswer) async {
+        for stale in answer.stale {
+            guard let attempt = worker.desk.held(stale) else { continue }
+            await worker.lose(attempt)
+        }
+        for order in answer.cancel {
+            guard let attempt = worker.desk.held(order.attempt) else { continue }
+            await cancel(attempt, order.mode)
+        }
+        let mode = worker.configuration.drain
+        if worker.desk.want(answer.desiredState, drain: mode) {
+            worker.logger.notice(
+                "The coordinator wants another state",
+                metadata: [
+                    "state": "\(answer.desiredState.rawValue)",
+                    "reason": "\(answer.stateReason ?? "")",
+                ]
+            )
+        }
+    }
+
+    private func cancel(_ attempt: HeldAttempt, _ mode: CancelMode) async {
+        guard attempt.stop(mode == .now ? .cancelNow : .cancelAfterStep) else { return }
+        worker.logger(of: attempt).notice("The attempt is to stop")
+        // One that waits is given back at once; one that renders, at its next step.
+        guard let task = worker.desk.withdraw(attempt) else { return }
+        await worker.preparation.letGo(task)
+        worker.post(.released(.cancelled), of: attempt)
+    }
+}

@@ -1,0 +1,48 @@
+import Diffusion
+import FarmModel
+import Networks
+
+extension RendererModel {
+    /// What the farm is told of an engine's model.
+    init(named name: String, _ pipeline: RenderPipeline) {
+        let defaults = pipeline.defaults
+        self.init(
+            name: name,
+            digest: pipeline.digest.description,
+            precision: RenderPipeline.numericClass.precision,
+            defaults: FarmModel.ModelDefaults(
+                width: defaults.width,
+                height: defaults.height,
+                refRes: defaults.refRes,
+                steps: defaults.steps,
+                guidance: Double("\(defaults.guidance)") ?? Double(defaults.guidance)
+            ),
+            numericClass: "\(RenderPipeline.numericClass)",
+            costs: CostConstants(ModelSizes(pipeline.model))
+        )
+    }
+}
+
+extension ModelSizes {
+    /// The sizes of a model's networks.
+    fileprivate init(_ model: ModelDirectory) {
+        let transformer = model.transformer.configuration
+        let t5 = model.textEncoder2.configuration
+        let autoencoder = model.autoencoder.configuration
+        self.init(
+            doubleBlocks: transformer.numLayers,
+            singleBlocks: transformer.numSingleLayers,
+            hidden: transformer.hidden,
+            mlp: transformer.mlp,
+            t5: T5Sizes(
+                layers: t5.numLayers,
+                model: t5.dModel,
+                inner: t5.inner,
+                feedForward: t5.dFF
+            ),
+            autoencoderChannels: autoencoder.blockOutChannels,
+            autoencoderLayers: autoencoder.layersPerBlock,
+            latentChannels: autoencoder.latentChannels
+        )
+    }
+}

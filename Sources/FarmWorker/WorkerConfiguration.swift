@@ -1,0 +1,42 @@
+package import FarmModel
+import FoundationEssentials
+
+/// The settings of a worker, read once.
+package struct WorkerConfiguration: Sendable {
+    /// The worker's name; registering under it again is the same worker.
+    package var name: String
+    /// Tells this process from another of the same name.
+    package var instance: String
+    package var pool = "default"
+    package var tags: [String] = []
+    /// Memory that rendering may use, in bytes; 0 where it is not said.
+    package var memory: Int64 = 0
+    /// The machine, for people who look at the list of workers.
+    package var machine: MachineInfo?
+    /// The folder for caches and for pictures that wait.
+    package var dataFolder: String
+    /// How many bytes of downloaded references stay on disk.
+    package var referenceBytes: Int64 = 4 << 30
+    /// How many bytes of computed conditions stay on disk.
+    package var conditionBytes: Int64 = 4 << 30
+    /// How many bytes may wait to be delivered before rendering pauses.
+    package var spoolBytes: Int64 = 2 << 30
+    /// How many of these stay in memory.
+    package var spoolMemory: Int64 = 64 << 20
+    /// How it ends on request.
+    package var drain = DrainMode.finish
+    /// How long a worker that ends waits for its picture and for the coordinator.
+    package var grace = Duration.seconds(300)
+    package var checkpoints = CheckpointSchedule()
+    /// How long a claim may be held back.
+    package var claimWait = Duration.seconds(20)
+    /// The wait after a failed call; it doubles up to ``largestBackoff``.
+    package var backoff = Duration.seconds(1)
+    package var largestBackoff = Duration.seconds(30)
+
+    package init(name: String, dataFolder: String, instance: String? = nil) {
+        self.name = name
+        self.dataFolder = dataFolder
+        self.instance = instance ?? UUID().uuidString
+    }
+}

@@ -1,0 +1,98 @@
+import FarmModel
+import Logging
+
+/// What every part of a worker uses.
+struct WorkerContext: Sendable {
+    let calls: any CoordinatorCalls
+    let renderer: any ImageRenderer
+    let configuration: WorkerConfiguration
+    let desk: WorkerDesk
+    let ledger: WorkerLedger
+    let spool: PictureSpool
+    let conditions: ConditionStore
+    let preparation: TaskPreparation
+    let retrying: Retrying
+    let clock: any Clock<Duration>
+    let logger: Logger
+
+    init(
+        calls: any CoordinatorCalls,
+        renderer: any ImageRenderer,
+        configuration: WorkerConfiguration,
+        clock: any Clock<Duration>,
+        logger: Logger
+    ) {
+        self.calls = calls
+        self.renderer = renderer
+        self.configuration = configuration
+        self.clock = clock
+        self.logger = logger
+        let data = configuration.dataFolder
+        let desk = WorkerDesk(room: configuration.spoolBytes)
+        self.desk = desk
+        ledger = WorkerLedger()
+        spool = PictureSpool(
+            folder: data + "/spool/" + configuration.instance,
+            memoryLimit: configuration.spoolMemory,
+            logger: logger
+        )
+        conditions = ConditionStore(
+            renderer: renderer,
+            files: FileCache(folder: data + "/conditions", limit: configuration.conditionBytes),
+            calls: calls
+        )
+        retrying = Retrying(
+            clock: clock,
+            first: configuration.backoff,
+            largest: configuration.largestBackoff,
+            logger: logger
+        )
+        preparation = TaskPreparation(
+            calls: calls,
+            renderer: renderer,
+            references: ReferenceCache(
+                files: FileCache(
+                    folder: data + "/references",
+                    limit: configuration.referenceBytes
+                ),
+                calls: calls
+            ),
+            conditions: conditions,
+            checkpointFolder: data + "/spool/" + configuration.instance,
+            retrying: retrying,
+            isEnding: { desk.drain != nil || desk.desired != .run }
+        )
+    }
+
+    /// The logger with the ids of an attempt.
+    func logger(of attempt: HeldAttempt) -> Logger {
+        var logger = logger
+        logger[metadataKey: "task"] = "\(attempt.fence.task)"
+        logger[metadataKey: "attempt"] = "\(attempt.fence.attempt)"
+        return logger
+    }
+
+    /// Tells what became of an attempt after everything of it that was posted before.
+    func post(_ end: AttemptEnd, of attempt: HeldAttempt) {
+        desk.post(Parcel(attempt: attempt, content: .end(end)))
+    }
+
+    /// Drops an attempt whose lease is over, with all that was to be told of it.
+    func lose(_ attempt: HeldAttempt) async {
+        attempt.stop(.lost)
+        if let task = desk.withdraw(attempt) { await preparation.letGo(task) }
+        let isNews = desk.held(attempt.fence.attempt) != nil
+        drop(attempt)
+        guard isNews else { return }
+        ledger.count { $0.stale += 1 }
+        ledger.note { $0.lostToPreemptionSeconds += attempt.report.seconds }
+        logger(of: attempt).notice("Dropped an attempt whose lease is over")
+    }
+
+    /// Lets an attempt go with all that was to be told of it.
+    func drop(_ attempt: HeldAttempt) {
+        for parcel in desk.drop(attempt) {
+            if case .picture(let picture, _, _) = parcel.content { spool.forget(picture) }
+        }
+    }
+}

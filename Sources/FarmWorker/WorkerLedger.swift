@@ -1,0 +1,79 @@
+import FarmModel
+import Synchronization
+
+/// What a worker did, for its heartbeats and for those who run it.
+package final class WorkerLedger: Sendable {
+    private let state = Mutex(State())
+
+    private struct State {
+        var figures = WorkerFigures()
+        var counts = WorkerCounts()
+        var speed: Double?
+    }
+
+    /// What it did since its start.
+    package var counts: WorkerCounts { state.withLock { $0.counts } }
+
+    /// Takes the figures since the last time for a heartbeat.
+    func takeFigures() -> WorkerFigures {
+        state.withLock { state in
+            defer { state.figures = WorkerFigures() }
+            return state.figures
+        }
+    }
+
+    /// Puts figures back that no one was told.
+    func putBack(_ figures: WorkerFigures) {
+        state.withLock { $0.figures.add(figures) }
+    }
+
+    /// The speed by the latest steps, in floating point operations a second; nil before any.
+    var speed: Double? { state.withLock { $0.speed } }
+
+    /// Notes a step of an image that is predicted to cost so much.
+    func noteStep(seconds: Double, _ cost: ImageCost?) {
+        state.withLock { state in
+            state.figures.steps += 1
+            guard let cost, seconds > 0 else { return }
+            state.figures.denoiseTokens += cost.denoiseTokens / max(1, cost.steps)
+            let speed = cost.stepFlops / seconds
+            // A mean that forgets: one slow step is not the machine.
+            state.speed = state.speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
+        }
+    }
+
+    func note(_ change: (inout WorkerFigures) -> Void) {
+        state.withLock { change(&$0.figures) }
+    }
+
+    func count(_ change: (inout WorkerCounts) -> Void) {
+        state.withLock { change(&$0.counts) }
+    }
+}
+
+/// How often something happened since a worker's start.
+package struct WorkerCounts: Hashable, Sendable {
+    package var claimed = 0
+    package var delivered = 0
+    package var failed = 0
+    package var released = 0
+    /// Attempts that were dropped because their lease was over.
+    package var stale = 0
+    package var checkpoints = 0
+    /// Checkpoints of other attempts that were gone on from.
+    package var resumed = 0
+    package var registrations = 0
+}
+
+extension WorkerFigures {
+    fileprivate mutating func add(_ other: WorkerFigures) {
+        steps += other.steps
+        denoiseTokens += other.denoiseTokens
+        conditionsComputed += other.conditionsComputed
+        conditionsFound += other.conditionsFound
+        usefulSeconds += other.usefulSeconds
+        coldStartSeconds += other.coldStartSeconds
+        lostToFailureSeconds += other.lostToFailureSeconds
+        lostToPreemptionSeconds += other.lostToPreemptionSeconds
+    }
+}

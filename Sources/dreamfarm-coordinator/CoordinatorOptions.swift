@@ -1,0 +1,161 @@
+import ArgumentParser
+import FarmCoordinator
+import FarmModel
+import FoundationEssentials
+import Glibc
+import Logging
+
+/// The settings of the coordinator: flags over environment over file over defaults.
+///
+/// Each is named alike in all of them: `--data-dir`, `DREAMFARM_DATA_DIR`, `data-dir:`.
+struct CoordinatorOptions: ParsableArguments {
+    @Option(help: "A file of settings (environment: DREAMFARM_CONFIG).")
+    var config: String?
+
+    @Option(help: "The folder for everything the farm keeps (environment: DREAMFARM_DATA_DIR).")
+    var dataDir: String?
+
+    @Option(help: "Where to listen (environment: DREAMFARM_LISTEN).")
+    var listen: String?
+
+    @Option(help: "The database; without it a private one (environment: DREAMFARM_DATABASE_URL).")
+    var databaseURL: String?
+
+    @Option(
+        help: "Where blobs are: a folder or s3://bucket/prefix (environment: DREAMFARM_BLOB_STORE)."
+    )
+    var blobStore: String?
+
+    @Option(
+        help: "What of the blob store stays free, as 5% (environment: DREAMFARM_BLOB_RESERVE)."
+    )
+    var blobReserve: String?
+
+    @Option(help: "How long a lease lasts without a heartbeat (environment: DREAMFARM_LEASE).")
+    var lease: String?
+
+    @Option(help: "How often workers are heard of (environment: DREAMFARM_HEARTBEAT).")
+    var heartbeat: String?
+
+    @Option(help: "How long logs are kept (environment: DREAMFARM_KEEP_LOGS).")
+    var keepLogs: String?
+
+    @Option(help: "How long jobs that are over are kept (environment: DREAMFARM_KEEP_HISTORY).")
+    var keepHistory: String?
+
+    @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
+    var webhookSecret: String?
+
+    @Flag(help: "Listen without TLS where other machines can reach.")
+    var insecureListen = false
+
+    /// The names of all settings.
+    private static let names = [
+        "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
+        "keep-logs", "keep-history", "webhook-secret", "insecure-listen",
+    ]
+
+    /// The settings from wherever they come.
+    private func source() throws -> SettingsSource {
+        let environment = ProcessInfo.processInfo.environment
+        let flags: [String: String?] = [
+            "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
+            "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
+            "heartbeat": heartbeat, "keep-logs": keepLogs, "keep-history": keepHistory,
+            "webhook-secret": webhookSecret, "insecure-listen": insecureListen ? "true" : nil,
+        ]
+        let path = config ?? environment[SettingsSource.variable("config")]
+        return SettingsSource(
+            flags: flags.compactMapValues(\.self),
+            environment: environment,
+            file: try path.map { try SettingsFile.read($0, known: Self.names) } ?? [:]
+        )
+    }
+
+    /// The coordinator that the settings describe.
+    func coordinator() throws -> Coordinator {
+        Coordinator(
+            try configuration(source()),
+            logger: Logger(label: "dreamfarm.coordinator")
+        )
+    }
+
+    private func configuration(_ source: SettingsSource) throws -> CoordinatorConfiguration {
+        let address = source.value("listen") ?? FarmSettings.listenAddress
+        guard let listen = ListenAddress(address) else {
+            throw ValidationError("--listen must be like 127.0.0.1:8470, not '\(address)'")
+        }
+        var configuration = CoordinatorConfiguration(
+            dataDirectory: FarmSettings.dataDirectory(
+                source.value("data-dir"),
+                environment: source.environment,
+                isRoot: geteuid() == 0
+            ),
+            listen: listen,
+            databaseURL: source.value("database-url"),
+            timing: LeaseTiming(
+                lease: try duration(source, "lease") ?? .seconds(60),
+                heartbeat: try duration(source, "heartbeat") ?? .seconds(15)
+            ),
+            allowsInsecureListen: try flag(source, "insecure-listen")
+        )
+        configuration.blobStore = source.value("blob-store")
+        configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
+        configuration.webhookSecret = source.value("webhook-secret")
+        configuration.environment = source.environment
+        if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
+        if let history = try duration(source, "keep-history") {
+            configuration.keepHistory = history
+        }
+        return configuration
+    }
+
+    /// The settings that take effect, one a line with where each comes from, secrets hidden.
+    func effective() throws -> String {
+        let source = try source()
+        let configuration = try configuration(source)
+        let timing = configuration.timing
+        let values: [(String, String)] = [
+            ("data-dir", configuration.dataDirectory),
+            ("listen", configuration.listen.description),
+            ("database-url", configuration.databaseURL.map(DatabaseAddress.hidden) ?? "embedded"),
+            ("blob-store", configuration.blobStore ?? configuration.dataDirectory + "/blobs"),
+            ("blob-reserve", "\(configuration.blobReserve * 100)%"),
+            ("lease", "\(timing.lease)"), ("heartbeat", "\(timing.heartbeat)"),
+            ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
+            ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
+            ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
+            ("insecure-listen", "\(configuration.allowsInsecureListen)"),
+        ]
+        return values.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
+            .joined(separator: "\n")
+    }
+
+    // MARK: - Values
+
+    private func duration(_ source: SettingsSource, _ name: String) throws -> Duration? {
+        guard let text = source.value(name) else { return nil }
+        guard let duration = FarmSettings.duration(text), duration >= .milliseconds(100) else {
+            throw ValidationError("--\(name) must be like 8s, 2m or 1h, not '\(text)'")
+        }
+        return duration
+    }
+
+    private func part(_ source: SettingsSource, _ name: String) throws -> Double? {
+        guard let text = source.value(name) else { return nil }
+        let number = text.hasSuffix("%") ? text.dropLast() : text[...]
+        guard let value = Double(number), (0..<100).contains(value) else {
+            throw ValidationError("--\(name) must be like 5% or 0, not '\(text)'")
+        }
+        return value / 100
+    }
+
+    private func flag(_ source: SettingsSource, _ name: String) throws -> Bool {
+        switch source.value(name) {
+        case nil, "false", "0": return false
+        case "true", "1": return true
+        case let text?:
+            throw ValidationError("--\(name) must be true or false, not '\(text)'")
+        }
+    }
+}

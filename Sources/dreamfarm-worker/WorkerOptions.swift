@@ -1,0 +1,196 @@
+import ArgumentParser
+import FarmClient
+import FarmModel
+import FarmWorker
+import FoundationEssentials
+import Glibc
+
+/// Where the coordinator is and what this process keeps, for every command.
+struct FarmAccessOptions: ParsableArguments {
+    @Option(help: "A file of settings, named like the flags: 'pool: day'.")
+    var config: String?
+
+    @Option(help: "The coordinator's address (environment: DREAMFARM_COORDINATOR).")
+    var coordinator: String?
+
+    @Option(help: "The token to show (environment: DREAMFARM_TOKEN).")
+    var token: String?
+
+    @Option(help: "The data folder: the token's, caches, models (DREAMFARM_DATA_DIR).")
+    var dataDir: String?
+
+    /// The names of all settings, those of the farm's other processes included: one file may
+    /// serve all of them.
+    private static let known: Set<String> = [
+        "adapters", "blob-reserve", "blob-store", "condition-cache", "condition-memory",
+        "coordinator", "data-dir", "database-url", "drain", "drain-grace", "heartbeat",
+        "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
+        "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
+        "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "token",
+    ]
+
+    /// The settings that the flags lie over.
+    func layers() throws -> LayeredSettings {
+        try LayeredSettings(file: config, environment: environment, known: Self.known)
+    }
+
+    private var environment: [String: String] { ProcessInfo.processInfo.environment }
+
+    func dataDirectory(_ layers: LayeredSettings) throws -> String {
+        FarmSettings.dataDirectory(
+            try layers.text("data-dir", dataDir),
+            environment: environment,
+            isRoot: geteuid() == 0
+        )
+    }
+
+    /// A client of the coordinator that the settings name.
+    func client(_ layers: LayeredSettings) throws -> CoordinatorClient {
+        try CoordinatorClient(
+            coordinator: try layers.text("coordinator", coordinator),
+            token: try layers.text("token", token),
+            dataDirectory: try dataDirectory(layers),
+            environment: environment
+        )
+    }
+}
+
+/// The settings of a worker, as flags over environment over file over defaults.
+struct WorkerOptions: ParsableArguments {
+    @OptionGroup var access: FarmAccessOptions
+
+    @Option(help: "The model: a directory, or the name of a registered one, which is fetched.")
+    var model: String?
+
+    @Option(help: "The name to record the model under; its directory's when left out.")
+    var modelName: String?
+
+    @Option(help: "The worker's name; its host's when left out.")
+    var name: String?
+
+    @Option(help: "The pool the worker belongs to.")
+    var pool: String?
+
+    @Option(help: "A tag that jobs can ask for; may be given several times.")
+    var tag: [String] = []
+
+    @Option(help: "The precision of the arithmetic: float32.")
+    var precision: String?
+
+    @Option(help: "How many threads compute; all cores when left out.")
+    var threads: String?
+
+    @Option(help: "Memory for rendering, as 16GiB; what is free when left out.")
+    var memory: String?
+
+    @Option(help: "The DreamO adapters: v1, v1.1 or none.")
+    var adapters: String?
+
+    @Flag(help: "Leave the turbo adapter out.")
+    var noTurbo = false
+
+    @Option(help: "On SIGTERM: finish the picture, or release it at the next step.")
+    var drain: String?
+
+    @Option(help: "How long a drain waits for its picture and the coordinator, as 5m.")
+    var drainGrace: String?
+
+    @Option(help: "Disk for downloaded references, as 4GiB.")
+    var referenceCache: String?
+
+    @Option(help: "Disk for computed conditions, as 4GiB.")
+    var conditionCache: String?
+
+    @Option(help: "Memory for computed conditions, as 256MiB.")
+    var conditionMemory: String?
+
+    @Option(help: "Room for pictures that wait for the coordinator, as 2GiB.")
+    var spool: String?
+
+    /// What the settings come to.
+    struct Settings {
+        var worker: WorkerConfiguration
+        var renderer: PipelineRenderer.Configuration
+        var client: CoordinatorClient
+        /// The registered model to fetch first, and where to; nil for a directory.
+        var fetch: (name: String, folder: String)?
+    }
+
+    /// Reads and checks every setting.
+    func settings() throws -> Settings {
+        let layers = try access.layers()
+        let data = try access.dataDirectory(layers)
+        guard let model = try layers.text("model", model) else {
+            throw SettingsError.missing(name: "model")
+        }
+        let isDirectory = model.contains("/") || FileManager.default.fileExists(atPath: model)
+        let path = isDirectory ? model : "\(data)/models/\(model)"
+        let precision = try layers.text("precision", precision) ?? "float32"
+        guard precision == "float32" else {
+            throw SettingsError.wrong(
+                source: "precision",
+                text: precision,
+                wanted: "float32, which is what this engine computes in"
+            )
+        }
+        var renderer = PipelineRenderer.Configuration(
+            path: path,
+            name: try layers.text("model-name", modelName)
+                ?? model.split(separator: "/").last.map(String.init) ?? model,
+            adapters: try layers.text("adapters", adapters),
+            usesTurbo: !(try layers.flag("no-turbo", noTurbo)),
+            threads: try layers.integer("threads", threads, in: 1...1024)
+        )
+        if let bytes = try layers.bytes("condition-memory", conditionMemory) {
+            renderer.conditionBytes = Int(bytes)
+        }
+        let isFetched = !isDirectory && !FileManager.default.fileExists(atPath: path)
+        return Settings(
+            worker: try configuration(layers, data, renderer.threads),
+            renderer: renderer,
+            client: try access.client(layers),
+            fetch: isFetched ? (model, path) : nil
+        )
+    }
+
+    private func configuration(
+        _ layers: LayeredSettings,
+        _ data: String,
+        _ threads: Int?
+    ) throws -> WorkerConfiguration {
+        var worker = WorkerConfiguration(
+            name: try layers.text("name", name) ?? ProcessInfo.processInfo.hostName,
+            dataFolder: data
+        )
+        worker.pool = try layers.text("pool", pool) ?? "default"
+        worker.tags = try layers.list("tag", tag)
+        worker.memory =
+            try layers.bytes("memory", memory) ?? PipelineRenderer.availableMemory ?? 0
+        worker.machine = .current(threads: threads)
+        worker.drain = try layers.choice("drain", drain) ?? worker.drain
+        worker.grace = try layers.duration("drain-grace", drainGrace) ?? worker.grace
+        worker.referenceBytes =
+            try layers.bytes("reference-cache", referenceCache) ?? worker.referenceBytes
+        worker.conditionBytes =
+            try layers.bytes("condition-cache", conditionCache) ?? worker.conditionBytes
+        worker.spoolBytes = try layers.bytes("spool", spool) ?? worker.spoolBytes
+        return worker
+    }
+}
+
+extension MachineInfo {
+    /// This machine.
+    fileprivate static func current(threads: Int?) -> MachineInfo {
+        let information = ProcessInfo.processInfo
+        let cpu = FileManager.default.contents(atPath: "/proc/cpuinfo") ?? Data()
+        let name = String(decoding: cpu, as: UTF8.self).split(separator: "\n")
+            .first { $0.hasPrefix("model name") }?
+            .split(separator: ":").last.map { $0.drop { $0 == " " } }
+        return MachineInfo(
+            host: information.hostName,
+            system: information.operatingSystemVersionString,
+            processor: name.map(String.init) ?? "unknown",
+            threads: threads ?? information.activeProcessorCount
+        )
+    }
+}

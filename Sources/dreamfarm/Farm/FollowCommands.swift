@@ -1,0 +1,190 @@
+import ArgumentParser
+import FarmClient
+import FarmModel
+import FoundationEssentials
+import Imaging
+
+/// Usage: `dreamfarm wait JOB [--timeout 1h]`.
+struct WaitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wait",
+        abstract:
+            "Wait until a job is over; exits with 0, 3 (failed), 4 (cancelled) or 5 (time-out)."
+    )
+
+    @Argument(help: "The job's id or key.")
+    var job: String
+
+    @Option(help: "Wait at most so long (8s, 2m, 1h), then exit with 5.")
+    var timeout: DurationArgument?
+
+    @OptionGroup var farm: FarmOptions
+
+    func run() async throws {
+        try await CommandExit.run {
+            let client = try farm.client()
+            let job = try await client.job(job)
+            return try await farm.wait(for: job.id, client, timeout: timeout?.duration)
+        }
+    }
+}
+
+extension FarmOptions {
+    /// Follows a job to its end, prints it, and tells how it ended.
+    func wait(
+        for job: JobID,
+        _ client: CoordinatorClient,
+        timeout: Duration?
+    ) async throws -> CommandExit {
+        let progress = JobProgress(client: client, timeout: timeout)
+        guard let ended = try await progress.follow(job) else {
+            StandardError.write("the job \(job) is not over yet and goes on: see dreamfarm job\n")
+            let job = try await client.job(job.description)
+            try show(job, "\(job.id)")
+            return .timedOut
+        }
+        try await JobFailures.report(ended, client)
+        try show(ended, "\(ended.id)")
+        return CommandExit(ended.state)
+    }
+}
+
+/// Usage: `dreamfarm watch JOB`.
+struct WatchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch",
+        abstract: "Show what happens to a job as it happens, until it is over."
+    )
+
+    @Argument(help: "The job's id or key.")
+    var job: String
+
+    @Option(help: "Begin behind this event; 0 is the job's beginning.")
+    var after: Int64 = 0
+
+    @Flag(help: "Every step of the workers too.")
+    var steps = false
+
+    @OptionGroup var farm: FarmOptions
+
+    func run() async throws {
+        try await CommandExit.run {
+            let client = try farm.client()
+            let job = try await client.job(job)
+            var last = after
+            while true {
+                do {
+                    let signals = client.signals(of: job.id, after: last)
+                    for try await signal in signals {
+                        switch signal {
+                        case .event(let event):
+                            last = event.number
+                            try show(event)
+                            if event.kind.endsJob, try await isOver(job.id, client, last) {
+                                let ended = try await client.job(job.id.description)
+                                return CommandExit(ended.state)
+                            }
+                        case .step(let step): if steps { try show(step) }
+                        }
+                    }
+                } catch FarmClientError.unreachable(let error) {
+                    StandardError.write("\(error); waiting\n")
+                }
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// Whether nothing came behind an event that ended the job: a retry begins it anew.
+    private func isOver(
+        _ job: JobID,
+        _ client: CoordinatorClient,
+        _ number: Int64
+    ) async throws -> Bool {
+        let job = try await client.job(job.description)
+        return job.state.isFinal && (job.eventNumber ?? number) <= number
+    }
+
+    private func show(_ event: EventView) throws {
+        guard farm.format == .text else { return print(try FarmJSON.text(event)) }
+        let data = event.data
+        var text = "\(event.number) \(event.at.formatted(.iso8601)) \(event.kind.rawValue)"
+        if let index = data.index { text += " image \(index)" }
+        if let name = data.name { text += " \(name)" }
+        if let worker = data.worker { text += " by \(worker)" }
+        if let count = data.count { text += " (\(count))" }
+        if let failure = data.failure { text += ": \(failure.message)" }
+        if let reason = data.reason { text += ": \(reason)" }
+        print(shown(text))
+    }
+
+    private func show(_ step: StepView) throws {
+        guard farm.format == .text else { return print(try FarmJSON.text(step)) }
+        print(
+            shown(
+                "\(step.workerName): image \(step.image ?? 0), step \(step.step) of \(step.steps)"
+            )
+        )
+    }
+}
+
+/// Usage: `dreamfarm logs JOB|TASK [--follow]`.
+struct LogsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "logs",
+        abstract: "Print what workers logged of a task, or of every task of a job."
+    )
+
+    @Argument(help: "The job's id or key, or a task's id.")
+    var subject: String
+
+    @Flag(name: .shortAndLong, help: "Go on until the task is over; for one task.")
+    var follow = false
+
+    @OptionGroup var farm: FarmOptions
+
+    func run() async throws {
+        try await CommandExit.run {
+            let client = try farm.client()
+            if let task = TaskID(subject), let found = try? await client.task(task) {
+                try await print(task: found.id, client, follows: follow)
+                return .done
+            }
+            let job = try await client.job(subject)
+            for try await task in client.tasks(of: job.id) where task.attempts > 0 {
+                if farm.format == .text { Swift.print("task \(task.id), \(task.state):") }
+                try await print(task: task.id, client, follows: false)
+            }
+            return .done
+        }
+    }
+
+    private func print(
+        task: TaskID,
+        _ client: CoordinatorClient,
+        follows: Bool
+    ) async throws {
+        var cursor: String?
+        while true {
+            // Read before the lines, so that none is missed which came before the end.
+            let isOver = follows ? try await client.task(task).state.isFinal : true
+            var isLastPage = false
+            while !isLastPage {
+                let page = try await client.log(of: task, after: cursor)
+                for line in page.items { try show(line) }
+                isLastPage = page.items.isEmpty || page.next == nil
+                cursor = page.next ?? cursor
+            }
+            if isOver { return }
+            try await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    private func show(_ line: LogLine) throws {
+        switch farm.format {
+        case .json: Swift.print(try FarmJSON.text(line))
+        case .text:
+            Swift.print(shown("\(line.at.formatted(.iso8601)) \(line.level.rawValue) \(line.text)"))
+        }
+    }
+}

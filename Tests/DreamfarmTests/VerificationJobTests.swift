@@ -1,0 +1,64 @@
+import FarmModel
+import Testing
+
+@testable import dreamfarm
+
+@Suite("Jobs that render a picture again")
+struct VerificationJobTests {
+    private static let digest = BlobDigest(ofText: "reference")
+
+    private static var plain: RenderSettings {
+        RenderSettings(
+            prompt: "a frog from [ref#2], \"quoted\" \u{1F438}",
+            negativePrompt: "",
+            references: [
+                ConditionSpecification(image: "frog.png", sha256: digest, task: .ip, slot: 2)
+            ],
+            seed: 7,
+            width: 128,
+            height: 256,
+            steps: 12,
+            guidance: 3.5,
+            firstStepGuidance: 0,
+            trueCfg: .off,
+            prepare: .resize,
+            refRes: 512,
+            posterior: .mode,
+            noise: .float32,
+            maxTextTokens: nil,
+            loras: []
+        )
+    }
+
+    private static var unusual: RenderSettings {
+        var settings = plain
+        settings.negativePrompt = "blur"
+        settings.trueCfg = TrueGuidance(scale: 1.5, start: 1, end: 3, guidance: 2.25)
+        settings.firstStepGuidance = 4.1
+        settings.prepare = .none
+        settings.posterior = .sample
+        settings.noise = .bfloat16
+        settings.maxTextTokens = 64
+        settings.references = []
+        settings.prompt = "no reference"
+        return settings
+    }
+
+    @Test("ask for exactly the settings", arguments: [plain, unusual])
+    func settings(_ settings: RenderSettings) throws {
+        let job = VerificationJob(settings: settings, model: "flux", precision: "float32")
+        let specification = try job.specification
+        let defaults = ModelDefaults(width: 16, height: 16, refRes: 16, steps: 1, guidance: 9)
+        let resolved = ResolvedJob(
+            specification,
+            model: "flux",
+            modelDigest: "0",
+            defaults: defaults,
+            seed: 0,
+            label: "verify"
+        )
+        #expect(resolved.imageCount == 1)
+        #expect(resolved.settings(at: 0) == settings)
+        #expect(specification.requirements.precision == "float32")
+    }
+}

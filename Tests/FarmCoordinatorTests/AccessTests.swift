@@ -1,0 +1,142 @@
+import FarmModel
+import FarmStore
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import TestSupport
+import Testing
+
+@testable import FarmCoordinator
+
+@Suite(.database) struct AccessTests {
+    @Test("every route but the open ones needs a token that is known")
+    func token() async throws {
+        try await TestFarm.withAPI { farm in
+            for route in CoordinatorAPI.declarations(of: farm.api) where route.access != .open {
+                let method = try #require(HTTPRequest.Method(route.method))
+                let path = route.path.replacing(/\{[a-z0-9]+\}/, with: "x")
+                let bare = try await farm.send(method, path, headers: [:])
+                #expect(bare.status == .unauthorized, "\(route)")
+                #expect(bare.headers[.wwwAuthenticate] == "Bearer")
+                let wrong = try await farm.send(method, path, as: "wrong")
+                #expect(wrong.status == .unauthorized, "\(route)")
+            }
+            for path in ["/healthz", "/readyz"] {
+                #expect(try await farm.send(.get, path, headers: [:]).status == .ok)
+            }
+        }
+    }
+
+    @Test("a route is closed to each role below its own", arguments: TokenRole.allCases)
+    func roles(role: TokenRole) async throws {
+        try await TestFarm.withAPI { farm in
+            let token = try await farm.token("someone", role)
+            let caller = Caller(owner: "someone", role: role)
+            for route in CoordinatorAPI.declarations(of: farm.api)
+            where !route.access.admits(caller) {
+                let method = try #require(HTTPRequest.Method(route.method))
+                let path = route.path.replacing(/\{[a-z0-9]+\}/, with: "x")
+                let response = try await farm.send(method, path, as: token)
+                #expect(response.status == .forbidden, "\(route)")
+            }
+        }
+    }
+
+    @Test("a token that is revoked, or over, opens nothing any more")
+    func revoked() async throws {
+        try await TestFarm.withAPI { farm in
+            let made: TokenView = try await farm.call(
+                .post,
+                "/v1/tokens",
+                TokenRequest(owner: "o", role: .viewer)
+            )
+            let secret = try #require(made.token)
+            #expect(try await farm.send(.get, "/v1/jobs", as: secret).status == .ok)
+            let listed: Page<TokenView> = try await farm.call(.get, "/v1/tokens")
+            #expect(listed.items.contains { $0.id == made.id && $0.token == nil })
+            let revoked = try await farm.send(.delete, "/v1/tokens/\(made.id)")
+            #expect(revoked.status == .noContent)
+            #expect(try await farm.send(.get, "/v1/jobs", as: secret).status == .unauthorized)
+            #expect(try await farm.problem(.delete, "/v1/tokens/\(made.id)") == .notFound)
+            let over = try await farm.store.createToken(
+                owner: "o",
+                role: .admin,
+                expiresAt: Date(timeIntervalSinceNow: -1),
+                by: "test"
+            ).secret
+            #expect(try await farm.send(.get, "/v1/jobs", as: over).status == .unauthorized)
+        }
+    }
+
+    @Test("a web page of another origin, or under another host's name, is refused")
+    func origin() async throws {
+        try await TestFarm.withAPI { farm in
+            let headers: HTTPFields = [
+                .authorization: "Bearer \(TestFarm.admin)", .origin: "http://evil.example",
+            ]
+            let response = try await farm.send(.get, "/v1/jobs", headers: headers)
+            #expect(response.status == .forbidden)
+        }
+    }
+
+    @Test("an owner sees its own jobs alone; an operator sees all")
+    func owners() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            let bob = try await farm.token("bob", .submitter)
+            let watcher = try await farm.token("watcher", .operator)
+            let job = try await farm.submit("parameters: {prompt: a}", token: alice)
+            #expect(job.owner == "alice")
+            let mine: Page<JobView> = try await farm.call(.get, "/v1/jobs", token: alice)
+            #expect(mine.items.map(\.id) == [job.id])
+            let others: Page<JobView> = try await farm.call(.get, "/v1/jobs", token: bob)
+            #expect(others.items.isEmpty)
+            let foreign: Page<JobView> = try await farm.call(
+                .get,
+                "/v1/jobs?owner=alice",
+                token: bob
+            )
+            #expect(foreign.items.isEmpty)
+            let all: Page<JobView> = try await farm.call(.get, "/v1/jobs", token: watcher)
+            #expect(all.items.map(\.id) == [job.id])
+            let images: Page<ImageView> = try await farm.call(
+                .get,
+                "/v1/jobs/\(job.id)/images",
+                token: alice
+            )
+            let image = try #require(images.items.first).id
+            let tasks: Page<TaskView> = try await farm.call(
+                .get,
+                "/v1/jobs/\(job.id)/tasks",
+                token: alice
+            )
+            let task = try #require(tasks.items.first).id
+            for path in [
+                "/v1/jobs/\(job.id)", "/v1/jobs/\(job.id)/images", "/v1/jobs/\(job.id)/events",
+                "/v1/jobs/\(job.id)/archive", "/v1/images/\(image)", "/v1/images/\(image)/content",
+                "/v1/tasks/\(task)", "/v1/tasks/\(task)/log",
+            ] {
+                #expect(try await farm.problem(.get, path, token: bob) == .notFound, "\(path)")
+            }
+            for action in ["cancel", "pause", "retry"] {
+                let path = "/v1/jobs/\(job.id)/\(action)"
+                #expect(try await farm.problem(.post, path, token: bob) == .notFound)
+            }
+            #expect(try await farm.send(.get, "/v1/jobs/\(job.id)", as: watcher).status == .ok)
+        }
+    }
+
+    @Test("an unknown route and an unknown id are problems of kind not-found")
+    func notFound() async throws {
+        try await TestFarm.withAPI { farm in
+            for path in ["/v1/nothing", "/v1/jobs/\(JobID.random())", "/v1/jobs/no-such-key"] {
+                let response = try await farm.send(.get, path)
+                #expect(response.status == .notFound)
+                #expect(response.headers[.contentType] == "application/problem+json")
+                #expect(try await farm.problem(.get, path) == .notFound)
+            }
+        }
+    }
+}

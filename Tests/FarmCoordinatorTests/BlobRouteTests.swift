@@ -1,0 +1,93 @@
+import FarmModel
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import TestSupport
+import Testing
+
+@testable import FarmCoordinator
+
+@Suite(.database) struct BlobRouteTests {
+    @Test("a blob is missing until it is put, and its digest is checked")
+    func blobs() async throws {
+        try await TestFarm.withAPI { farm in
+            let data = Data("picture".utf8)
+            let digest = BlobDigest(of: data)
+            let list = BlobList(digests: [digest])
+            let absent: BlobList = try await farm.call(.post, "/v1/blobs/missing", list)
+            #expect(absent == list)
+            let other = BlobDigest(ofText: "other")
+            let wrong = try await farm.send(.put, "/v1/blobs/\(other)", data)
+            #expect(wrong.status == .unprocessableContent)
+            #expect(try await farm.send(.head, "/v1/blobs/\(digest)").status == .notFound)
+            #expect(try await farm.send(.put, "/v1/blobs/\(digest)", data).status == .created)
+            let head = try await farm.send(.head, "/v1/blobs/\(digest)")
+            #expect(head.status == .ok)
+            #expect(head.headers[.contentLength] == "7")
+            let read = try await farm.send(.get, "/v1/blobs/\(digest)")
+            #expect(Data(read.body.readableBytesView) == data)
+            let missing: BlobList = try await farm.call(.post, "/v1/blobs/missing", list)
+            #expect(missing.digests.isEmpty)
+        }
+    }
+
+    @Test("a part of a blob is answered as such, and one behind its end refused")
+    func range() async throws {
+        try await TestFarm.withAPI { farm in
+            let data = Data("0123456789".utf8)
+            let path = "/v1/blobs/\(BlobDigest(of: data))"
+            _ = try await farm.send(.put, path, data)
+            var headers: HTTPFields = [.authorization: "Bearer \(TestFarm.admin)"]
+            headers[.range] = "bytes=3-5"
+            let part = try await farm.send(.get, path, headers: headers)
+            #expect(part.status == .partialContent)
+            #expect(part.headers[.contentRange] == "bytes 3-5/10")
+            #expect(String(buffer: part.body) == "345")
+            headers[.range] = "bytes=10-"
+            let behind = try await farm.send(.get, path, headers: headers)
+            #expect(behind.status == .rangeNotSatisfiable)
+            headers[.range] = "bytes=3-5"
+            headers[.ifRange] = "\"another\""
+            let whole = try await farm.send(.get, path, headers: headers)
+            #expect(whole.status == .ok)
+            #expect(String(buffer: whole.body) == "0123456789")
+            headers = [
+                .authorization: "Bearer \(TestFarm.admin)",
+                .ifNoneMatch: try #require(whole.headers[.eTag]),
+            ]
+            let known = try await farm.send(.get, path, headers: headers)
+            #expect(known.status == .notModified)
+        }
+    }
+
+    @Test("below the reserve uploads are refused and claims told why")
+    func reserve() async throws {
+        var settings = CoordinatorAPISettings()
+        settings.blobReserve = 1.1
+        try await TestFarm.withAPI(settings: settings) { farm in
+            let data = Data("picture".utf8)
+            let refused = try await farm.send(.put, "/v1/blobs/\(BlobDigest(of: data))", data)
+            #expect(refused.status.code == 507)
+            #expect(refused.headers[.retryAfter] != nil)
+            let worker = try await farm.register()
+            let answer = try await farm.claim(worker.id, wait: 20)
+            #expect(answer.reason == .blobStoreFull)
+            #expect(answer.detail?.contains("%") == true)
+            #expect(answer.retryAfterSeconds != nil)
+        }
+    }
+
+    @Test("a sweep keeps what is young, whatever names it")
+    func sweep() async throws {
+        try await TestFarm.withAPI { farm in
+            let data = Data("loose".utf8)
+            _ = try await farm.send(.put, "/v1/blobs/\(BlobDigest(of: data))", data)
+            let view: BlobSweepView = try await farm.call(.post, "/v1/blobs/sweep?dry_run=true")
+            #expect(view.isDryRun)
+            #expect(view.removed == 0)
+            #expect(view.kept == 1)
+            #expect(view.keptBytes == 5)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+import FarmModel
+import FoundationEssentials
+import Testing
+
+@Suite struct WaitingReasonTests {
+    private static let causes: [(WaitingCause, String)] = [
+        (
+            .noWorker(.init(model: "flux", pool: "day", tags: ["amx"], numericClass: "f32/1")),
+            "dreamfarm-worker run --model flux --pool day --tag amx"
+        ),
+        (.noMemory(needed: 16 << 30, largest: 8 << 30), "needs 16 GiB of memory and the largest"),
+        (.noPrecision(wanted: "int8", offered: []), "compute in none; start one with --precision"),
+        (.noGroup(size: 4, workers: 3), "a group of 4 and 3 workers can join"),
+        (.poolPaused(pool: "night"), "dreamfarm pools resume night"),
+        (.poolPaused(pool: nil), "whole farm is paused"),
+        (.jobPaused, "dreamfarm resume"),
+        (.dependency(jobs: ["a", "b"]), "after a, b, which"),
+        (.startAfter(Date(timeIntervalSince1970: 0)), "after 1970-01-01T00:00:00Z"),
+        (
+            .backoff(until: Date(timeIntervalSince1970: 60), failure: "out of memory"),
+            "until 1970-01-01T00:01:00Z after a failed attempt: out of memory; it"
+        ),
+        (.limit(maxWorkers: 8), "has 8 tasks at work"),
+        (.quota(owner: "ann", limit: "10 jobs"), "'ann' has reached the limit of 10 jobs"),
+        (.fairShare(owner: "ann"), "the share of 'ann'"),
+        (.behind(tasks: 12), "12 tasks of the same owner"),
+        (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
+    ]
+
+    @Test("each reason has a sentence with its figures", arguments: 0..<15)
+    func sentence(number: Int) throws {
+        let (cause, words) = Self.causes[number]
+        #expect(cause.sentence.contains(words), "\(cause.sentence)")
+        #expect(!cause.sentence.hasSuffix(".") && !cause.sentence.contains("Optional"))
+        let view = WhyView(cause, tasks: 3, task: .random())
+        #expect(view.reason == cause.reason)
+        #expect(try FarmJSON.decode(WhyView.self, from: FarmJSON.text(view)) == view)
+    }
+
+    @Test("every reason of the design has a cause, and no other")
+    func names() {
+        let names =
+            "no_worker no_memory no_precision no_group pool_paused job_paused dependency "
+            + "start_after backoff limit quota fair_share behind blob_store_full"
+        #expect(WaitingReason.allCases.map(\.rawValue).joined(separator: " ") == names)
+        #expect(Set(Self.causes.map(\.0.reason)) == Set(WaitingReason.allCases))
+    }
+}
