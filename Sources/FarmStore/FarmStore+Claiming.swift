@@ -29,9 +29,8 @@ extension FarmStore {
                 desk.take(view)
             }
             let open = claims.indices.filter { answers[$0] == nil }
-            for group in Self.groups(of: open.map { (claims[$0], $0) }, in: view) {
-                for (place, answer) in try await claim(group, in: view) { answers[place] = answer }
-            }
+            let groups = Self.groups(of: open.map { (claims[$0], $0) }, in: view)
+            for (place, answer) in try await claim(groups, in: view) { answers[place] = answer }
             guard answers.contains(where: { $0 == nil }) else { break }
             if isLastTry || known == nil { break }
             desk.expire()
@@ -43,7 +42,7 @@ extension FarmStore {
     }
 
     /// Claims of workers that can run the same, which one statement can serve.
-    private struct Group {
+    private struct Group: Sendable {
         var worker: WorkerCapability
         var members: [(claim: TaskClaim, place: Int)]
     }
@@ -78,6 +77,20 @@ extension FarmStore {
     }
 
     private static let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+
+    /// Claims for all groups side by side, so that their transactions end together.
+    private func claim(
+        _ groups: [Group],
+        in view: QueueView
+    ) async throws -> [(place: Int, answer: ClaimOutcome)] {
+        if groups.count == 1 { return try await claim(groups[0], in: view) }
+        return try await withThrowingTaskGroup { tasks in
+            for group in groups {
+                tasks.addTask { try await claim(group, in: view) }
+            }
+            return try await tasks.reduce(into: []) { $0 += $1 }
+        }
+    }
 
     /// Claims for a group, and returns what was found for those that got something.
     private func claim(
