@@ -71,7 +71,7 @@ import Testing
         var configuration = PostgresConfiguration(
             conninfo: "host=/nonexistent port=7 dbname=farm user=y password=hunter2"
         )
-        configuration.waitTimeout = .milliseconds(200)
+        configuration.waitTimeout = .seconds(3)
         let pool = PostgresPool(configuration)
         let messages = await withTaskGroup { group in
             for _ in 0..<10 {
