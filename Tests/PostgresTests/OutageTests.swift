@@ -71,6 +71,8 @@ import Testing
         var configuration = PostgresConfiguration(
             conninfo: "host=/nonexistent port=7 dbname=farm user=y password=hunter2"
         )
+        // A place for each, else the last may wait for places alone and hear of no server.
+        configuration.maxConnections = 10
         configuration.waitTimeout = .seconds(3)
         let pool = PostgresPool(configuration)
         let messages = await withTaskGroup { group in
