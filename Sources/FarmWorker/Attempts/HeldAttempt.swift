@@ -42,7 +42,8 @@ final class HeldAttempt: Sendable {
     /// How far it is; a preview is given once.
     func takeProgress() -> AttemptProgress {
         state.withLock { state in
-            let progress = state.progress
+            var progress = state.progress
+            progress.report = state.report
             state.progress.preview = nil
             state.wantsPreview = true
             return progress
