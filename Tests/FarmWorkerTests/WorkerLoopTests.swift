@@ -158,6 +158,31 @@ import Testing
         #expect(farm.releases.isEmpty && farm.failures.isEmpty)
     }
 
+    @Test("a delivery that ends an attempt is not dropped for a heartbeat that crosses it")
+    func crossing() async throws {
+        let farm = FakeCoordinator()
+        let task = try TaskAssignment.of(0)
+        farm.lay(task)
+        farm.hold("deliver")
+        try await Bench.run(farm: farm) { bench in
+            bench.renderer.allow(3)
+            try await bench.journal.wait(for: "hold deliver")
+            farm.answer(
+                HeartbeatAnswer(
+                    cancel: [],
+                    stale: [task.fence.attempt],
+                    heartbeatSeconds: FakeCoordinator.heartbeatSeconds
+                )
+            )
+            try await bench.beat()
+            #expect(bench.worker.counts.stale == 0)
+            farm.letGo("deliver")
+            try await bench.journal.wait(for: "deliver 0")
+        }
+        #expect(farm.reports.map(\.stepsComputed) == [3])
+        #expect(Array(farm.pictures.keys) == [0])
+    }
+
     @Test("a worker whose renderer hangs gives back what waits behind it, and takes nothing new")
     func hanging() async throws {
         let farm = FakeCoordinator()

@@ -12,6 +12,7 @@ final class HeldAttempt: Sendable {
     private struct State {
         var progress: AttemptProgress
         var hasBegun = false
+        var isEnding = false
         var stop: AttemptStop?
         var report = AttemptReport()
         var lines: [LogLine] = []
@@ -28,6 +29,15 @@ final class HeldAttempt: Sendable {
 
     /// Whether it is more than claimed.
     var hasBegun: Bool { state.withLock { $0.hasBegun } }
+
+    /// Whether its end is being told: the answer to that says what counts, not a heartbeat's
+    /// that crosses it.
+    var isEnding: Bool { state.withLock { $0.isEnding } }
+
+    /// Notes that its end is being told.
+    func beginEnding() {
+        state.withLock { $0.isEnding = true }
+    }
 
     /// What it has cost so far.
     var report: AttemptReport { state.withLock { $0.report } }
