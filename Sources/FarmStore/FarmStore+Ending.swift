@@ -401,7 +401,7 @@ extension AttemptEnd {
         switch self {
         case .succeeded: nil
         case .failed: "task.failed_attempt"
-        case .lapsed: "task.lapsed"
+        case .lapsed, .replaced: "task.lapsed"
         case .released: "task.released"
         }
     }

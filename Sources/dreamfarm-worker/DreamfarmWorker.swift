@@ -60,10 +60,12 @@ struct DreamfarmWorker: AsyncParsableCommand {
                 let renderer = try await PipelineRenderer(settings.renderer) { line in
                     logger.info("\(line)")
                 }
+                var worker = settings.worker
+                worker.instance = try await .take(worker.name, in: worker.dataFolder)
                 return WorkerService(
                     calls: settings.client,
                     renderer: renderer,
-                    configuration: settings.worker,
+                    configuration: worker,
                     logger: logger
                 )
             }

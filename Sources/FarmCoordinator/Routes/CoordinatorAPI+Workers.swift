@@ -29,11 +29,13 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/workers/{worker}/claim", for: .least(.worker)) {
             try await claim($1.part("worker") { WorkerID($0) }, $0.message(), $1)
         }
-        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { _, context in
+        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { request, context in
             let worker = try await workers.worker(context.part("worker") { WorkerID($0) })
-            _ = try await store.leaveWorker(worker.id, epoch: worker.epoch)
-            live.forget(of: worker.id, except: [])
-            workers.forget(worker.id)
+            let epoch = try request.integer("epoch") ?? worker.epoch
+            if try await store.leaveWorker(worker.id, epoch: epoch) != nil {
+                live.forget(of: worker.id, except: [])
+                workers.forget(worker.id)
+            }
             return Response(status: .noContent)
         }
     }
@@ -55,7 +57,7 @@ extension CoordinatorAPI {
             modelDigest: model.digest,
             precision: model.precision
         )
-        registration.instance = request.instance
+        if let instance = request.instance, !instance.isEmpty { registration.instance = instance }
         registration.numericClass = model.numericClass
         registration.speed = request.speed ?? 0
         registration.pool = request.pool

@@ -25,11 +25,16 @@ struct Presence: Sendable {
         }
     }
 
+    /// Makes the worker known.
+    ///
+    /// One whose place another process took, which has the same instance by a copied data folder,
+    /// comes back as another worker: two would take each other's place for ever.
     private func register() async throws {
         let configuration = worker.configuration
+        let isKnown = worker.ledger.counts.registrations > 0
         var request = RegistrationRequest(
             name: configuration.name,
-            instance: configuration.instance,
+            instance: isKnown ? UUID().uuidString : configuration.instance.id,
             pool: configuration.pool,
             model: worker.renderer.model
         )
