@@ -252,10 +252,9 @@ extension FarmStore {
         if let state = worker.refusal { return .none(.workerState(state)) }
         if view.isFarmPaused { return .none(.farmPaused) }
         if view.pausedPools.contains(worker.pool) { return .none(.poolPaused) }
-        let placement = Placement(view: view, ageBound: configuration.ageBound)
         var lacking: WaitingReason?
         for head in view.heads {
-            guard let reason = placement.exclusion(of: head, for: worker) else {
+            guard let reason = view.exclusion(of: head, for: worker) else {
                 return .none(.nothingWaits)
             }
             lacking = lacking ?? reason

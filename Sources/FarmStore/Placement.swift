@@ -32,7 +32,7 @@ struct Placement: Sendable {
     /// - Returns: Each head once, and none that the worker cannot run.
     func choices(for worker: WorkerCapability, wanted: Int) -> [Choice] {
         var ranking = Ranking(
-            heads: view.heads.filter { exclusion(of: $0, for: worker) == nil },
+            heads: view.heads.filter { view.exclusion(of: $0, for: worker) == nil },
             owners: view.owners,
             now: view.now,
             ageBound: ageBound
@@ -58,27 +58,6 @@ struct Placement: Sendable {
         }
         return choices
     }
-
-    /// Why a worker cannot claim from a head now; nil where it can.
-    func exclusion(of head: HeadView, for worker: WorkerCapability) -> WaitingReason? {
-        let wanted = head.requirement
-        if view.isFarmPaused || view.pausedPools.contains(worker.pool) { return .poolPaused }
-        guard worker.modelDigest == head.modelDigest,
-            wanted.pool == nil || wanted.pool == worker.pool,
-            worker.tags.isSuperset(of: wanted.tags),
-            head.numericClass == nil || head.numericClass == worker.numericClass,
-            !view.blocks.contains(WorkerBlock(job: head.job, worker: worker.name))
-        else { return .noWorker }
-        if let precision = wanted.precision, precision != worker.precision { return .noPrecision }
-        if let memory = wanted.memoryBytes, memory > worker.memory { return .noMemory }
-        if wanted.groupSize > 1 { return .noGroup }
-        if let most = head.maxWorkers, head.workersAtIt.count >= most,
-            !head.workersAtIt.contains(worker.id)
-        {
-            return .limit
-        }
-        return nil
-    }
 }
 
 /// The heads of one claim in their order, while tasks are dealt.
@@ -97,13 +76,10 @@ private struct Ranking {
     ) {
         self.owners = owners
         let edge = now.addingTimeInterval(-ageBound.inSeconds)
-        func isUrgent(_ one: HeadView, _ other: HeadView) -> Bool {
-            one.priority == other.priority ? one.id < other.id : one.priority > other.priority
-        }
         overdue = heads.filter { $0.servedAt < edge }.sorted { $0.servedAt < $1.servedAt }[...]
-        lifted = heads.filter(\.isLifted).sorted(by: isUrgent)[...]
+        lifted = heads.filter(\.isLifted).sorted { $0.goesBefore($1) }[...]
         queues = Dictionary(grouping: heads.filter { !$0.isLifted }, by: \.owner)
-            .mapValues { $0.sorted(by: isUrgent)[...] }
+            .mapValues { $0.sorted { $0.goesBefore($1) }[...] }
     }
 
     func best() -> HeadView? {

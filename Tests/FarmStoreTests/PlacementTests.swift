@@ -125,7 +125,16 @@ struct PlacementTests {
 
     @Test("a head that a worker cannot run says why, and is not chosen")
     func exclusions() {
-        let cases: [(WaitingReason, HeadView)] = [
+        for (reason, other) in excluded {
+            let placement = placement([other, head(2, "a")])
+            #expect(placement.view.exclusion(of: other, for: Self.worker) == reason)
+            #expect(placement.choices(for: Self.worker, wanted: 1).map(\.head.id) == [2])
+        }
+    }
+
+    /// Heads that the worker cannot run, with what keeps it from them.
+    private var excluded: [(WaitingReason, HeadView)] {
+        [
             (.noWorker, head(1, "a") { $0.modelDigest = "other" }),
             (.noWorker, head(1, "a") { $0.requirement.pool = "night" }),
             (.noWorker, head(1, "a") { $0.requirement.tags = ["amx", "big"] }),
@@ -141,10 +150,20 @@ struct PlacementTests {
                 }
             ),
         ]
-        for (reason, other) in cases {
-            let placement = placement([other, head(2, "a")])
-            #expect(placement.exclusion(of: other, for: Self.worker) == reason)
-            #expect(placement.choices(for: Self.worker, wanted: 1).map(\.head.id) == [2])
+    }
+
+    @Test("why a task waits is what keeps every worker from claiming it")
+    func diagnosis() {
+        func reason(
+            _ head: HeadView,
+            _ change: (inout QueueView) -> Void = { _ in }
+        ) -> WaitingReason {
+            var view = QueueView(workers: [Self.worker.id: Self.worker])
+            change(&view)
+            let waiting = WaitingHead(head: head, modelName: "m", dependencies: [], ready: 1)
+            let cause = WaitingDiagnosis(view: view, heads: [waiting]).cause(of: waiting)
+            #expect((view.exclusion(of: head, for: Self.worker) ?? .behind) == cause.reason)
+            return cause.reason
         }
     }
 
@@ -154,12 +173,30 @@ struct PlacementTests {
             $0.maxWorkers = 1
             $0.workersAtIt = [Self.worker.id]
         }
-        #expect(placement([head]).exclusion(of: head, for: Self.worker) == nil)
+        #expect(placement([head]).view.exclusion(of: head, for: Self.worker) == nil)
     }
 
     @Test("a pause of the farm or the pool, and a block, exclude")
     func pauses() {
         let head = head(1, "a")
+        for (expected, head) in excluded { #expect(reason(head) == expected) }
+        let free = head(1, "a")
+        #expect(reason(free) == .behind)
+        #expect(reason(free) { $0.isFarmPaused = true } == .poolPaused)
+        #expect(reason(free) { $0.pausedPools = ["day"] } == .poolPaused)
+        #expect(reason(free) { $0.pausedPools = ["night"] } == .behind)
+        #expect(
+            reason(free) { $0.blocks = [WorkerBlock(job: free.job, worker: "w")] } == .noWorker
+        )
+        // Of several workers the one that lacks the least is named.
+        let wide = head(1, "a") { $0.requirement.memoryBytes = 17 << 30 }
+        #expect(
+            reason(wide) { view in
+                var other = Self.worker
+                (other.id, other.pool, other.modelDigest) = (.random(), "night", "other")
+                view.workers[other.id] = other
+            } == .noMemory
+        )
         var view = QueueView(heads: [head], now: Self.start)
         view.isFarmPaused = true
         #expect(reason(view, head) == .poolPaused)
@@ -172,6 +209,6 @@ struct PlacementTests {
     }
 
     private func reason(_ view: QueueView, _ head: HeadView) -> WaitingReason? {
-        Placement(view: view, ageBound: .seconds(1800)).exclusion(of: head, for: Self.worker)
+        view.exclusion(of: head, for: Self.worker)
     }
 }
