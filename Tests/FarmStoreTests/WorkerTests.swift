@@ -166,6 +166,20 @@ import Testing
         #expect(record?.stale == [])
     }
 
+    @Test("the worker of a job that the farm gives up is told to stop at once")
+    func givenUp() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 2, maxFailures: 1)
+        let running = try await farm.claim(worker.id, of: job)
+        try await farm.fail(try await farm.claim(worker.id, of: job), job: job)
+        #expect(try await farm.store.enforceFailureLimits() == [job])
+        let record = try await beat(farm, worker, [AttemptProgress(fence: running)])
+        #expect(record?.cancel == [CancelOrder(attempt: running.attempt, mode: .now)])
+        #expect(record?.stale == [])
+        #expect(record?.extended == [])
+    }
+
     @Test("a draining worker finishes what it holds and then sleeps until it is woken")
     func drain() async throws {
         let farm = try await PlantedFarm()
