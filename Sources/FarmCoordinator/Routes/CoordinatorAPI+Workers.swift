@@ -115,6 +115,7 @@ extension CoordinatorAPI {
             throw WorkerDirectory.unknown(id)
         }
         let worker = try await workers.worker(id)
+        if let speed = beat.speed, speed > 0 { workers.note(speed: speed, of: id) }
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -241,7 +242,9 @@ extension CoordinatorAPI {
             assignment.owner = job.owner
             assignment.numericClass = task.numericClass
             if worker.speed > 0, task.cost > 0 {
-                assignment.predictedSeconds = task.cost / worker.speed
+                let predicted = task.cost / worker.speed
+                assignment.predictedSeconds = predicted
+                assignment.timeLimitSeconds = CostModel.timeLimit(predictedSeconds: predicted)
             }
             // Only an attempt before this one can have left checkpoints.
             if task.fence.epoch > 1 {

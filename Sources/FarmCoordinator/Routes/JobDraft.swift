@@ -205,6 +205,19 @@ extension TaskRequirement {
     }
 }
 
+extension JobRequirements {
+    /// What the queue keeps of a job's requirements, as the API gives them.
+    init(_ requirement: TaskRequirement) {
+        self.init(
+            precision: requirement.precision,
+            memoryBytes: requirement.memoryBytes,
+            group: requirement.groupSize > 1 ? requirement.groupSize : nil,
+            pool: requirement.pool,
+            tags: requirement.tags
+        )
+    }
+}
+
 /// A job's images cut into tasks.
 struct TaskPlan: Sendable {
     var tasks: [NewTask] = []

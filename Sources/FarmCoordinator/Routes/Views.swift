@@ -20,6 +20,13 @@ extension JobView {
             finishedAt: job.finishedAt,
             warnings: warnings
         )
+        tasks = TaskTally(
+            total: job.taskCount,
+            live: job.liveTaskCount,
+            leased: job.leasedTaskCount
+        )
+        let requirements = JobRequirements(job.requirement)
+        self.requirements = requirements == JobRequirements() ? nil : requirements
         isLifted = job.isLifted ? true : nil
         startAfter = job.startAfter
         after = job.after.isEmpty ? nil : job.after
