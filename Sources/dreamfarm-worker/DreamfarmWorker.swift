@@ -55,7 +55,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
             try await SignalledWorker(logger: Logger(label: "dreamfarm.worker")).run { logger in
                 if let fetch = settings.fetch {
                     try await ModelFetch(source: settings.client) { logger.notice("\($0)") }
-                        .fetch(fetch.name, to: fetch.folder)
+                        .ensure(fetch.name, at: fetch.folder)
                 }
                 let renderer = try await PipelineRenderer(settings.renderer) { line in
                     logger.info("\(line)")
