@@ -45,6 +45,9 @@ extension FarmStore {
     private struct Group: Sendable {
         var worker: WorkerCapability
         var members: [(claim: TaskClaim, place: Int)]
+
+        /// How many tasks its members ask for together.
+        var wanted: Int { members.reduce(0) { $0 + $1.claim.limit } }
     }
 
     private static func groups(
@@ -78,15 +81,18 @@ extension FarmStore {
 
     private static let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-    /// Claims for all groups side by side, so that their transactions end together.
+    /// Claims for all groups side by side, so that their transactions end together; an owner whose
+    /// tasks one group is to get is charged before the next one's are chosen.
     private func claim(
         _ groups: [Group],
         in view: QueueView
     ) async throws -> [(place: Int, answer: ClaimOutcome)] {
-        if groups.count == 1 { return try await claim(groups[0], in: view) }
+        let choices = Placement(view: view, ageBound: configuration.ageBound)
+            .choices(for: groups.map { ($0.worker, $0.wanted) })
+        if groups.count == 1 { return try await claim(groups[0], choices[0], in: view) }
         return try await withThrowingTaskGroup { tasks in
-            for group in groups {
-                tasks.addTask { try await claim(group, in: view) }
+            for (group, choices) in zip(groups, choices) {
+                tasks.addTask { try await claim(group, choices, in: view) }
             }
             return try await tasks.reduce(into: []) { $0 += $1 }
         }
@@ -95,11 +101,10 @@ extension FarmStore {
     /// Claims for a group, and returns what was found for those that got something.
     private func claim(
         _ group: Group,
+        _ choices: [Placement.Choice],
         in view: QueueView
     ) async throws -> [(place: Int, answer: ClaimOutcome)] {
-        let wanted = group.members.reduce(0) { $0 + $1.claim.limit }
-        let placement = Placement(view: view, ageBound: configuration.ageBound)
-        var choices = placement.choices(for: group.worker, wanted: wanted)
+        var choices = choices
         guard !choices.isEmpty else { return [] }
         let slots = group.members.flatMap { member in
             repeatElement(member.claim.worker, count: member.claim.limit)
@@ -117,7 +122,7 @@ extension FarmStore {
                 try await lease(choices, slots, group, in: view, on: $0)
             }
         }
-        if claimed.count < wanted {
+        if claimed.count < group.wanted {
             let found = Set(claimed.map(\.1.job))
             desk.forget(Set(choices.filter { !found.contains($0.head.job) }.map(\.head.id)))
         }

@@ -8,8 +8,13 @@ import FoundationEssentials
 /// does not turn the queue into a line. Then come lifted jobs, then owners by their decayed charge
 /// over their weight, and an owner's heads by priority and age.
 struct Placement: Sendable {
-    let view: QueueView
+    private(set) var view: QueueView
     let ageBound: Duration
+
+    init(view: QueueView, ageBound: Duration) {
+        self.view = view
+        self.ageBound = ageBound
+    }
 
     /// How many heads a claim looks into at most.
     static let width = 64
@@ -31,6 +36,25 @@ struct Placement: Sendable {
     ///   - wanted: How many tasks.
     /// - Returns: Each head once, and none that the worker cannot run.
     func choices(for worker: WorkerCapability, wanted: Int) -> [Choice] {
+        deal(to: worker, wanted: wanted).choices
+    }
+
+    /// The same for workers of different requirements that claim at one moment: each as though
+    /// those before it had what they were dealt.
+    func choices(for claims: [(worker: WorkerCapability, wanted: Int)]) -> [[Choice]] {
+        var placement = self
+        return claims.map { claim in
+            let (choices, owners) = placement.deal(to: claim.worker, wanted: claim.wanted)
+            placement.view.owners = owners
+            return choices
+        }
+    }
+
+    /// The heads for a worker, and the owners charged with what it is dealt.
+    private func deal(
+        to worker: WorkerCapability,
+        wanted: Int
+    ) -> (choices: [Choice], owners: [String: OwnerView]) {
         var ranking = Ranking(
             heads: view.heads.filter { view.exclusion(of: $0, for: worker) == nil },
             owners: view.owners,
@@ -56,7 +80,7 @@ struct Placement: Sendable {
             }
             ranking.remove(head)
         }
-        return choices
+        return (choices, ranking.owners)
     }
 }
 
@@ -66,7 +90,7 @@ private struct Ranking {
     private var queues: [String: ArraySlice<HeadView>]
     private var lifted: ArraySlice<HeadView>
     private var overdue: ArraySlice<HeadView>
-    private var owners: [String: OwnerView]
+    private(set) var owners: [String: OwnerView]
 
     init(
         heads: [HeadView],

@@ -123,6 +123,20 @@ struct PlacementTests {
         #expect(choices.map(\.count) == [3, 2, 2])
     }
 
+    @Test("claims of one moment that differ in what they can run are dealt one after the other")
+    func gathered() {
+        let heads = [head(1, "a"), head(2, "b"), head(3, "c") { $0.requirement.tags = ["big"] }]
+        var large = Self.worker
+        large.tags = ["amx", "big"]
+        let choices = placement(heads).choices(for: [
+            (Self.worker, 1), (Self.worker, 1), (large, 1), (Self.worker, 4),
+        ])
+        // What is dealt to each: heads behind only stand in where these are empty.
+        #expect(choices.map { $0.first?.head.owner } == ["a", "b", "c", "a"])
+        #expect(choices[3].prefix(2).map(\.count) == [2, 2])
+        #expect(placement(heads).choices(for: []).isEmpty)
+    }
+
     @Test("a head that a worker cannot run says why, and is not chosen")
     func exclusions() {
         for (reason, other) in excluded {
@@ -165,20 +179,6 @@ struct PlacementTests {
             #expect((view.exclusion(of: head, for: Self.worker) ?? .behind) == cause.reason)
             return cause.reason
         }
-    }
-
-    @Test("a worker that is at a job may take more of it, whatever its limit")
-    func ownLimit() {
-        let head = head(1, "a") {
-            $0.maxWorkers = 1
-            $0.workersAtIt = [Self.worker.id]
-        }
-        #expect(placement([head]).view.exclusion(of: head, for: Self.worker) == nil)
-    }
-
-    @Test("a pause of the farm or the pool, and a block, exclude")
-    func pauses() {
-        let head = head(1, "a")
         for (expected, head) in excluded { #expect(reason(head) == expected) }
         let free = head(1, "a")
         #expect(reason(free) == .behind)
@@ -197,6 +197,20 @@ struct PlacementTests {
                 view.workers[other.id] = other
             } == .noMemory
         )
+    }
+
+    @Test("a worker that is at a job may take more of it, whatever its limit")
+    func ownLimit() {
+        let head = head(1, "a") {
+            $0.maxWorkers = 1
+            $0.workersAtIt = [Self.worker.id]
+        }
+        #expect(placement([head]).view.exclusion(of: head, for: Self.worker) == nil)
+    }
+
+    @Test("a pause of the farm or the pool, and a block, exclude")
+    func pauses() {
+        let head = head(1, "a")
         var view = QueueView(heads: [head], now: Self.start)
         view.isFarmPaused = true
         #expect(reason(view, head) == .poolPaused)
