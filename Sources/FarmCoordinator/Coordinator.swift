@@ -47,10 +47,11 @@ package struct Coordinator: Sendable {
         var settings = CoordinatorAPISettings()
         settings.timing = configuration.timing
         settings.blobReserve = configuration.blobReserve
+        settings.keepOutputs = configuration.keepOutputs
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
-        let services = try services(database, api, blobs)
+        let services = try services(database, api)
         do {
             // Long polls and streams end first, since the server waits for them.
             try await withGracefulShutdownHandler {
@@ -77,8 +78,7 @@ package struct Coordinator: Sendable {
 
     private func services(
         _ database: OpenDatabase,
-        _ api: CoordinatorAPI,
-        _ blobs: any BlobStorage
+        _ api: CoordinatorAPI
     ) throws -> [any Service] {
         let store = database.store
         let secret =
@@ -101,7 +101,7 @@ package struct Coordinator: Sendable {
             VacuumDuty.service(store, logger: logger),
             HeadsDuty.service(store, logger: logger),
             RetentionDuty.service(store, keeping: configuration.retention, logger: logger),
-            BlobsDuty.service(store, blobs, logger: logger),
+            BlobsDuty.service(api.sweep, logger: logger),
             WebhookSender(store: store, secret: secret).service(logger: logger),
         ]
         if let cluster = database.cluster {
