@@ -59,10 +59,13 @@ extension HeadView {
     /// Whether as many workers are at it as may be: only they take more of it.
     var isAtLimit: Bool { maxWorkers.map { workersAtIt.count >= $0 } ?? false }
 
-    /// Whether it goes before another one of the same owner, or of those that were lifted.
-    func goesBefore(_ other: HeadView) -> Bool {
+    /// Whether it goes before another one of the same owner, or of those that were lifted, for a
+    /// worker that has the conditions of some jobs at hand.
+    func goesBefore(_ other: HeadView, _ warm: Set<JobID> = []) -> Bool {
         if isLifted != other.isLifted { return isLifted }
-        return priority == other.priority ? id < other.id : priority > other.priority
+        if priority != other.priority { return priority > other.priority }
+        let isWarm = warm.contains(job)
+        return isWarm == warm.contains(other.job) ? id < other.id : isWarm
     }
 }
 

@@ -7,12 +7,15 @@ extension FarmStore {
     ///
     /// Calls that come together share a statement. Its cost does not depend on how many tasks wait:
     /// it looks into at most 64 heads, in each at the first tasks, and skips what another claim has
-    /// locked.
-    package func claimTasks(worker: WorkerID, limit: Int) async throws -> ClaimOutcome {
+    /// locked. Among jobs that an owner has put side by side, `warm` ones go first.
+    package func claimTasks(
+        worker: WorkerID,
+        limit: Int,
+        warm: Set<JobID> = []
+    ) async throws -> ClaimOutcome {
         precondition(limit > 0, "A claim asks for a task")
-        return try await claims.answer(to: TaskClaim(worker: worker, limit: limit)) {
-            try await answer($0)
-        }
+        let claim = TaskClaim(worker: worker, limit: limit, warm: warm)
+        return try await claims.answer(to: claim) { try await answer($0) }
     }
 
     /// Answers claims: from what is known of the queue, and where that gave nothing, from what is
@@ -44,10 +47,17 @@ extension FarmStore {
     /// Claims of workers that can run the same, which one statement can serve.
     private struct Group: Sendable {
         var worker: WorkerCapability
+        var warm: Set<JobID>
         var members: [(claim: TaskClaim, place: Int)]
 
         /// How many tasks its members ask for together.
         var wanted: Int { members.reduce(0) { $0 + $1.claim.limit } }
+    }
+
+    /// What makes claims equal.
+    private struct Key: Hashable {
+        var worker: WorkerCapability
+        var warm: Set<JobID>
     }
 
     private static func groups(
@@ -55,7 +65,9 @@ extension FarmStore {
         in view: QueueView
     ) -> [Group] {
         var groups: [Group] = []
-        var places: [WorkerCapability: Int] = [:]
+        var places: [Key: Int] = [:]
+        // What is warm counts only where it decides, so that else workers stay equal.
+        let rivals = claims.allSatisfy(\.claim.warm.isEmpty) ? [] : Placement.rivals(in: view)
         let special = view.heads.contains(where: \.isSpecial)
         let blocked = Set(view.blocks.map(\.worker))
         for member in claims {
@@ -63,17 +75,18 @@ extension FarmStore {
                 // The statement knows best who a worker is that was not here when it was read.
                 continue
             }
-            var key = worker
+            let warm = member.claim.warm.intersection(rivals)
+            var key = Key(worker: worker, warm: warm)
             // Where limits count workers, each is looked at for itself.
             if !special, !blocked.contains(worker.name) {
-                key.id = WorkerID(rawValue: Self.anyone)
-                key.name = ""
+                key.worker.id = WorkerID(rawValue: Self.anyone)
+                key.worker.name = ""
             }
             if let place = places[key] {
                 groups[place].members.append(member)
             } else {
                 places[key] = groups.count
-                groups.append(Group(worker: worker, members: [member]))
+                groups.append(Group(worker: worker, warm: warm, members: [member]))
             }
         }
         return groups
@@ -88,7 +101,7 @@ extension FarmStore {
         in view: QueueView
     ) async throws -> [(place: Int, answer: ClaimOutcome)] {
         let choices = Placement(view: view, ageBound: configuration.ageBound)
-            .choices(for: groups.map { ($0.worker, $0.wanted) })
+            .choices(for: groups.map { ($0.worker, $0.wanted, $0.warm) })
         if groups.count == 1 { return try await claim(groups[0], choices[0], in: view) }
         return try await withThrowingTaskGroup { tasks in
             for (group, choices) in zip(groups, choices) {

@@ -6,7 +6,8 @@ import FoundationEssentials
 /// Heads that could run here and were not served for longer than the age bound go first, the one
 /// that waits longest before the others; being served once begins its time anew, so that the bound
 /// does not turn the queue into a line. Then come lifted jobs, then owners by their decayed charge
-/// over their weight, and an owner's heads by priority and age.
+/// over their weight, and an owner's heads by priority, by whether the worker has their computed
+/// conditions at hand, and by age.
 struct Placement: Sendable {
     private(set) var view: QueueView
     let ageBound: Duration
@@ -34,17 +35,46 @@ struct Placement: Sendable {
     /// - Parameters:
     ///   - worker: Who claims.
     ///   - wanted: How many tasks.
+    ///   - warm: Jobs whose computed conditions the worker has at hand.
     /// - Returns: Each head once, and none that the worker cannot run.
-    func choices(for worker: WorkerCapability, wanted: Int) -> [Choice] {
-        deal(to: worker, wanted: wanted).choices
+    func choices(
+        for worker: WorkerCapability,
+        wanted: Int,
+        warm: Set<JobID> = []
+    ) -> [Choice] {
+        deal(to: worker, wanted: wanted, warm: warm).choices
+    }
+
+    /// The jobs between which warmth decides: an owner has put them side by side.
+    static func rivals(in view: QueueView) -> Set<JobID> {
+        struct Place: Hashable {
+            var owner: String
+            var priority: Int
+            var isLifted: Bool
+        }
+        let places = Dictionary(grouping: view.heads) {
+            // Lifted jobs of all owners stand in one line.
+            Place(
+                owner: $0.isLifted ? "" : $0.owner,
+                priority: $0.priority,
+                isLifted: $0.isLifted
+            )
+        }
+        return Set(places.values.filter { $0.count > 1 }.flatMap { $0.map(\.job) })
     }
 
     /// The same for workers of different requirements that claim at one moment: each as though
     /// those before it had what they were dealt.
-    func choices(for claims: [(worker: WorkerCapability, wanted: Int)]) -> [[Choice]] {
+    func choices(
+        for claims: [(worker: WorkerCapability, wanted: Int, warm: Set<JobID>)]
+    ) -> [[Choice]] {
         var placement = self
         return claims.map { claim in
-            let (choices, owners) = placement.deal(to: claim.worker, wanted: claim.wanted)
+            let (choices, owners) = placement.deal(
+                to: claim.worker,
+                wanted: claim.wanted,
+                warm: claim.warm
+            )
             placement.view.owners = owners
             return choices
         }
@@ -53,11 +83,13 @@ struct Placement: Sendable {
     /// The heads for a worker, and the owners charged with what it is dealt.
     private func deal(
         to worker: WorkerCapability,
-        wanted: Int
+        wanted: Int,
+        warm: Set<JobID>
     ) -> (choices: [Choice], owners: [String: OwnerView]) {
         var ranking = Ranking(
             heads: view.heads.filter { view.exclusion(of: $0, for: worker) == nil },
             owners: view.owners,
+            warm: warm,
             now: view.now,
             ageBound: ageBound
         )
@@ -95,15 +127,16 @@ private struct Ranking {
     init(
         heads: [HeadView],
         owners: [String: OwnerView],
+        warm: Set<JobID>,
         now: Date,
         ageBound: Duration
     ) {
         self.owners = owners
         let edge = now.addingTimeInterval(-ageBound.inSeconds)
         overdue = heads.filter { $0.servedAt < edge }.sorted { $0.servedAt < $1.servedAt }[...]
-        lifted = heads.filter(\.isLifted).sorted { $0.goesBefore($1) }[...]
+        lifted = heads.filter(\.isLifted).sorted { $0.goesBefore($1, warm) }[...]
         queues = Dictionary(grouping: heads.filter { !$0.isLifted }, by: \.owner)
-            .mapValues { $0.sorted { $0.goesBefore($1) }[...] }
+            .mapValues { $0.sorted { $0.goesBefore($1, warm) }[...] }
     }
 
     func best() -> HeadView? {

@@ -1,8 +1,10 @@
+import BlobStore
 import FarmModel
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
+import Postgres
 import TestSupport
 import Testing
 

@@ -129,12 +129,35 @@ struct PlacementTests {
         var large = Self.worker
         large.tags = ["amx", "big"]
         let choices = placement(heads).choices(for: [
-            (Self.worker, 1), (Self.worker, 1), (large, 1), (Self.worker, 4),
+            (Self.worker, 1, []), (Self.worker, 1, []), (large, 1, []), (Self.worker, 4, []),
         ])
         // What is dealt to each: heads behind only stand in where these are empty.
         #expect(choices.map { $0.first?.head.owner } == ["a", "b", "c", "a"])
         #expect(choices[3].prefix(2).map(\.count) == [2, 2])
         #expect(placement(heads).choices(for: []).isEmpty)
+    }
+
+    @Test("of heads that an owner put side by side the warm go first, and none is left out")
+    func warmth() {
+        let heads = [
+            head(1, "a"), head(2, "a"), head(3, "a"), head(4, "a", priority: 60), head(5, "b"),
+            head(6, "b") { $0.isLifted = true }, head(7, "a") { $0.isLifted = true },
+            head(8, "c") { $0.requirement.tags = ["big"] },
+        ]
+        let placement = placement(heads, ["b": OwnerView(weight: 1, charge: 1)])
+        func order(_ warm: Int...) -> [Int64] {
+            let jobs = Set(warm.map { heads[$0 - 1].job })
+            return placement.choices(for: Self.worker, wanted: 1, warm: jobs).map(\.head.id)
+        }
+        #expect(order() == [6, 7, 4, 1, 2, 3, 5])
+        #expect(order(3) == [6, 7, 4, 3, 1, 2, 5])
+        #expect(order(2, 3) == [6, 7, 4, 2, 3, 1, 5])
+        // Neither a lift, nor another owner's turn, nor what cannot run.
+        #expect(order(5, 7, 8) == [7, 6, 4, 1, 2, 3, 5])
+        #expect(
+            Placement.rivals(in: placement.view) == Set([1, 2, 3, 6, 7].map { heads[$0 - 1].job })
+        )
+        #expect(Placement.rivals(in: QueueView(heads: [heads[0], heads[3], heads[4]])).isEmpty)
     }
 
     @Test("a head that a worker cannot run says why, and is not chosen")

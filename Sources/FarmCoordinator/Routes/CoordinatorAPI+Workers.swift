@@ -11,6 +11,8 @@ typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], No
 struct ClaimWish: Sendable {
     var worker: WorkerID
     var limit: Int
+    /// Jobs whose computed conditions the worker has at hand.
+    var warm: Set<JobID> = []
 }
 
 extension CoordinatorAPI {
@@ -35,6 +37,7 @@ extension CoordinatorAPI {
             if try await store.leaveWorker(worker.id, epoch: epoch) != nil {
                 live.forget(of: worker.id, except: [])
                 workers.forget(worker.id)
+                warm.forget(worker.id)
             }
             return Response(status: .noContent)
         }
@@ -84,6 +87,7 @@ extension CoordinatorAPI {
                 speed: request.speed ?? 0
             )
         )
+        warm.note(request.warmArtifacts, of: worker.id)
         live.forget(of: worker.id, except: [])
         return try Response(
             message: RegistrationAnswer(
@@ -115,6 +119,7 @@ extension CoordinatorAPI {
             throw WorkerDirectory.unknown(id)
         }
         let worker = try await workers.worker(id)
+        if let artifacts = beat.warmArtifacts { warm.note(artifacts, of: id) }
         if let speed = beat.speed, speed > 0 { workers.note(speed: speed, of: id) }
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
@@ -167,7 +172,11 @@ extension CoordinatorAPI {
         let wait = min(.seconds(max(0, request.waitSeconds)), settings.timing.longestWait)
         let connection = WaitingConnection(context.channel)
         let outcome = try await desk.claim(
-            ClaimWish(worker: id, limit: min(max(request.limit, 1), Self.mostTasks)),
+            ClaimWish(
+                worker: id,
+                limit: min(max(request.limit, 1), Self.mostTasks),
+                warm: warm.jobs(of: id)
+            ),
             in: worker.key,
             wait: wait
         ) { ticket in
@@ -201,7 +210,12 @@ extension CoordinatorAPI {
         from store: FarmStore
     ) async throws -> [FarmDesk.Outcome] {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
-            switch try await store.claimTasks(worker: wish.worker, limit: wish.limit) {
+            let outcome = try await store.claimTasks(
+                worker: wish.worker,
+                limit: wish.limit,
+                warm: wish.warm
+            )
+            return switch outcome {
             case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
             case .tasks(let tasks): .granted(tasks)
             case .none(let reason): .nothing(reason)

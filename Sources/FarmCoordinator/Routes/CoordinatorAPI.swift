@@ -20,6 +20,7 @@ package struct CoordinatorAPI: Sendable {
     let jobs: JobCache
     let pictures: PictureCheck
     let workers: WorkerDirectory
+    let warm: WarmJobs
     let desk: FarmDesk
     let sweep: BlobSweep
 
@@ -41,6 +42,7 @@ package struct CoordinatorAPI: Sendable {
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
         workers = WorkerDirectory(store: store)
+        warm = WarmJobs()
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
         desk = FarmDesk(poll: settings.timing.poll) { _, wishes in
             try await Self.claim(wishes, from: store)
