@@ -291,15 +291,3 @@ extension ClaimAnswer {
         }
     }
 }
-
-extension CheckpointOffer {
-    init?(_ record: CheckpointRecord) {
-        guard let digest = BlobDigest(rawValue: record.digest) else { return nil }
-        self.init(
-            imageIndex: record.imageIndex,
-            digest: digest,
-            step: record.step,
-            numericClass: record.numericClass
-        )
-    }
-}

@@ -151,3 +151,15 @@ extension DeletePreview {
         )
     }
 }
+
+extension CheckpointOffer {
+    init?(_ record: CheckpointRecord) {
+        guard let digest = BlobDigest(rawValue: record.digest) else { return nil }
+        self.init(
+            imageIndex: record.imageIndex,
+            digest: digest,
+            step: record.step,
+            numericClass: record.numericClass
+        )
+    }
+}
