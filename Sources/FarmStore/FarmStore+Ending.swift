@@ -202,7 +202,7 @@ extension FarmStore {
     }
 
     /// Notes who failed the task: the worker is not to have it again, and after some failures in a
-    /// job none of the job.
+    /// job none of the job, unless it is the last that may.
     private func recordFailure(
         _ lease: EndingLease,
         _ failure: AttemptFailure,
@@ -227,6 +227,9 @@ extension FarmStore {
                 SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
                     AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (
                         SELECT model_digest FROM head WHERE id = \(lease.head)
+                    ) AND NOT EXISTS (
+                        SELECT FROM worker_block AS other
+                        WHERE other.job_id = \(lease.job) AND other.worker_name = worker.name
                     )
             )
             ON CONFLICT DO NOTHING

@@ -91,6 +91,27 @@ import Testing
         #expect(try await farm.store.audit().isEmpty)
     }
 
+    @Test("a worker that fails a job again and again is kept from it, the last one is not")
+    func blocks() async throws {
+        let farm = try await PlantedFarm()
+        let job = try await farm.job(tasks: 9)
+        _ = try await farm.register("idle") { $0.modelDigest = "another" }
+        let failure = AttemptFailure(failureClass: .workersFault, message: "bad memory")
+        var blocked: [Int] = []
+        for name in ["a", "b"] { _ = try await farm.register(name) }
+        for name in ["a", "b"] {
+            let worker = try #require(try await farm.store.worker(named: name))
+            for _ in 0..<4 {
+                let fence = try await farm.claim(worker.id, of: job)
+                #expect(try await farm.store.failAttempt(fence, failure: failure) == .done(.ready))
+                blocked.append(try await farm.count("SELECT count(*) AS value FROM worker_block"))
+            }
+        }
+        #expect(blocked == [0, 0, 1, 1, 1, 1, 1, 1])
+        let name: String? = try await farm.value("SELECT worker_name AS value FROM worker_block")
+        #expect(name == "a")
+    }
+
     @Test("a heartbeat extends leases, notes the steps, and names what is over")
     func heartbeat() async throws {
         let farm = try await PlantedFarm()
