@@ -12,6 +12,15 @@ extension JobSpecification {
     ///
     /// - Throws: ``JobSpecificationError`` with every problem and its path.
     package init(document: SpecificationValue) throws(JobSpecificationError) {
+        try self.init(reading: document)
+        var reader = ParameterReader(findings: SpecificationFindings())
+        reader.checkNames(of: self)
+        try reader.findings.check()
+    }
+
+    /// Reads a job as ``init(document:)`` does, but for the names of its images, which take longer
+    /// to check than all the rest.
+    init(reading document: SpecificationValue) throws(JobSpecificationError) {
         var reader = ParameterReader(findings: SpecificationFindings())
         let known = SpecificationKey.names(under: "")
         guard let entries = reader.mapping(document, known: known, "") else {
@@ -49,8 +58,6 @@ extension JobSpecification {
         self.combination = combination.simplified(written.lengths ?? [:])
         // The same order, without what a combination that means the same may name beside.
         self.layout = reader.layout(self.combination ?? .product([]), axes: written) ?? layout
-        reader.checkNames(of: self)
-        try reader.findings.check()
         warnings = reader.findings.warnings
     }
 }

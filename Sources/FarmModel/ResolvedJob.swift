@@ -130,7 +130,8 @@ extension ResolvedJob {
         else {
             throw JobSpecificationError(path: Self.digestKey, message: "is missing")
         }
-        let specification = try JobSpecification(document: .mapping(entries))
+        // Its names were checked when it was submitted.
+        let specification = try JobSpecification(reading: .mapping(entries))
         guard specification.name != nil, specification.model != nil else {
             throw JobSpecificationError(path: "name", message: "the job is not resolved")
         }

@@ -8,9 +8,16 @@ enum BlobsDuty {
     static func service(
         _ store: FarmStore,
         _ blobs: any BlobStorage,
+        outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(.blobs, of: store, every: .seconds(6 * 3600), logger: logger) { logger in
+        PeriodicService(
+            .blobs,
+            of: store,
+            every: .seconds(6 * 3600),
+            outage: outage,
+            logger: logger
+        ) { logger in
             let removed = try await blobs.removeAbandoned(olderThan: .seconds(86400))
             if removed > 0 {
                 logger.info("Unfinished uploads removed", metadata: ["count": "\(removed)"])
