@@ -29,7 +29,7 @@ struct ServedFarm: Sendable {
             defer { try? FileManager.default.removeItem(atPath: folder) }
             var connection = cluster.connection
             // What finds no server is told soon.
-            connection.waitTimeout = .milliseconds(300)
+            connection.waitTimeout = .seconds(1)
             connection.maxConnections = 20
             let pool = PostgresPool(connection)
             var configuration = CoordinatorConfiguration(
@@ -50,20 +50,24 @@ struct ServedFarm: Sendable {
             )
             let log = LogRecorder()
             let coordinator = Coordinator(configuration, logger: log.logger())
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            // Whichever ends first ends the other; the coordinator does so only when it fails.
+            try await withThrowingTaskGroup(of: Bool.self) { group in
                 group.addTask {
                     do {
                         try await coordinator.serve(database)
                     } catch is CancellationError {
                         // The end that the test asks for.
                     }
+                    return false
                 }
-                let address = try await address(from: log)
-                let token = try SecretFile.token(in: folder)
-                try await body(
-                    ServedFarm(log: log, address: address, token: token),
-                    cluster
-                )
+                group.addTask {
+                    let address = try await address(from: log)
+                    let token = try SecretFile.token(in: folder)
+                    let farm = ServedFarm(log: log, address: address, token: token)
+                    try await body(farm, cluster)
+                    return true
+                }
+                #expect(try await group.next() == true, "the coordinator has ended")
                 group.cancelAll()
                 try await group.waitForAll()
             }
@@ -140,7 +144,8 @@ struct ServedFarm: Sendable {
         as type: Answer.Type = Answer.self
     ) async throws -> Answer {
         let answer = try await send(method, path, message)
-        #expect((200..<300).contains(answer.status), "\(String(decoding: answer.body, as: UTF8.self))")
+        let text = String(decoding: answer.body, as: UTF8.self)
+        #expect((200..<300).contains(answer.status), "\(text)")
         return try FarmJSON.decode(type, from: answer.body)
     }
 

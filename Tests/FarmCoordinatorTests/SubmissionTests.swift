@@ -95,7 +95,9 @@ import Testing
 
     @Test(
         "a reference that is no image is refused by its path, and nothing is stored",
-        arguments: [Data(), Data("no picture at all".utf8), Data([0x89, 0x50, 0x4e, 0x47, 13, 10])]
+        arguments: [
+            Data(), Data("no picture at all".utf8), Data([0x89, 0x50, 0x4e, 0x47, 13, 10]),
+        ]
     )
     func noImage(bytes: Data) async throws {
         try await TestFarm.withAPI(live: true) { farm in
