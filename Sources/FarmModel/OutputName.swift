@@ -84,25 +84,15 @@ package struct OutputName: Hashable, Sendable {
 
     /// Whether `name` is a relative path that stays in its folder on every file system in use.
     package static func isSafe(_ name: String) -> Bool {
-        // Bytes of characters beyond ASCII are all above these.
-        var component = 0
-        var dots = 0
-        func isWhole() -> Bool {
-            (1...200).contains(component) && !(component <= 2 && dots == component)
+        let slash = UInt8(ascii: "/")
+        let components = name.utf8.split(separator: slash, omittingEmptySubsequences: false)
+        return components.allSatisfy { component in
+            !component.isEmpty && component.count <= 200
+                && !(component.count <= 2 && component.allSatisfy { $0 == UInt8(ascii: ".") })
+                && component.allSatisfy {
+                    $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "\\")
+                }
         }
-        for byte in name.utf8 {
-            switch byte {
-            case UInt8(ascii: "/"):
-                guard isWhole() else { return false }
-                component = 0
-                dots = 0
-            case 0..<0x20, 0x7f, UInt8(ascii: "\\"): return false
-            default:
-                component += 1
-                if byte == UInt8(ascii: ".") { dots += 1 }
-            }
-        }
-        return isWhole()
     }
 }
 

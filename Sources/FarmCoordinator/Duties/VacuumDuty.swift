@@ -1,7 +1,7 @@
 import FarmStore
 import Logging
 
-/// Keeps the queue's hot tables small: dead rows go as soon as they outnumber the live ones.
+/// Keeps the queue's hot tables small: dead rows go before they outnumber the live ones.
 enum VacuumDuty {
     /// The service that looks every few seconds.
     static func service(
@@ -12,7 +12,7 @@ enum VacuumDuty {
         PeriodicService(
             .vacuum,
             of: store,
-            every: .seconds(10),
+            every: .seconds(5),
             outage: outage,
             logger: logger
         ) { logger in
