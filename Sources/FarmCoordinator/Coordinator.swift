@@ -32,7 +32,8 @@ package struct Coordinator: Sendable {
         }
     }
 
-    private func serve(_ database: OpenDatabase) async throws {
+    /// Serves a database that is open until the task is cancelled or shut down.
+    func serve(_ database: OpenDatabase) async throws {
         let store = database.store
         let applied = try await store.migrate()
         if !applied.isEmpty {
@@ -81,6 +82,7 @@ package struct Coordinator: Sendable {
         _ api: CoordinatorAPI
     ) throws -> [any Service] {
         let store = database.store
+        let outage = DatabaseOutage()
         let secret =
             try configuration.webhookSecret
             ?? SecretFile.secret(at: configuration.dataDirectory + "/webhook-secret")
@@ -95,14 +97,24 @@ package struct Coordinator: Sendable {
                 live: api.live,
                 logger: logger
             ),
-            ExpiryDuty.service(store, every: configuration.timing.expiryInterval, logger: logger),
-            WakeDuty.service(store, logger: logger),
-            LimitsDuty.service(store, logger: logger),
-            VacuumDuty.service(store, logger: logger),
-            HeadsDuty.service(store, logger: logger),
-            RetentionDuty.service(store, keeping: configuration.retention, logger: logger),
-            BlobsDuty.service(api.sweep, logger: logger),
-            WebhookSender(store: store, secret: secret).service(logger: logger),
+            ExpiryDuty.service(
+                store,
+                every: configuration.timing.expiryInterval,
+                outage: outage,
+                logger: logger
+            ),
+            WakeDuty.service(store, outage: outage, logger: logger),
+            LimitsDuty.service(store, outage: outage, logger: logger),
+            VacuumDuty.service(store, outage: outage, logger: logger),
+            HeadsDuty.service(store, outage: outage, logger: logger),
+            RetentionDuty.service(
+                store,
+                keeping: configuration.retention,
+                outage: outage,
+                logger: logger
+            ),
+            BlobsDuty.service(api.sweep, outage: outage, logger: logger),
+            WebhookSender(store: store, secret: secret).service(outage: outage, logger: logger),
         ]
         if let cluster = database.cluster {
             services.append(ClusterService(cluster: cluster, logger: logger))

@@ -50,17 +50,22 @@ extension FarmStore {
         )
     }
 
-    /// The open heads with something to claim, of each owner and requirement the most urgent.
+    /// The open heads with something to claim: of each owner and requirement the most urgent, and
+    /// those that were not served for longer than the age bound, the oldest.
     private func openHeads(on connection: PostgresConnection) async throws -> [HeadView] {
         try await connection.query(
             """
             WITH open AS MATERIALIZED (
                 SELECT head.*, row_number() OVER (
+                    equal ORDER BY is_lifted DESC, priority DESC, id
+                ) AS place, row_number() OVER (
+                    equal ORDER BY coalesce(served_at, queued_at), id
+                ) AS age_place
+                FROM head WHERE NOT is_empty AND blocked_by IS NULL
+                WINDOW equal AS (
                     PARTITION BY owner, model_digest, precision, memory_bytes, pool, tags,
                         group_size, numeric_class
-                    ORDER BY is_lifted DESC, priority DESC, id
-                ) AS place
-                FROM head WHERE NOT is_empty AND blocked_by IS NULL
+                )
             )
             SELECT open.id, open.job_id, open.owner, open.priority, open.is_lifted,
                 open.model_digest, open.precision, open.memory_bytes, open.pool, open.tags,
@@ -73,7 +78,11 @@ extension FarmStore {
                 SELECT number, cost FROM ready WHERE ready.head_id = open.id
                 ORDER BY number LIMIT 1
             ) AS first
-            WHERE open.place <= \(Placement.width) ORDER BY open.id
+            WHERE open.place <= \(Placement.width) OR (
+                open.age_place <= \(Placement.width) AND coalesce(open.served_at, open.queued_at)
+                    < now() - make_interval(secs => \(configuration.ageBound.inSeconds))
+            )
+            ORDER BY open.id
             """
         ).map(HeadView.init)
     }

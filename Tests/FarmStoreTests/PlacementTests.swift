@@ -115,6 +115,35 @@ struct PlacementTests {
         #expect(choices.map(\.count) == [1, 1, 2])
     }
 
+    @Test("in a day of claims no head that could run goes unserved for longer than the bound")
+    func longestWait() throws {
+        // Forty jobs of four owners, some of a heavy weight and some at the lowest priority; a
+        // claim each ten seconds.
+        let (period, bound) = (10.0, 1800.0)
+        var view = QueueView(now: Self.start)
+        for id in 0..<40 {
+            let owner = "owner \(id % 4)"
+            view.owners[owner] = OwnerView(weight: id % 4 == 0 ? 100 : 1, charge: 0)
+            view.heads.append(head(Int64(id), owner, priority: id % 7 == 0 ? 100 : id))
+        }
+        var longest = 0.0
+        for _ in 0..<8640 {
+            view.now += period
+            let placement = Placement(view: view, ageBound: .seconds(bound))
+            let chosen = try #require(
+                placement.choices(for: Self.worker, wanted: 1).first?.head
+            )
+            let place = try #require(view.heads.firstIndex { $0.id == chosen.id })
+            longest = max(longest, view.now.timeIntervalSince(chosen.servedAt))
+            view.heads[place].servedAt = view.now
+            view.owners[chosen.owner]?.charge += chosen.taskCost
+        }
+        let left = view.heads.map { view.now.timeIntervalSince($0.servedAt) }.max() ?? 0
+        // Those that are overdue together are served one claim after the other.
+        #expect(max(longest, left) <= bound + period * Double(view.heads.count))
+        #expect(longest > bound)
+    }
+
     @Test("the tasks of one claim are dealt as if each were claimed alone")
     func batch() {
         let heads = [head(1, "a"), head(2, "b"), head(3, "c")]

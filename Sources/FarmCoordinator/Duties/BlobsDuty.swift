@@ -8,11 +8,16 @@ import Logging
 /// longer.
 enum BlobsDuty {
     /// The service that looks every few hours.
-    static func service(_ sweep: BlobSweep, logger: Logger) -> PeriodicService {
+    static func service(
+        _ sweep: BlobSweep,
+        outage: DatabaseOutage,
+        logger: Logger
+    ) -> PeriodicService {
         PeriodicService(
             .blobs,
             of: sweep.store,
             every: .seconds(6 * 3600),
+            outage: outage,
             logger: logger
         ) { logger in
             let abandoned = try await sweep.blobs.removeAbandoned(olderThan: sweep.grace)
