@@ -169,9 +169,9 @@ let package = Package(
         .testTarget(
             name: "FarmWorkerTests",
             dependencies: [
-                "BlobStore", "FarmClient", "FarmCoordinator", "FarmModel", "FarmStore",
-                "FarmWorker", "HTTPTransport", "Imaging", "TestSupport", .hummingbird,
-                .hummingbirdTesting, .logging, .serviceLifecycle,
+                "BlobStore", "Diffusion", "FarmClient", "FarmCoordinator", "FarmModel",
+                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "TestSupport",
+                .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
         .testTarget(

@@ -13,6 +13,8 @@ package struct AttemptProgress: Codable, Hashable, Sendable {
     package var stepSeconds: Double?
     /// A small picture of what the steps so far have made.
     package var preview: PicturePreview?
+    /// What the attempt has cost so far: all that is known of it when its worker dies.
+    package var report: AttemptReport?
 
     package init(
         fence: AttemptFence,
@@ -21,7 +23,8 @@ package struct AttemptProgress: Codable, Hashable, Sendable {
         step: Int = 0,
         steps: Int = 0,
         stepSeconds: Double? = nil,
-        preview: PicturePreview? = nil
+        preview: PicturePreview? = nil,
+        report: AttemptReport? = nil
     ) {
         self.fence = fence
         self.phase = phase
@@ -30,6 +33,7 @@ package struct AttemptProgress: Codable, Hashable, Sendable {
         self.steps = steps
         self.stepSeconds = stepSeconds
         self.preview = preview
+        self.report = report
     }
 }
 

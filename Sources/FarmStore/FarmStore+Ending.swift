@@ -176,8 +176,10 @@ extension FarmStore {
             SELECT ended.attempt_id, ended.task_id, ended.job_id, ended.worker_id, worker.name,
                 worker.numeric_class, ended.epoch, ended.claimed_at, \(end.outcome),
                 \(end.failure?.failureClass), \(end.failure?.message), \(lease.charge),
-                \(totals.stepsComputed), \(totals.conditionsComputed),
-                \(totals.conditionsFound), \(totals.busySeconds)
+                greatest(ended.steps_computed, \(totals.stepsComputed)),
+                greatest(ended.conditions_computed, \(totals.conditionsComputed)),
+                greatest(ended.conditions_found, \(totals.conditionsFound)),
+                greatest(ended.busy_seconds, \(totals.busySeconds))
             FROM ended JOIN worker ON worker.id = ended.worker_id
             """
         )
@@ -201,15 +203,17 @@ extension FarmStore {
         )
     }
 
-    /// Notes who failed the task: the worker is not to have it again, and after some failures in a
-    /// job none of the job, unless it is the last that may.
+    /// Notes who failed the task: the worker is not to have it again while another can.
+    ///
+    /// After some failures in a job it gets none of the job, unless it is the last that may; what its
+    /// machine was short of is not held against it.
     private func recordFailure(
         _ lease: EndingLease,
         _ failure: AttemptFailure,
         on connection: PostgresConnection
     ) async throws {
-        // What is short passes, and what cannot work is nobody's fault.
-        guard [.transient, .workersFault].contains(failure.failureClass) else { return }
+        // What cannot work anywhere is nobody's fault.
+        guard failure.failureClass != .deterministic else { return }
         try await connection.execute(
             """
             INSERT INTO failure (task_id, job_id, attempt_id, worker_name, failure_class, message)
@@ -217,12 +221,14 @@ extension FarmStore {
                 \(failure.failureClass), \(failure.message))
             """
         )
+        guard failure.failureClass != .resource else { return }
         try await connection.execute(
             """
             INSERT INTO worker_block (job_id, worker_name)
             SELECT \(lease.job), \(lease.workerName) WHERE \(configuration.failuresToBlock) <= (
                 SELECT count(*) FROM failure
                 WHERE worker_name = \(lease.workerName) AND job_id = \(lease.job)
+                    AND failure_class <> 'resource'
             ) AND EXISTS (
                 SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
                     AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (

@@ -63,12 +63,13 @@ extension FarmStore {
             beat.running.map { ($0, true) }
             + beat.ahead.map { (AttemptProgress(fence: $0), false) }
         let attempts = spoken.map(\.0)
+        let costs = attempts.map { AttemptTotals($0.report) }
         let isLeaving = beat.state == .draining
         return try await pool.query(
             """
             WITH spoken AS (
                 SELECT task_id, attempt_id, epoch, nullif(image, -1) AS image, step, steps,
-                    nullif(seconds, -1) AS seconds, has_begun
+                    nullif(seconds, -1) AS seconds, has_begun, computed, encoded, found, busy
                 FROM unnest(\(attempts.map(\.fence.task))::uuid[],
                     \(attempts.map(\.fence.attempt))::uuid[],
                     \(attempts.map(\.fence.epoch))::bigint[],
@@ -76,13 +77,19 @@ extension FarmStore {
                     \(attempts.map { max($0.step, 0) })::integer[],
                     \(attempts.map { max($0.steps, 0) })::integer[],
                     \(attempts.map { Self.measured($0.stepSeconds) ?? -1 })::real[],
-                    \(spoken.map(\.1))::boolean[])
-                    AS beat (task_id, attempt_id, epoch, image, step, steps, seconds, has_begun)
+                    \(spoken.map(\.1))::boolean[],
+                    \(costs.map(\.stepsComputed))::bigint[],
+                    \(costs.map(\.conditionsComputed))::integer[],
+                    \(costs.map(\.conditionsFound))::integer[],
+                    \(costs.map(\.busySeconds))::double precision[])
+                    AS beat (task_id, attempt_id, epoch, image, step, steps, seconds, has_begun,
+                        computed, encoded, found, busy)
             ),
             held AS (
                 SELECT lease.task_id, (spoken.image, spoken.step)
                         IS DISTINCT FROM (lease.image_index, lease.step) AS has_stepped,
-                    spoken.image, spoken.step, spoken.steps, spoken.seconds, spoken.has_begun
+                    spoken.image, spoken.step, spoken.steps, spoken.seconds, spoken.has_begun,
+                    spoken.computed, spoken.encoded, spoken.found, spoken.busy
                 FROM lease JOIN spoken USING (task_id, attempt_id, epoch)
                 WHERE lease.worker_id = \(worker)
                     AND EXISTS (SELECT FROM worker WHERE worker.id = \(worker)
@@ -96,7 +103,11 @@ extension FarmStore {
                     stepped_at = CASE WHEN held.has_begun AND (held.has_stepped
                         OR stepped_at IS NULL) THEN now() ELSE stepped_at END,
                     image_index = held.image, step = held.step, steps = held.steps,
-                    step_seconds = coalesce(held.seconds, lease.step_seconds)
+                    step_seconds = coalesce(held.seconds, lease.step_seconds),
+                    steps_computed = greatest(steps_computed, held.computed),
+                    conditions_computed = greatest(conditions_computed, held.encoded),
+                    conditions_found = greatest(conditions_found, held.found),
+                    busy_seconds = greatest(busy_seconds, held.busy)
                 FROM held WHERE lease.task_id = held.task_id
                 RETURNING lease.task_id, lease.attempt_id
             ),

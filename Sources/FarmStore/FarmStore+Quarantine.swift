@@ -10,7 +10,7 @@ extension FarmStore {
     /// them.
     ///
     /// A deterministic failure would fail everywhere and says nothing about the worker, nor does a
-    /// want of memory; both are not counted.
+    /// want of memory or disk; both are not counted.
     package func quarantineFailingWorkers() async throws -> [WorkerID] {
         let rows = try await pool.query(
             """
@@ -19,10 +19,11 @@ extension FarmStore {
                 SELECT count(*) AS failures, count(DISTINCT job_id) AS jobs,
                     (array_agg(message ORDER BY id DESC))[1] AS message
                 FROM (
-                    SELECT id, job_id, failure_class, message FROM failure
+                    SELECT id, job_id, message FROM failure
                     WHERE failure.worker_name = worker.name
+                        AND failure_class NOT IN ('deterministic', 'resource')
                     ORDER BY failure.id DESC LIMIT worker.failures_in_a_row
-                ) AS last WHERE failure_class NOT IN ('deterministic', 'resource')
+                ) AS last
             ) AS recent
             WHERE worker.failures_in_a_row >= \(Self.suspectFailures)
                 AND worker.desired_state <> 'quarantine' AND worker.state <> 'lost'

@@ -97,6 +97,16 @@ package struct AttemptTotals: Sendable, Hashable {
         self.conditionsFound = conditionsFound
         self.busySeconds = busySeconds
     }
+
+    /// What an attempt has cost, as its worker says.
+    package init(_ report: AttemptReport?) {
+        self.init()
+        guard let report else { return }
+        stepsComputed = Int64(report.stepsComputed)
+        conditionsComputed = report.conditionsComputed
+        conditionsFound = report.conditionsFound
+        busySeconds = report.seconds
+    }
 }
 
 /// Why an attempt failed.

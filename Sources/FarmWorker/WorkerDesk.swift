@@ -25,6 +25,10 @@ final class WorkerDesk: Sendable {
         var isRenderingOver = false
 
         var isAccepting: Bool { desired == .run && drain == nil }
+
+        /// Whether the renderer still works at an attempt whose lease is over, and perhaps for
+        /// ever: what waits behind it may be rendered elsewhere.
+        var isStuck: Bool { rendering?.stop == .lost }
         var bytes: Int64 { parcels.reduce(0) { $0 + $1.size } }
     }
 
@@ -137,12 +141,12 @@ final class WorkerDesk: Sendable {
     func nextClaimStep() async throws -> ClaimStep {
         let room = room
         return try await state.wait { state -> ClaimStep? in
-            if !state.isAccepting, let waiting = state.waiting {
+            if !state.isAccepting || state.isStuck, let waiting = state.waiting {
                 state.waiting = nil
                 return .withdraw(waiting)
             }
             if state.drain != nil { return .end }
-            guard state.isAccepting, state.waiting == nil, state.bytes < room,
+            guard state.isAccepting, !state.isStuck, state.waiting == nil, state.bytes < room,
                 let registration = state.registration
             else { return nil }
             return .claim(registration, busy: state.rendering)

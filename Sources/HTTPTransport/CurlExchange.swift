@@ -27,7 +27,8 @@ final class CurlExchange: @unchecked Sendable {
     private var failure: HTTPTransportError?
     /// libcurl's handle while the exchange runs.
     private(set) var handle: UnsafeMutableRawPointer?
-    private(set) var isOver = false
+    /// How it ended.
+    private var end: Result<HTTPResponse, any Error>?
 
     init(
         _ request: HTTPRequest,
@@ -45,16 +46,26 @@ final class CurlExchange: @unchecked Sendable {
     // MARK: - From any thread
 
     /// Sends the request; the answer goes where `answer` says.
-    func start(_ answer: Answer) {
-        self.answer = answer
-        loop.start(self)
-    }
+    func start(_ answer: Answer) { loop.start(self, answer) }
 
     func resume() { loop.resume(self) }
 
     func cancel(_ error: any Error = CancellationError()) { loop.cancel(self, error) }
 
     // MARK: - On the loop's thread
+
+    var isOver: Bool { end != nil }
+
+    /// Notes where the answer goes.
+    ///
+    /// - Returns: Whether the request is to be sent: one whose task was cancelled before it came
+    ///   here is over, and its end is told now.
+    func begin(_ answer: Answer) -> Bool {
+        self.answer = answer
+        guard let end else { return true }
+        finish(with: end)
+        return false
+    }
 
     /// Sets the handle's options.
     func prepare(_ handle: UnsafeMutableRawPointer) throws(HTTPTransportError) {
@@ -89,7 +100,7 @@ final class CurlExchange: @unchecked Sendable {
         curl_slist_free_all(headerList)
         headerList = nil
         handle = nil
-        isOver = true
+        end = result
         switch answer {
         case .whole(let continuation): continuation.resume(with: result)
         case .streaming(let continuation, let channel):

@@ -9,7 +9,7 @@ import Synchronization
 /// Sendable because the inbox is locked and everything else belongs to the loop's thread.
 final class CurlLoop: @unchecked Sendable {
     private enum Command {
-        case start(CurlExchange)
+        case start(CurlExchange, CurlExchange.Answer)
         case resume(CurlExchange)
         case cancel(CurlExchange, any Error)
         case stop
@@ -58,8 +58,10 @@ final class CurlLoop: @unchecked Sendable {
 
     // MARK: - From any thread
 
-    /// Begins an exchange.
-    func start(_ exchange: CurlExchange) { send(.start(exchange)) }
+    /// Begins an exchange, unless it was cancelled before.
+    func start(_ exchange: CurlExchange, _ answer: CurlExchange.Answer) {
+        send(.start(exchange, answer))
+    }
 
     /// Goes on with an exchange that waited for bytes, or for room for them.
     func resume(_ exchange: CurlExchange) { send(.resume(exchange)) }
@@ -108,7 +110,8 @@ final class CurlLoop: @unchecked Sendable {
             finishExchanges()
         }
         for exchange in running.values { end(exchange, throwing: CancellationError()) }
-        for case .start(let exchange) in inbox.withLock({ $0 }) {
+        for case .start(let exchange, let answer) in inbox.withLock({ $0 })
+        where exchange.begin(answer) {
             exchange.finish(throwing: CancellationError())
         }
     }
@@ -180,7 +183,8 @@ final class CurlLoop: @unchecked Sendable {
         }
         for command in commands {
             switch command {
-            case .start(let exchange): begin(exchange)
+            case .start(let exchange, let answer):
+                if exchange.begin(answer) { begin(exchange) }
             case .resume(let exchange):
                 if let handle = exchange.handle { curl_easy_pause(handle, CURLPAUSE_CONT) }
             case .cancel(let exchange, let error): end(exchange, throwing: error)
@@ -190,7 +194,6 @@ final class CurlLoop: @unchecked Sendable {
     }
 
     private func begin(_ exchange: CurlExchange) {
-        guard !exchange.isOver else { return }
         guard let handle = spare.popLast() ?? curl_easy_init() else {
             let error = HTTPTransportError.other(url: "libcurl", reason: "cannot start")
             return exchange.finish(throwing: error)

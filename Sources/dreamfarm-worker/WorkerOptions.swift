@@ -22,8 +22,9 @@ struct FarmAccessOptions: ParsableArguments {
     /// The names of all settings, those of the farm's other processes included: one file may
     /// serve all of them.
     private static let known: Set<String> = [
-        "adapters", "blob-reserve", "blob-store", "condition-cache", "condition-memory",
-        "coordinator", "data-dir", "database-url", "drain", "drain-grace", "heartbeat",
+        "adapters", "blob-reserve", "blob-store", "checkpoint-interval", "condition-cache",
+        "condition-memory", "coordinator", "data-dir", "database-url", "drain", "drain-grace",
+        "heartbeat",
         "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
         "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
         "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "token",
@@ -94,6 +95,9 @@ struct WorkerOptions: ParsableArguments {
 
     @Option(help: "How long a drain waits for its picture and the coordinator, as 5m.")
     var drainGrace: String?
+
+    @Option(help: "The least work between two checkpoints, as 5s.")
+    var checkpointInterval: String?
 
     @Option(help: "Disk for downloaded references, as 4GiB.")
     var referenceCache: String?
@@ -168,6 +172,9 @@ struct WorkerOptions: ParsableArguments {
         worker.machine = .current(threads: threads)
         worker.drain = try layers.choice("drain", drain) ?? worker.drain
         worker.grace = try layers.duration("drain-grace", drainGrace) ?? worker.grace
+        if let interval = try layers.duration("checkpoint-interval", checkpointInterval) {
+            worker.checkpoints = CheckpointSchedule(leastInterval: interval / .seconds(1))
+        }
         worker.referenceBytes =
             try layers.bytes("reference-cache", referenceCache) ?? worker.referenceBytes
         worker.conditionBytes =

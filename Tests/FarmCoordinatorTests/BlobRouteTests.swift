@@ -34,6 +34,24 @@ import Testing
         }
     }
 
+    @Test("a damaged blob is named, and there again once it is uploaded again")
+    func damage() async throws {
+        try await TestFarm.withAPI { farm in
+            let data = Data("a checkpoint".utf8)
+            let digest = BlobDigest(of: data)
+            let route = "/v1/blobs/\(digest)"
+            _ = try await farm.send(.put, route, data)
+            let name = digest.rawValue
+            let folder = "\(farm.blobs.folder)/\(name.prefix(2))/\(name.dropFirst(2).prefix(2))"
+            try Data("a Checkpoint".utf8).write(to: URL(filePath: "\(folder)/\(name)"))
+            let refused = try await farm.send(.get, route)
+            #expect(refused.status == .notFound)
+            #expect(String(buffer: refused.body).contains("the blob \(digest) is damaged"))
+            _ = try await farm.send(.put, route, data)
+            #expect(try await farm.send(.get, route).status == .ok)
+        }
+    }
+
     @Test("a part of a blob is answered as such, and one behind its end refused")
     func range() async throws {
         try await TestFarm.withAPI { farm in

@@ -49,6 +49,62 @@ import Testing
         #expect(try await farm.state(job) == .failed)
     }
 
+    @Test(
+        "a death counts against what its worker had begun, not against what it had claimed ahead",
+        arguments: [true, false],
+        [true, false]
+    )
+    func lapseAhead(isTold: Bool, together: Bool) async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 2)
+        let begun = try await farm.claim(worker.id, of: job)
+        let ahead = try await farm.claim(worker.id, of: job)
+        if isTold {
+            try await farm.pool.execute(
+                "UPDATE lease SET begun_at = now() WHERE attempt_id = \(begun.attempt)"
+            )
+        }
+        _ = try await farm.store.runExpiry()
+        for lapsing in together ? [[begun, ahead]] : [[begun], [ahead]] {
+            try await farm.pool.execute(
+                """
+                UPDATE lease SET deadline = now() - interval '1 s'
+                WHERE attempt_id = ANY(\(lapsing.map(\.attempt))::uuid[])
+                """
+            )
+            #expect(try await farm.store.runExpiry().lapsed == lapsing.count)
+        }
+        let rows = try await farm.pool.query(
+            """
+            SELECT attempt.outcome, task.lapses FROM attempt JOIN task ON task.id = attempt.task_id
+            ORDER BY task.number
+            """
+        )
+        let outcomes = try rows.map { try $0.decode("outcome", as: String.self) }
+        #expect(outcomes == ["lapsed", "released"])
+        #expect(try rows.map { try $0.decode("lapses", as: Int.self) } == [1, 0])
+        #expect(try await farm.count("SELECT count(*) AS value FROM ready") == 2)
+        #expect(try await farm.store.audit() == [])
+    }
+
+    @Test("what is claimed behind a task that is delivered is the worker's next, and counts")
+    func lapseOfTheNext() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 2)
+        let first = try await farm.claim(worker.id, of: job)
+        let next = try await farm.claim(worker.id, of: job)
+        _ = try await farm.store.releaseAttempt(first)
+        _ = try await farm.store.runExpiry()
+        try await farm.pool.execute("UPDATE lease SET deadline = now() - interval '1 s'")
+        #expect(try await farm.store.runExpiry().lapsed == 1)
+        let lapses = try await farm.count(
+            "SELECT lapses::bigint AS value FROM task WHERE id = \(next.task)"
+        )
+        #expect(lapses == 1)
+    }
+
     @Test("after a gap of the duty leases are extended and nothing ends")
     func outage() async throws {
         let farm = try await PlantedFarm()

@@ -269,12 +269,15 @@ import Testing
         #expect(try await farm.violations() == [])
     }
 
-    @Test("the worker that failed a task does not get it again while another lives")
-    func avoidance() async throws {
+    @Test(
+        "the worker that failed a task does not get it again while another lives",
+        arguments: [FailureClass.transient, .workersFault, .resource]
+    )
+    func avoidance(_ failureClass: FailureClass) async throws {
         let farm = try await Farm()
         try await farm.job()
         let (first, second) = (try await farm.worker("a"), try await farm.worker("b"))
-        let failure = AttemptFailure(failureClass: .workersFault, message: "bad memory")
+        let failure = AttemptFailure(failureClass: failureClass, message: "bad memory")
         let task = try await farm.claimOne(first)
         _ = try await farm.store.failAttempt(task.fence, failure: failure)
         try await farm.endBackoff()
@@ -285,6 +288,23 @@ import Testing
         // All that could run it have failed it: any may try.
         #expect(try await farm.claim(first).count == 1)
         #expect(try await farm.violations() == [])
+    }
+
+    @Test("what a machine is short of blocks its worker from no job, as three faults do")
+    func blocks() async throws {
+        for (failureClass, blocked) in [(FailureClass.resource, 0), (.workersFault, 1)] {
+            let farm = try await Farm()
+            try await farm.job(tasks: 3) { $0.maxAttempts = 9 }
+            let worker = try await farm.worker("a")
+            _ = try await farm.worker("b")
+            let failure = AttemptFailure(failureClass: failureClass, message: "the disk is full")
+            for task in try await farm.claim(worker, limit: 3) {
+                _ = try await farm.store.failAttempt(task.fence, failure: failure)
+            }
+            let blocks = try await farm.pool.query("SELECT worker_name FROM worker_block")
+            #expect(blocks.count == blocked, "\(failureClass)")
+            try await farm.pool.execute("DELETE FROM job")
+        }
     }
 
     @Test("a job's limit of workers holds, and frees with the end of an attempt")

@@ -149,6 +149,39 @@ import Testing
         #expect(try await beat(farm, worker)?.state == .idle)
     }
 
+    @Test("what a lost attempt had cost by its last heartbeat stays in its history")
+    func costOfTheLost() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job()
+        let fence = try await farm.claim(worker.id, of: job)
+        _ = try await farm.store.runExpiry()
+        for steps in [3, 7] {
+            let report = AttemptReport(
+                stepsComputed: steps,
+                seconds: 1.5,
+                conditionsComputed: 1,
+                conditionsFound: 2
+            )
+            let progress = AttemptProgress(fence: fence, step: steps, steps: 10, report: report)
+            _ = try await beat(farm, worker, [progress])
+        }
+        try await farm.pool.execute("UPDATE lease SET deadline = now() - interval '1 s'")
+        #expect(try await farm.store.runExpiry().lapsed == 1)
+        let row = try #require(
+            try await farm.pool.query(
+                """
+                SELECT steps_computed, conditions_computed, conditions_found, busy_seconds
+                FROM attempt
+                """
+            ).first
+        )
+        #expect(try row.decode("steps_computed", as: Int.self) == 7)
+        #expect(try row.decode("conditions_computed", as: Int.self) == 1)
+        #expect(try row.decode("conditions_found", as: Int.self) == 2)
+        #expect(try row.decode("busy_seconds", as: Double.self) == 1.5)
+    }
+
     @Test("a worker's speed follows its steps, each counted once")
     func speed() async throws {
         let farm = try await PlantedFarm()

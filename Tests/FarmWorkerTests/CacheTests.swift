@@ -1,3 +1,4 @@
+import Diffusion
 import FarmClient
 import FarmModel
 import FoundationEssentials
@@ -113,6 +114,23 @@ import Testing
     }
 
     @Test(
+        "the engine's failures have the class that says what the farm does about them",
+        arguments: [
+            (RenderError.notFinite as any Error & Sendable, FailureClass.deterministic),
+            (
+                RenderError.outOfMemory(what: "a picture", needed: 2, available: 1), .resource
+            ),
+            (AtomicFileError.diskFull(path: "/data/x"), .resource),
+            (ModelError.contradiction(file: "a", problem: "b"), .workersFault),
+            (CheckpointError.damaged, .transient),
+        ]
+    )
+    func engineFailures(_ error: any Error & Sendable, _ failureClass: FailureClass) throws {
+        let failure = try #require(RenderFailure.describing(engine: error) as? RenderFailure)
+        #expect(failure.failureClass == failureClass)
+    }
+
+    @Test(
         "failures are told apart by what a person can do about them",
         arguments: [
             (
@@ -120,9 +138,9 @@ import Testing
                     path: "/data/x",
                     reason: "cannot be written: \(String(cString: strerror(ENOSPC)))"
                 ) as any Error & Sendable,
-                FailureClass.workersFault, "disk is full"
+                FailureClass.resource, "disk is full"
             ),
-            (AtomicFileError.diskFull(path: "/data/x"), .workersFault, "disk is full"),
+            (AtomicFileError.diskFull(path: "/data/x"), .resource, "disk is full"),
             (
                 HTTPTransportError.file(path: "/data/x", reason: "cannot be written: no"),
                 .workersFault, "--data-dir"

@@ -78,7 +78,7 @@ import Testing
                 numericClass: "class",
                 isStored: false,
                 isDamaged: false,
-                words: "could not be fetched"
+                words: "the checkpoint of step 2 is refused"
             ),
             Refusal(
                 testDescription: "other bytes",

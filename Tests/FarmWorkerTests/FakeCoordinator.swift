@@ -107,6 +107,7 @@ final class FakeCoordinator: CoordinatorCalls {
     // MARK: - CoordinatorCalls
 
     private func begin(_ name: String, _ line: String) async throws {
+        if state.read({ $0.held.contains(name) }) { journal.write("hold \(name)") }
         try await state.wait { $0.held.contains(name) ? nil : () }
         let refusal = state.update { state -> FarmClientError? in
             guard state.refusals[name]?.isEmpty == false else { return nil }

@@ -61,6 +61,7 @@ import Testing
                 #expect(beat.running.map(\.fence) == [task.fence])
                 #expect(beat.running.map(\.image) == [4])
                 #expect(beat.running.map(\.step) == [2])
+                #expect(beat.running.map { $0.report?.stepsComputed } == [2])
                 #expect(beat.running.map(\.phase) == [.denoising])
                 #expect(beat.ahead == [ahead.fence])
             }
@@ -168,7 +169,7 @@ import Testing
     func staleByHeartbeat() async throws {
         let farm = FakeCoordinator()
         let task = try TaskAssignment.of(0)
-        farm.lay(task, try .of(1))
+        farm.lay(task)
         try await Bench.run(farm: farm) { bench in
             try await bench.journal.wait(for: "render 0")
             farm.answer(
@@ -179,12 +180,65 @@ import Testing
                 )
             )
             try await bench.beat()
-            bench.renderer.allow(4)
-            try await bench.journal.wait(for: "deliver 1")
+            bench.renderer.allow(1)
+            try await bench.journal.wait(for: "stop 0 at 1")
             #expect(bench.worker.counts.stale == 1)
         }
-        #expect(farm.journal.count(of: "stop 0 at 1") == 1)
+        #expect(farm.pictures.isEmpty && farm.checkpoints.isEmpty)
         #expect(farm.releases.isEmpty && farm.failures.isEmpty)
+    }
+
+    @Test("a delivery that ends an attempt is not dropped for a heartbeat that crosses it")
+    func crossing() async throws {
+        let farm = FakeCoordinator()
+        let task = try TaskAssignment.of(0)
+        farm.lay(task)
+        farm.hold("deliver")
+        try await Bench.run(farm: farm) { bench in
+            bench.renderer.allow(3)
+            try await bench.journal.wait(for: "hold deliver")
+            farm.answer(
+                HeartbeatAnswer(
+                    cancel: [],
+                    stale: [task.fence.attempt],
+                    heartbeatSeconds: FakeCoordinator.heartbeatSeconds
+                )
+            )
+            try await bench.beat()
+            #expect(bench.worker.counts.stale == 0)
+            farm.letGo("deliver")
+            try await bench.journal.wait(for: "deliver 0")
+        }
+        #expect(farm.reports.map(\.stepsComputed) == [3])
+        #expect(Array(farm.pictures.keys) == [0])
+    }
+
+    @Test("a worker whose renderer hangs gives back what waits behind it, and takes nothing new")
+    func hanging() async throws {
+        let farm = FakeCoordinator()
+        let (task, ahead) = (try TaskAssignment.of(0), try TaskAssignment.of(1))
+        farm.lay(task, ahead)
+        try await Bench.run(farm: farm) { bench in
+            try await bench.journal.wait(for: "render 0")
+            try await bench.journal.wait(for: "claim 1")
+            farm.answer(
+                HeartbeatAnswer(
+                    cancel: [],
+                    stale: [task.fence.attempt],
+                    heartbeatSeconds: FakeCoordinator.heartbeatSeconds
+                )
+            )
+            try await bench.beat()
+            try await bench.journal.wait(for: "release not_begun")
+            farm.lay(try .of(2))
+            try await bench.beat()
+            #expect(bench.journal.count(of: "ask") == 2)
+            // The renderer comes back: it is free for the next.
+            bench.renderer.allow(4)
+            try await bench.journal.wait(for: "deliver 2")
+        }
+        #expect(farm.releases.map(\.fence) == [ahead.fence])
+        #expect(Array(farm.pictures.keys) == [2])
     }
 
     @Test("with a coordinator that is away, rendering goes on, and everything is told afterwards")

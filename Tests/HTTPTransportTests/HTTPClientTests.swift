@@ -180,6 +180,39 @@ import Testing
         }
     }
 
+    @Test(
+        "a task that is cancelled before it sends throws, and sends nothing",
+        .timeLimit(.minutes(1)),
+        arguments: [true, false]
+    )
+    func cancelledBefore(isStreamed: Bool) async throws {
+        let arrivals = Mutex(0)
+        let router = Router()
+        router.get("any") { _, _ in
+            arrivals.withLock { $0 += 1 }
+            return "here"
+        }
+        try await serve(router) { address in
+            let client = HTTPClient()
+            let request = HTTPTransport.HTTPRequest(method: "GET", url: address + "/any")
+            await withTaskGroup(of: Void.self) { group in
+                group.cancelAll()
+                group.addTask {
+                    await #expect(throws: CancellationError.self) {
+                        if isStreamed {
+                            _ = try await client.open(request)
+                        } else {
+                            _ = try await client.send(request)
+                        }
+                    }
+                }
+            }
+            let after = try await client.send(request)
+            #expect(after.status == 200)
+        }
+        #expect(arrivals.withLock { $0 } == 1)
+    }
+
     @Test("the wait between tries doubles up to its limit and varies")
     func delays() {
         let policy = RetryPolicy(

@@ -186,15 +186,3 @@ extension CoordinatorAPI {
         return owner
     }
 }
-
-extension AttemptTotals {
-    /// What an attempt has cost, as its worker says.
-    init(_ report: AttemptReport?) {
-        self.init()
-        guard let report else { return }
-        stepsComputed = Int64(report.stepsComputed)
-        conditionsComputed = report.conditionsComputed
-        conditionsFound = report.conditionsFound
-        busySeconds = report.seconds
-    }
-}

@@ -11,6 +11,8 @@ extension CoordinatorAPI {
     static let largestBlob: Int64 = 64 << 30
     /// The largest picture or checkpoint of a worker that is accepted, in bytes.
     static let largestPicture: Int64 = 512 << 20
+    /// Up to how many bytes a blob is read before its answer begins: a checkpoint of 1024×1024 fits.
+    private static let shortBlob: Int64 = 2 << 20
 
     func addBlobRoutes(to table: RouteTable) {
         table.on(.post, "/v1/blobs/missing", for: .workersAnd(.submitter)) { request, _ in
@@ -81,7 +83,8 @@ extension CoordinatorAPI {
         do {
             guard let range = try await range(of: digest, request, tag) else {
                 let content = try await blobs.open(digest)
-                return Response(status: .ok, headers: headers, body: ResponseBody(content))
+                let body = try await Self.body(of: content)
+                return Response(status: .ok, headers: headers, body: body)
             }
             let content = try await blobs.open(digest, range: range)
             headers[.contentRange] =
@@ -89,7 +92,18 @@ extension CoordinatorAPI {
             return Response(status: .partialContent, headers: headers, body: ResponseBody(content))
         } catch let error as BlobStoreError where error == .missing(digest) {
             throw CoordinatorProblem(.notFound, "the blob \(digest) is not in the store")
+        } catch BlobStoreError.damaged {
+            throw CoordinatorProblem(.notFound, "the blob \(digest) is damaged; upload it again")
         }
+    }
+
+    /// A whole blob as a body: a short one is verified first, so that its damage can be told; that
+    /// of a long one breaks the answer off.
+    private static func body(of content: BlobContent) async throws -> ResponseBody {
+        guard content.size <= shortBlob else { return ResponseBody(content) }
+        var bytes = ByteBuffer()
+        for try await chunk in content { bytes.writeBytes(chunk) }
+        return ResponseBody(byteBuffer: bytes)
     }
 
     /// The bytes that a request asks for; nil for all of them, also where it asks for several parts.

@@ -49,10 +49,10 @@ extension RenderFailure {
         }
     }
 
-    /// The worker's disk has no room: another worker may have.
+    /// The worker's disk has no room now: another worker may have.
     static func diskFull(_ path: String) -> RenderFailure {
         RenderFailure(
-            .workersFault,
+            .resource,
             "\(path): the worker's disk is full; free space in its --data-dir or lower "
                 + "--reference-cache and --condition-cache"
         )

@@ -12,6 +12,7 @@ final class HeldAttempt: Sendable {
     private struct State {
         var progress: AttemptProgress
         var hasBegun = false
+        var isEnding = false
         var stop: AttemptStop?
         var report = AttemptReport()
         var lines: [LogLine] = []
@@ -29,6 +30,15 @@ final class HeldAttempt: Sendable {
     /// Whether it is more than claimed.
     var hasBegun: Bool { state.withLock { $0.hasBegun } }
 
+    /// Whether its end is being told: the answer to that says what counts, not a heartbeat's
+    /// that crosses it.
+    var isEnding: Bool { state.withLock { $0.isEnding } }
+
+    /// Notes that its end is being told.
+    func beginEnding() {
+        state.withLock { $0.isEnding = true }
+    }
+
     /// What it has cost so far.
     var report: AttemptReport { state.withLock { $0.report } }
 
@@ -42,7 +52,8 @@ final class HeldAttempt: Sendable {
     /// How far it is; a preview is given once.
     func takeProgress() -> AttemptProgress {
         state.withLock { state in
-            let progress = state.progress
+            var progress = state.progress
+            progress.report = state.report
             state.progress.preview = nil
             state.wantsPreview = true
             return progress

@@ -113,8 +113,9 @@ struct TaskPreparation: Sendable {
         guard offer.numericClass == own else {
             attempt.log(
                 .warning,
-                "image \(offer.imageIndex): the checkpoint of step \(offer.step) is of numeric "
-                    + "class \(offer.numericClass), this worker of \(own); beginning anew"
+                "image \(offer.imageIndex): the checkpoint of step \(offer.step) is refused: it is "
+                    + "of numeric class \(offer.numericClass), this worker of \(own); beginning "
+                    + "anew"
             )
             return nil
         }
@@ -131,8 +132,8 @@ struct TaskPreparation: Sendable {
             else {
                 attempt.log(
                     .warning,
-                    "image \(offer.imageIndex): the checkpoint came with other bytes than its "
-                        + "digest says; beginning anew"
+                    "image \(offer.imageIndex): the checkpoint of step \(offer.step) is refused: "
+                        + "it came with other bytes than its digest says; beginning anew"
                 )
                 return nil
             }
@@ -140,8 +141,8 @@ struct TaskPreparation: Sendable {
         } catch {
             attempt.log(
                 .warning,
-                "image \(offer.imageIndex): the checkpoint of step \(offer.step) could not be "
-                    + "fetched: \(error); beginning anew"
+                "image \(offer.imageIndex): the checkpoint of step \(offer.step) is refused: "
+                    + "\(error); beginning anew"
             )
             logger.warning("Checkpoint not fetched", metadata: ["error": "\(error)"])
             return nil

@@ -52,6 +52,7 @@ struct DeliveryLoop: Sendable {
         if isFinal { await presence.tellLog(of: attempt) }
         let bytes = try worker.spool.bytes(of: picture)
         let endsAttempt = isFinal && worker.desk.registration?.has(.finalDelivery) ?? false
+        if endsAttempt { attempt.beginEnding() }
         let request = DeliveryRequest(
             fence: attempt.fence,
             imageIndex: image,
@@ -93,6 +94,7 @@ struct DeliveryLoop: Sendable {
 
     private func finish(_ end: AttemptEnd, _ attempt: HeldAttempt) async throws {
         let report = attempt.report
+        attempt.beginEnding()
         let answer = try await untilAnswered("end of attempt", attempt) {
             switch end {
             case .completed:

@@ -122,6 +122,7 @@ struct ClaimLoop: Sendable {
 
     private func withdraw(_ task: PreparedTask) async {
         await worker.preparation.letGo(task)
+        worker.logger(of: task.attempt).notice("Gives back what it claimed ahead")
         worker.post(.released(.notBegun), of: task.attempt)
     }
 }

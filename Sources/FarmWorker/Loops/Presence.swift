@@ -137,7 +137,7 @@ struct Presence: Sendable {
 
     private func follow(_ answer: HeartbeatAnswer) async {
         for stale in answer.stale {
-            guard let attempt = worker.desk.held(stale) else { continue }
+            guard let attempt = worker.desk.held(stale), !attempt.isEnding else { continue }
             await worker.lose(attempt)
         }
         for order in answer.cancel {

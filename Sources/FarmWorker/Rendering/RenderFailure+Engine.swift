@@ -13,11 +13,12 @@ extension RenderFailureKind {
     /// What the farm does about it.
     fileprivate var failureClass: FailureClass {
         switch self {
-        case .outOfMemory: .resource
-        case .brokenReference, .badRequest, .brokenAdapter: .deterministic
+        case .outOfMemory, .diskFull: .resource
+        // Equal bytes in a numeric class: what is no number here is none elsewhere.
+        case .brokenReference, .badRequest, .brokenAdapter, .notFinite: .deterministic
         // Taken out of the cache by another process: it is fetched again.
         case .missingFile, .badCheckpoint: .transient
-        case .brokenModel, .diskFull, .notFinite: .workersFault
+        case .brokenModel: .workersFault
         }
     }
 
