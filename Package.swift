@@ -157,7 +157,7 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
-                "Imaging", "Postgres", "TestSupport", .httpTypes, .hummingbird,
+                "Imaging", "Postgres", "TestSupport", .crypto, .httpTypes, .hummingbird,
                 .hummingbirdTesting, .logging, .nioCore, .nioPosix,
             ]
         ),

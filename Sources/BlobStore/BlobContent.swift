@@ -73,7 +73,7 @@ package struct BlobContent: AsyncSequence, Sendable {
 }
 
 extension BlobDigest {
-    /// Where a blob lies below its store's root: two folders deep, as `ab/cd/abcd…`.
+    /// Where a blob lies below a bucket's prefix: two levels deep, as `ab/cd/abcd…`.
     var address: String {
         "\(rawValue.prefix(2))/\(rawValue.dropFirst(2).prefix(2))/\(rawValue)"
     }

@@ -5,12 +5,13 @@ import Synchronization
 
 /// Blobs in a folder, each at the address that its SHA-256 gives it.
 ///
-/// A blob is written aside, flushed, and renamed. Blobs lie two folders deep, as `ab/cd/abcd…`;
-/// links among them are not followed.
+/// A blob is written aside, flushed, and renamed. Blobs lie in 256 folders, as `ab/abcd…`: each new
+/// folder costs a disk more than a blob does. Those of version 0.1, at `ab/cd/abcd…`, are found too.
+/// Links among them are not followed.
 package struct FolderBlobStore: BlobStorage {
     /// The folder's path.
     package let folder: String
-    /// The folders of addresses that are there and were flushed, by their four digits.
+    /// The folders of addresses that are there and were flushed, by their two digits.
     private let prepared = PreparedFolders()
 
     /// Opens the store in `folder`, creating it where it is not there.
@@ -38,32 +39,39 @@ package struct FolderBlobStore: BlobStorage {
 
     private var probePath: String { folder + "/store-id" }
 
-    private func path(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
+    private func path(of digest: BlobDigest) -> String {
+        "\(folder)/\(digest.rawValue.prefix(2))/\(digest.rawValue)"
+    }
+
+    /// Where version 0.1 put a blob.
+    private func formerPath(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
 
     private func makeAsidePath() -> String { "\(aside)/\(UUID().uuidString)" }
 
     // MARK: - Reading
 
     package func size(of digest: BlobDigest) async throws -> Int64? {
-        let path = path(of: digest)
+        let (path, former) = (path(of: digest), formerPath(of: digest))
         return try await FileLane.next().run {
-            guard let status = try Self.status(path), status.st_mode & S_IFMT == S_IFREG else {
-                return nil
-            }
+            guard let status = try Self.status(path) ?? Self.status(former),
+                status.st_mode & S_IFMT == S_IFREG
+            else { return nil }
             return Int64(status.st_size)
         }
     }
 
     package func open(_ digest: BlobDigest, range: Range<Int64>?) async throws -> BlobContent {
-        let path = path(of: digest)
+        let (path, former) = (path(of: digest), formerPath(of: digest))
         let lane = FileLane.next()
         let file = try await lane.run {
-            guard let file = try OpenFile(path) else { throw BlobStoreError.missing(digest) }
+            guard let file = try OpenFile(path) ?? OpenFile(former) else {
+                throw BlobStoreError.missing(digest)
+            }
             return file
         }
         let range = try digest.part(range, ofSize: file.size)
         let position = Atomic64(range.lowerBound)
-        return BlobContent(of: digest, at: path, size: file.size, range: range) {
+        return BlobContent(of: digest, at: file.path, size: file.size, range: range) {
             try await lane.run {
                 let start = position.value
                 let count = min(Int(range.upperBound - start), BlobContent.chunkSize)
@@ -77,9 +85,7 @@ package struct FolderBlobStore: BlobStorage {
     // MARK: - Writing
 
     package func makeWriter(expecting expected: BlobDigest?) async throws -> any BlobWriter {
-        let writer = FolderBlobWriter(store: self, path: makeAsidePath(), expecting: expected)
-        try await writer.open()
-        return writer
+        FolderBlobWriter(store: self, path: makeAsidePath(), expecting: expected)
     }
 
     /// Renames the flushed file at `path` to the address of `digest`, durably; blocks.
@@ -97,16 +103,12 @@ package struct FolderBlobStore: BlobStorage {
         try Self.flush(parent)
     }
 
-    /// Makes the two folders of an address, and makes them outlive a power cut.
+    /// Makes the folder of an address, and makes it outlive a power cut.
     private func prepare(_ parent: String, of digest: BlobDigest) throws(BlobStoreError) {
         guard !prepared.contains(digest) else { return }
-        let upper = String(parent.dropLast(3))
-        for path in [upper, parent] {
-            guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
-                throw .last(path, "the folder cannot be made")
-            }
+        guard mkdir(parent, 0o755) == 0 || errno == EEXIST else {
+            throw .last(parent, "the folder cannot be made")
         }
-        try Self.flush(upper)
         try Self.flush(folder)
         prepared.insert(digest)
     }
@@ -122,10 +124,12 @@ package struct FolderBlobStore: BlobStorage {
     // MARK: - Sweeping
 
     package func remove(_ digest: BlobDigest) async throws {
-        let path = path(of: digest)
+        let paths = [path(of: digest), formerPath(of: digest)]
         try await FileLane.next().run {
-            guard unlink(path) == 0 || errno == ENOENT else {
-                throw BlobStoreError.last(path, "cannot be removed")
+            for path in paths {
+                guard unlink(path) == 0 || errno == ENOENT else {
+                    throw BlobStoreError.last(path, "cannot be removed")
+                }
             }
         }
     }
@@ -224,7 +228,7 @@ private final class PreparedFolders: Sendable {
 
     func forget(_ digest: BlobDigest) { names.withLock { _ = $0.remove(Self.name(digest)) } }
 
-    private static func name(_ digest: BlobDigest) -> Substring { digest.rawValue.prefix(4) }
+    private static func name(_ digest: BlobDigest) -> Substring { digest.rawValue.prefix(2) }
 }
 
 /// A count that a file's lane alone moves on.

@@ -5,7 +5,13 @@ import Glibc
 import Synchronization
 
 /// A blob that is being written into a folder store: a file aside, renamed when it is whole.
+///
+/// What is small is held in memory until it is committed, so that it costs one trip to a lane and,
+/// when its digest is not the expected one, no file.
 final class FolderBlobWriter: BlobWriter {
+    /// How many bytes are held before they go to a file.
+    private static let heldSize = 256 << 10
+
     private let store: FolderBlobStore
     private let expected: BlobDigest?
     private let path: String
@@ -14,11 +20,14 @@ final class FolderBlobWriter: BlobWriter {
 
     private struct State {
         var descriptor: Int32 = -1
+        /// What was appended and is in no file yet.
+        var held = Data()
         var hash = SHA256()
         var count: Int64 = 0
+        var isCommitted = false
     }
 
-    /// A writer of the file at `path`, which is not made before ``open()``.
+    /// A writer of the file at `path`, which is made when there is much to write.
     init(store: FolderBlobStore, path: String, expecting expected: BlobDigest?) {
         self.store = store
         self.path = path
@@ -31,21 +40,20 @@ final class FolderBlobWriter: BlobWriter {
 
     var count: Int64 { state.withLock { $0.count } }
 
-    /// Makes the file.
-    func open() async throws {
-        try await lane.run { [self] in
-            let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-            guard descriptor >= 0 else { throw BlobStoreError.last(path, "cannot be created") }
-            state.withLock { $0.descriptor = descriptor }
-        }
-    }
-
     func append(_ bytes: Data) async throws {
+        let isHeld = state.withLock { state in
+            state.count += Int64(bytes.count)
+            guard state.descriptor < 0, state.held.count + bytes.count <= Self.heldSize else {
+                return false
+            }
+            state.held.append(bytes)
+            return true
+        }
+        if isHeld { return }
         try await lane.run { [self] in
             try state.withLock { state in
-                state.hash.update(data: bytes)
-                try bytes.withUnsafeBytes { try writeAll($0, to: state.descriptor, path) }
-                state.count += Int64(bytes.count)
+                try spill(&state)
+                try write(bytes, &state)
             }
         }
     }
@@ -53,18 +61,24 @@ final class FolderBlobWriter: BlobWriter {
     func commit() async throws -> StoredBlob {
         try await lane.run { [self] in
             let stored = try state.withLock { state in
-                precondition(state.descriptor >= 0, "A blob's writer is finished once")
-                let found = BlobDigest(bytes: state.hash.finalize())
+                precondition(!state.isCommitted, "A blob's writer is finished once")
+                var whole = state.hash
+                whole.update(data: state.held)
+                let found = BlobDigest(bytes: whole.finalize())
                 if let expected, expected != found {
                     throw BlobStoreError.digestMismatch(expected: expected, found: found)
                 }
+                try spill(&state)
                 guard fsync(state.descriptor) == 0 else {
                     throw BlobStoreError.last(path, "cannot be flushed")
                 }
                 return StoredBlob(digest: found, size: state.count)
             }
             try store.put(path, at: stored.digest)
-            state.withLock { close(&$0, removing: false) }
+            state.withLock { state in
+                close(&state, removing: false)
+                state.isCommitted = true
+            }
             return stored
         }
     }
@@ -76,7 +90,26 @@ final class FolderBlobWriter: BlobWriter {
         }
     }
 
+    /// Makes the file where there is none yet, and moves what is held into it.
+    private func spill(_ state: inout State) throws {
+        if state.descriptor < 0 {
+            let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw BlobStoreError.last(path, "cannot be created") }
+            state.descriptor = descriptor
+        }
+        let held = state.held
+        state.held = Data()
+        try write(held, &state)
+    }
+
+    private func write(_ bytes: Data, _ state: inout State) throws {
+        state.hash.update(data: bytes)
+        let descriptor = state.descriptor
+        try bytes.withUnsafeBytes { try writeAll($0, to: descriptor, path) }
+    }
+
     private func close(_ state: inout State, removing: Bool) {
+        state.held = Data()
         guard state.descriptor >= 0 else { return }
         Glibc.close(state.descriptor)
         state.descriptor = -1

@@ -6,7 +6,7 @@ import Synchronization
 /// A plain file that is read at any place.
 final class OpenFile: Sendable {
     let size: Int64
-    private let path: String
+    let path: String
     private let descriptor: Int32
 
     /// Opens the file at `path`, or returns nil where there is none; links are refused.
@@ -48,7 +48,7 @@ final class OpenFile: Sendable {
     }
 }
 
-/// Goes through the blobs of a folder store, one second-level folder in memory at a time; blocks.
+/// Goes through the blobs of a folder store, one folder in memory at a time; blocks.
 final class FolderListing: Sendable {
     private let folder: String
     private let state: Mutex<State?>
@@ -72,8 +72,14 @@ final class FolderListing: Sendable {
             while true {
                 if let entry = state.entries.popLast() { return entry }
                 if let parent = state.parents.popLast() {
-                    state.entries = try Self.entries(in: "\(folder)/\(parent)", parent)
+                    state.entries = try Self.entries(in: "\(folder)/\(parent)") { digest in
+                        digest.address.dropLast(65) == parent
+                    }
                 } else if let upper = state.uppers.popLast() {
+                    state.entries = try Self.entries(in: "\(folder)/\(upper)") { digest in
+                        digest.rawValue.prefix(2) == upper
+                    }
+                    // What version 0.1 put there.
                     state.parents = try Self.digits(in: "\(folder)/\(upper)").map {
                         "\(upper)/\($0)"
                     }
@@ -84,9 +90,13 @@ final class FolderListing: Sendable {
         }
     }
 
-    private static func entries(in path: String, _ parent: String) throws -> [BlobEntry] {
+    /// The blobs in the folder at `path` that are where they belong.
+    private static func entries(
+        in path: String,
+        where belongs: (BlobDigest) -> Bool
+    ) throws -> [BlobEntry] {
         try names(in: path).compactMap { name in
-            guard let digest = BlobDigest(rawValue: name), digest.address == "\(parent)/\(name)",
+            guard let digest = BlobDigest(rawValue: name), belongs(digest),
                 let status = try FolderBlobStore.status("\(path)/\(name)"),
                 status.st_mode & S_IFMT == S_IFREG
             else { return nil }

@@ -32,6 +32,12 @@ package enum FarmClientError: Error, CustomStringConvertible {
     /// Whether the write belonged to a lease that is over.
     package var isStale: Bool { kind == .stale }
 
+    /// Whether the coordinator, or what it stands on, is away for a while: the same call may be
+    /// answered later.
+    package var isAway: Bool {
+        if case .unreachable = self { true } else { kind == .unavailable }
+    }
+
     /// The kind of the refusal, if it is one.
     package var kind: ProblemKind? {
         if case .refused(let problem) = self { problem.kind } else { nil }

@@ -32,7 +32,8 @@ package struct Coordinator: Sendable {
         }
     }
 
-    private func serve(_ database: OpenDatabase) async throws {
+    /// Serves a database that is open until the task is cancelled or shut down.
+    func serve(_ database: OpenDatabase) async throws {
         let store = database.store
         let applied = try await store.migrate()
         if !applied.isEmpty {
@@ -47,10 +48,11 @@ package struct Coordinator: Sendable {
         var settings = CoordinatorAPISettings()
         settings.timing = configuration.timing
         settings.blobReserve = configuration.blobReserve
+        settings.keepOutputs = configuration.keepOutputs
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
-        let services = try services(database, api, blobs)
+        let services = try services(database, api)
         do {
             // Long polls and streams end first, since the server waits for them.
             try await withGracefulShutdownHandler {
@@ -77,10 +79,10 @@ package struct Coordinator: Sendable {
 
     private func services(
         _ database: OpenDatabase,
-        _ api: CoordinatorAPI,
-        _ blobs: any BlobStorage
+        _ api: CoordinatorAPI
     ) throws -> [any Service] {
         let store = database.store
+        let outage = DatabaseOutage()
         let secret =
             try configuration.webhookSecret
             ?? SecretFile.secret(at: configuration.dataDirectory + "/webhook-secret")
@@ -95,14 +97,24 @@ package struct Coordinator: Sendable {
                 live: api.live,
                 logger: logger
             ),
-            ExpiryDuty.service(store, every: configuration.timing.expiryInterval, logger: logger),
-            WakeDuty.service(store, logger: logger),
-            LimitsDuty.service(store, logger: logger),
-            VacuumDuty.service(store, logger: logger),
-            HeadsDuty.service(store, logger: logger),
-            RetentionDuty.service(store, keeping: configuration.retention, logger: logger),
-            BlobsDuty.service(store, blobs, logger: logger),
-            WebhookSender(store: store, secret: secret).service(logger: logger),
+            ExpiryDuty.service(
+                store,
+                every: configuration.timing.expiryInterval,
+                outage: outage,
+                logger: logger
+            ),
+            WakeDuty.service(store, outage: outage, logger: logger),
+            LimitsDuty.service(store, outage: outage, logger: logger),
+            VacuumDuty.service(store, outage: outage, logger: logger),
+            HeadsDuty.service(store, outage: outage, logger: logger),
+            RetentionDuty.service(
+                store,
+                keeping: configuration.retention,
+                outage: outage,
+                logger: logger
+            ),
+            BlobsDuty.service(api.sweep, outage: outage, logger: logger),
+            WebhookSender(store: store, secret: secret).service(outage: outage, logger: logger),
         ]
         if let cluster = database.cluster {
             services.append(ClusterService(cluster: cluster, logger: logger))

@@ -97,11 +97,33 @@ package struct FarmView: Codable, Hashable, Sendable {
     package var version: String
     package var isPaused: Bool
     package var pools: [PoolView]
+    /// The tables whose rows come and go with every claim, by name.
+    package var tables: [TableView]
 
-    package init(version: String = FarmSettings.version, isPaused: Bool, pools: [PoolView]) {
+    package init(
+        version: String = FarmSettings.version,
+        isPaused: Bool,
+        pools: [PoolView],
+        tables: [TableView] = []
+    ) {
         self.version = version
         self.isPaused = isPaused
         self.pools = pools
+        self.tables = tables
+    }
+}
+
+/// How many rows a table of the database has, as the server last counted them.
+package struct TableView: Codable, Hashable, Sendable {
+    package var name: String
+    package var live: Int
+    /// Rows that are no more and await a vacuum.
+    package var dead: Int
+
+    package init(name: String, live: Int, dead: Int) {
+        self.name = name
+        self.live = live
+        self.dead = dead
     }
 }
 

@@ -10,8 +10,15 @@ extension JobSpecification {
 
     /// Checks a job that is already a tree of values.
     ///
+    /// - Parameters:
+    ///   - document: The tree.
+    ///   - wasAccepted: Whether the farm accepted it before: then the names of its images, which
+    ///     may be a hundred thousand, are not compared again.
     /// - Throws: ``JobSpecificationError`` with every problem and its path.
-    package init(document: SpecificationValue) throws(JobSpecificationError) {
+    package init(
+        document: SpecificationValue,
+        wasAccepted: Bool = false
+    ) throws(JobSpecificationError) {
         var reader = ParameterReader(findings: SpecificationFindings())
         let known = SpecificationKey.names(under: "")
         guard let entries = reader.mapping(document, known: known, "") else {
@@ -49,7 +56,7 @@ extension JobSpecification {
         self.combination = combination.simplified(written.lengths ?? [:])
         // The same order, without what a combination that means the same may name beside.
         self.layout = reader.layout(self.combination ?? .product([]), axes: written) ?? layout
-        reader.checkNames(of: self)
+        if !wasAccepted { reader.checkNames(of: self) }
         try reader.findings.check()
         warnings = reader.findings.warnings
     }

@@ -84,12 +84,14 @@ package struct OutputName: Hashable, Sendable {
 
     /// Whether `name` is a relative path that stays in its folder on every file system in use.
     package static func isSafe(_ name: String) -> Bool {
-        let components = name.split(separator: "/", omittingEmptySubsequences: false)
+        let slash = UInt8(ascii: "/")
+        let components = name.utf8.split(separator: slash, omittingEmptySubsequences: false)
         return components.allSatisfy { component in
-            !component.isEmpty && component != "." && component != ".."
-                && component.utf8.count <= 200
-                && component.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
-                && !component.contains("\\")
+            !component.isEmpty && component.count <= 200
+                && !(component.count <= 2 && component.allSatisfy { $0 == UInt8(ascii: ".") })
+                && component.allSatisfy {
+                    $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "\\")
+                }
         }
     }
 }

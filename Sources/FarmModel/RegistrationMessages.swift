@@ -64,8 +64,10 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
 
     package var protocolVersion: Int
     package var name: String
-    /// Random for each start of the process: another process of the same name is told apart.
-    package var instance: String
+    /// Random, and kept by the worker's data folder; nil for a process that takes nobody's place.
+    ///
+    /// A process that comes with the instance of a known worker takes its place.
+    package var instance: String?
     package var pool: String
     package var tags: [String] = []
     package var model: RendererModel
@@ -81,7 +83,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
 
     package init(
         name: String,
-        instance: String = "",
+        instance: String? = nil,
         pool: String = "default",
         model: RendererModel
     ) {

@@ -130,7 +130,10 @@ extension ResolvedJob {
         else {
             throw JobSpecificationError(path: Self.digestKey, message: "is missing")
         }
-        let specification = try JobSpecification(document: .mapping(entries))
+        let specification = try JobSpecification(
+            document: .mapping(entries),
+            wasAccepted: true
+        )
         guard specification.name != nil, specification.model != nil else {
             throw JobSpecificationError(path: "name", message: "the job is not resolved")
         }

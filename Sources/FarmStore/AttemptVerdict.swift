@@ -8,6 +8,8 @@ enum AttemptEnd: Sendable, Hashable {
     case failed(AttemptFailure)
     /// The lease ran out, for a reason that nobody knows.
     case lapsed
+    /// Another process took its worker's place before the lease ran out.
+    case replaced
     /// The worker gave the task back, unharmed.
     case released
 
@@ -16,7 +18,7 @@ enum AttemptEnd: Sendable, Hashable {
         switch self {
         case .succeeded: "succeeded"
         case .failed: "failed"
-        case .lapsed: "lapsed"
+        case .lapsed, .replaced: "lapsed"
         case .released: "released"
         }
     }
@@ -27,11 +29,18 @@ enum AttemptEnd: Sendable, Hashable {
         message: "the worker was not heard of until its lease ran out"
     )
 
+    /// The same, known sooner.
+    static let replacement = AttemptFailure(
+        failureClass: .transient,
+        message: "the worker's process ended without a word and was started again"
+    )
+
     /// What the attempt's row says of its failure.
     var failure: AttemptFailure? {
         switch self {
         case .failed(let failure): failure
         case .lapsed: Self.lapse
+        case .replaced: Self.replacement
         case .succeeded, .released: nil
         }
     }
@@ -89,10 +98,16 @@ struct AttemptVerdict: Sendable, Hashable {
             let doublings = min(tally.failures - 1, 20)
             let backoff = min(configuration.backoff * (1 << doublings), configuration.maxBackoff)
             self = Self.countedFailure(failure, .failForNow, tally, backoff, configuration)
-        case .lapsed:
+        case .lapsed, .replaced:
             tally.failures += 1
             tally.lapses += 1
-            self = Self.countedFailure(AttemptEnd.lapse, .lapse, tally, .zero, configuration)
+            self = Self.countedFailure(
+                end.failure ?? AttemptEnd.lapse,
+                .lapse,
+                tally,
+                .zero,
+                configuration
+            )
         }
     }
 

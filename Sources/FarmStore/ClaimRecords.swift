@@ -5,6 +5,8 @@ package import FoundationEssentials
 struct TaskClaim: Sendable {
     let worker: WorkerID
     let limit: Int
+    /// Jobs whose computed conditions the worker has at hand.
+    let warm: Set<JobID>
 }
 
 /// The answer to a claim.

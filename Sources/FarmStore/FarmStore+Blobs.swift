@@ -10,14 +10,23 @@ extension FarmStore {
     /// Returns those of the digests that no job, output, artifact, checkpoint or model file names:
     /// what a sweep may remove when it is older than the grace.
     ///
-    /// A blob is stored before the row that names it, so a sweep looks only at blobs that are older
-    /// than any upload takes. To be asked in batches of some thousands.
-    package func unreferenced(among digests: [BlobDigest]) async throws -> Set<BlobDigest> {
+    /// An output counts for as long after its job's end as outputs are kept, nil for ever. A blob
+    /// is stored before the row that names it, so a sweep looks only at blobs that are older than
+    /// any upload takes. To be asked in batches of some thousands.
+    package func unreferenced(
+        among digests: [BlobDigest],
+        keepingOutputs outputs: Duration? = nil
+    ) async throws -> Set<BlobDigest> {
         let rows = try await pool.query(
             """
             SELECT asked.digest FROM unnest(\(digests.map(\.rawValue))::text[]) AS asked (digest)
             WHERE NOT EXISTS (SELECT FROM job_blob WHERE job_blob.digest = asked.digest)
-                AND NOT EXISTS (SELECT FROM output WHERE output.digest = asked.digest)
+                AND NOT EXISTS (
+                    SELECT FROM output LEFT JOIN job ON job.id = output.job_id
+                    WHERE output.digest = asked.digest AND (job.finished_at
+                        < now() - make_interval(secs => \(outputs?.inSeconds)::double precision))
+                        IS NOT TRUE
+                )
                 AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = asked.digest)
                 AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.digest = asked.digest)
                 AND NOT EXISTS (SELECT FROM model_file WHERE model_file.digest = asked.digest)

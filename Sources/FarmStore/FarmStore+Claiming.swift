@@ -7,12 +7,15 @@ extension FarmStore {
     ///
     /// Calls that come together share a statement. Its cost does not depend on how many tasks wait:
     /// it looks into at most 64 heads, in each at the first tasks, and skips what another claim has
-    /// locked.
-    package func claimTasks(worker: WorkerID, limit: Int) async throws -> ClaimOutcome {
+    /// locked. Among jobs that an owner has put side by side, `warm` ones go first.
+    package func claimTasks(
+        worker: WorkerID,
+        limit: Int,
+        warm: Set<JobID> = []
+    ) async throws -> ClaimOutcome {
         precondition(limit > 0, "A claim asks for a task")
-        return try await claims.answer(to: TaskClaim(worker: worker, limit: limit)) {
-            try await answer($0)
-        }
+        let claim = TaskClaim(worker: worker, limit: limit, warm: warm)
+        return try await claims.answer(to: claim) { try await answer($0) }
     }
 
     /// Answers claims: from what is known of the queue, and where that gave nothing, from what is
@@ -44,7 +47,17 @@ extension FarmStore {
     /// Claims of workers that can run the same, which one statement can serve.
     private struct Group: Sendable {
         var worker: WorkerCapability
+        var warm: Set<JobID>
         var members: [(claim: TaskClaim, place: Int)]
+
+        /// How many tasks its members ask for together.
+        var wanted: Int { members.reduce(0) { $0 + $1.claim.limit } }
+    }
+
+    /// What makes claims equal.
+    private struct Key: Hashable {
+        var worker: WorkerCapability
+        var warm: Set<JobID>
     }
 
     private static func groups(
@@ -52,7 +65,9 @@ extension FarmStore {
         in view: QueueView
     ) -> [Group] {
         var groups: [Group] = []
-        var places: [WorkerCapability: Int] = [:]
+        var places: [Key: Int] = [:]
+        // What is warm counts only where it decides, so that else workers stay equal.
+        let rivals = claims.allSatisfy(\.claim.warm.isEmpty) ? [] : Placement.rivals(in: view)
         let special = view.heads.contains(where: \.isSpecial)
         let blocked = Set(view.blocks.map(\.worker))
         for member in claims {
@@ -60,17 +75,18 @@ extension FarmStore {
                 // The statement knows best who a worker is that was not here when it was read.
                 continue
             }
-            var key = worker
+            let warm = member.claim.warm.intersection(rivals)
+            var key = Key(worker: worker, warm: warm)
             // Where limits count workers, each is looked at for itself.
             if !special, !blocked.contains(worker.name) {
-                key.id = WorkerID(rawValue: Self.anyone)
-                key.name = ""
+                key.worker.id = WorkerID(rawValue: Self.anyone)
+                key.worker.name = ""
             }
             if let place = places[key] {
                 groups[place].members.append(member)
             } else {
                 places[key] = groups.count
-                groups.append(Group(worker: worker, members: [member]))
+                groups.append(Group(worker: worker, warm: warm, members: [member]))
             }
         }
         return groups
@@ -78,15 +94,18 @@ extension FarmStore {
 
     private static let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
-    /// Claims for all groups side by side, so that their transactions end together.
+    /// Claims for all groups side by side, so that their transactions end together; an owner whose
+    /// tasks one group is to get is charged before the next one's are chosen.
     private func claim(
         _ groups: [Group],
         in view: QueueView
     ) async throws -> [(place: Int, answer: ClaimOutcome)] {
-        if groups.count == 1 { return try await claim(groups[0], in: view) }
+        let choices = Placement(view: view, ageBound: configuration.ageBound)
+            .choices(for: groups.map { ($0.worker, $0.wanted, $0.warm) })
+        if groups.count == 1 { return try await claim(groups[0], choices[0], in: view) }
         return try await withThrowingTaskGroup { tasks in
-            for group in groups {
-                tasks.addTask { try await claim(group, in: view) }
+            for (group, choices) in zip(groups, choices) {
+                tasks.addTask { try await claim(group, choices, in: view) }
             }
             return try await tasks.reduce(into: []) { $0 += $1 }
         }
@@ -95,11 +114,10 @@ extension FarmStore {
     /// Claims for a group, and returns what was found for those that got something.
     private func claim(
         _ group: Group,
+        _ choices: [Placement.Choice],
         in view: QueueView
     ) async throws -> [(place: Int, answer: ClaimOutcome)] {
-        let wanted = group.members.reduce(0) { $0 + $1.claim.limit }
-        let placement = Placement(view: view, ageBound: configuration.ageBound)
-        var choices = placement.choices(for: group.worker, wanted: wanted)
+        var choices = choices
         guard !choices.isEmpty else { return [] }
         let slots = group.members.flatMap { member in
             repeatElement(member.claim.worker, count: member.claim.limit)
@@ -117,7 +135,7 @@ extension FarmStore {
                 try await lease(choices, slots, group, in: view, on: $0)
             }
         }
-        if claimed.count < wanted {
+        if claimed.count < group.wanted {
             let found = Set(claimed.map(\.1.job))
             desk.forget(Set(choices.filter { !found.contains($0.head.job) }.map(\.head.id)))
         }
@@ -252,10 +270,9 @@ extension FarmStore {
         if let state = worker.refusal { return .none(.workerState(state)) }
         if view.isFarmPaused { return .none(.farmPaused) }
         if view.pausedPools.contains(worker.pool) { return .none(.poolPaused) }
-        let placement = Placement(view: view, ageBound: configuration.ageBound)
         var lacking: WaitingReason?
         for head in view.heads {
-            guard let reason = placement.exclusion(of: head, for: worker) else {
+            guard let reason = view.exclusion(of: head, for: worker) else {
                 return .none(.nothingWaits)
             }
             lacking = lacking ?? reason

@@ -205,8 +205,8 @@ extension FarmStore {
 
     /// Notes who failed the task: the worker is not to have it again while another can.
     ///
-    /// After some failures in a job it gets none of the job; what its machine was short of is not
-    /// held against it.
+    /// After some failures in a job it gets none of the job, unless it is the last that may; what its
+    /// machine was short of is not held against it.
     private func recordFailure(
         _ lease: EndingLease,
         _ failure: AttemptFailure,
@@ -233,6 +233,9 @@ extension FarmStore {
                 SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
                     AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (
                         SELECT model_digest FROM head WHERE id = \(lease.head)
+                    ) AND NOT EXISTS (
+                        SELECT FROM worker_block AS other
+                        WHERE other.job_id = \(lease.job) AND other.worker_name = worker.name
                     )
             )
             ON CONFLICT DO NOTHING
@@ -407,7 +410,7 @@ extension AttemptEnd {
         switch self {
         case .succeeded: nil
         case .failed: "task.failed_attempt"
-        case .lapsed: "task.lapsed"
+        case .lapsed, .replaced: "task.lapsed"
         case .released: "task.released"
         }
     }

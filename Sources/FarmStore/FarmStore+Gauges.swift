@@ -71,6 +71,11 @@ extension FarmStore {
         return counts
     }
 
+    /// The server's own counts of the rows of the tables that claims use, by name.
+    package func hotTableCounts() async throws -> [String: RowCounts] {
+        try await pool.withConnection { try await tableCounts(on: $0) }
+    }
+
     /// The server's own counts of the hot tables' rows.
     func tableCounts(on connection: PostgresConnection) async throws -> [String: RowCounts] {
         let rows = try await connection.query(

@@ -12,7 +12,7 @@ package enum HeartbeatOutcome: Sendable, Hashable {
 package struct HeartbeatRecord: Sendable, Hashable {
     /// The attempts whose leases run on.
     package var extended: [AttemptFence] = []
-    /// Attempts to stop: they are current, or their job was cancelled.
+    /// Attempts to stop, since their job was cancelled or given up; they are fenced off already.
     package var cancel: [CancelOrder] = []
     /// Attempts whose lease is over.
     package var stale: [AttemptID] = []
@@ -42,22 +42,17 @@ extension FarmStore {
             desiredState: try first.decode("desired_state"),
             stateReason: try first.decodeIfPresent("state_reason")
         )
-        var held: [AttemptID: CancelMode?] = [:]
-        for row in rows {
-            guard let attempt = try row.decodeIfPresent("attempt_id", as: AttemptID.self) else {
-                continue
-            }
-            held[attempt] = .some(try row.decodeIfPresent("cancel_mode"))
-        }
+        let held = Set(
+            try rows.compactMap { try $0.decodeIfPresent("attempt_id", as: AttemptID.self) }
+        )
         for fence in beat.fences {
-            guard let mode = held[fence.attempt] else {
+            if held.contains(fence.attempt) {
+                record.extended.append(fence)
+            } else {
                 record.stale.append(fence.attempt)
-                continue
             }
-            record.extended.append(fence)
-            if let mode { record.cancel.append(CancelOrder(attempt: fence.attempt, mode: mode)) }
         }
-        record.cancel += try await cancelled(among: record.stale)
+        record.cancel = try await cancelled(among: record.stale)
         let isCancelled = Set(record.cancel.map(\.attempt))
         record.stale.removeAll { isCancelled.contains($0) }
         return .answer(record)
@@ -114,7 +109,7 @@ extension FarmStore {
                     conditions_found = greatest(conditions_found, held.found),
                     busy_seconds = greatest(busy_seconds, held.busy)
                 FROM held WHERE lease.task_id = held.task_id
-                RETURNING lease.task_id, lease.attempt_id, lease.cancel_mode
+                RETURNING lease.task_id, lease.attempt_id
             ),
             measured AS (
                 SELECT avg(task.cost / task.image_count / held.steps / held.seconds) AS speed
@@ -133,8 +128,7 @@ extension FarmStore {
                 WHERE id = \(worker) AND (\(beat.epoch)::bigint = 0 OR epoch = \(beat.epoch))
                 RETURNING state, desired_state, state_reason
             )
-            SELECT heard.state, heard.desired_state, heard.state_reason, extended.attempt_id,
-                extended.cancel_mode
+            SELECT heard.state, heard.desired_state, heard.state_reason, extended.attempt_id
             FROM heard LEFT JOIN extended ON true
             """
         )

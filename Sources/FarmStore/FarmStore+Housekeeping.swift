@@ -15,7 +15,8 @@ extension FarmStore {
     /// So many are, however many live: who looks for the first ready task of a head walks them.
     private static let manyDeadRows = 20_000
 
-    /// Vacuums the hot tables that have more dead rows than live ones, or very many: the vacuum duty.
+    /// Vacuums the hot tables that have half as many dead rows as live ones, or very many: the vacuum
+    /// duty.
     ///
     /// The server's own autovacuum comes at most once a minute, in which claims leave as many dead
     /// rows as there were tasks.
@@ -23,7 +24,7 @@ extension FarmStore {
         try await pool.withConnection { connection in
             var report = VacuumReport(counts: try await tableCounts(on: connection))
             let due = report.counts.filter {
-                $0.value.dead > min(max($0.value.live, Self.fewDeadRows), Self.manyDeadRows)
+                $0.value.dead > min(max($0.value.live / 2, Self.fewDeadRows), Self.manyDeadRows)
             }.keys.sorted()
             guard !due.isEmpty else { return report }
             let vacuumed: Result<Void, any Error>

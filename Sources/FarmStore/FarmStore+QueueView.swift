@@ -27,32 +27,45 @@ extension FarmStore {
             view.heads = try await openHeads(on: connection)
             view.owners = try await owners(on: connection)
             view.workers = try await capabilities(on: connection)
-            let blocks = try await connection.query(
-                """
-                SELECT job_id, worker_name FROM worker_block
-                WHERE job_id = ANY(\(Array(Set(view.heads.map(\.job))))::uuid[])
-                """
-            )
-            view.blocks = Set(
-                try blocks.map {
-                    WorkerBlock(job: try $0.decode("job_id"), worker: try $0.decode("worker_name"))
-                }
-            )
+            view.blocks = try await blocks(of: Set(view.heads.map(\.job)), on: connection)
             return view
         }
     }
 
-    /// The open heads with something to claim, of each owner and requirement the most urgent.
+    /// The workers that are kept from some jobs.
+    func blocks(
+        of jobs: Set<JobID>,
+        on connection: PostgresConnection
+    ) async throws -> Set<WorkerBlock> {
+        let rows = try await connection.query(
+            """
+            SELECT job_id, worker_name FROM worker_block
+            WHERE job_id = ANY(\(Array(jobs))::uuid[])
+            """
+        )
+        return Set(
+            try rows.map {
+                WorkerBlock(job: try $0.decode("job_id"), worker: try $0.decode("worker_name"))
+            }
+        )
+    }
+
+    /// The open heads with something to claim: of each owner and requirement the most urgent, and
+    /// those that were not served for longer than the age bound, the oldest.
     private func openHeads(on connection: PostgresConnection) async throws -> [HeadView] {
         try await connection.query(
             """
             WITH open AS MATERIALIZED (
                 SELECT head.*, row_number() OVER (
+                    equal ORDER BY is_lifted DESC, priority DESC, id
+                ) AS place, row_number() OVER (
+                    equal ORDER BY coalesce(served_at, queued_at), id
+                ) AS age_place
+                FROM head WHERE NOT is_empty AND blocked_by IS NULL
+                WINDOW equal AS (
                     PARTITION BY owner, model_digest, precision, memory_bytes, pool, tags,
                         group_size, numeric_class
-                    ORDER BY is_lifted DESC, priority DESC, id
-                ) AS place
-                FROM head WHERE NOT is_empty AND blocked_by IS NULL
+                )
             )
             SELECT open.id, open.job_id, open.owner, open.priority, open.is_lifted,
                 open.model_digest, open.precision, open.memory_bytes, open.pool, open.tags,
@@ -65,36 +78,17 @@ extension FarmStore {
                 SELECT number, cost FROM ready WHERE ready.head_id = open.id
                 ORDER BY number LIMIT 1
             ) AS first
-            WHERE open.place <= \(Placement.width) ORDER BY open.id
-            """
-        ).map { row in
-            var requirement = TaskRequirement()
-            requirement.precision = try row.decodeIfPresent("precision")
-            requirement.memoryBytes = try row.decodeIfPresent("memory_bytes")
-            requirement.pool = try row.decodeIfPresent("pool")
-            requirement.tags = try row.decode("tags")
-            requirement.groupSize = try row.decode("group_size")
-            return HeadView(
-                id: try row.decode("id"),
-                job: try row.decode("job_id"),
-                owner: try row.decode("owner"),
-                priority: try row.decode("priority"),
-                isLifted: try row.decode("is_lifted"),
-                modelDigest: try row.decode("model_digest"),
-                requirement: requirement,
-                numericClass: try row.decodeIfPresent("numeric_class"),
-                awaitsClass: try row.decode("awaits_class"),
-                maxWorkers: try row.decodeIfPresent("max_workers"),
-                workersAtIt: Set(try row.decode("workers", as: [WorkerID].self)),
-                servedAt: try row.decode("served_at"),
-                first: try row.decode("first"),
-                taskCost: try row.decode("cost")
+            WHERE open.place <= \(Placement.width) OR (
+                open.age_place <= \(Placement.width) AND coalesce(open.served_at, open.queued_at)
+                    < now() - make_interval(secs => \(configuration.ageBound.inSeconds))
             )
-        }
+            ORDER BY open.id
+            """
+        ).map(HeadView.init)
     }
 
     /// Owners with their weights and charges: what was settled, decayed, and what runs.
-    private func owners(on connection: PostgresConnection) async throws -> [String: OwnerView] {
+    func owners(on connection: PostgresConnection) async throws -> [String: OwnerView] {
         let rows = try await connection.query(
             """
             SELECT account.owner, account.weight, coalesce(settled.charge, 0)
@@ -119,7 +113,8 @@ extension FarmStore {
         return owners
     }
 
-    private func capabilities(
+    /// The workers that are not lost.
+    func capabilities(
         on connection: PostgresConnection
     ) async throws -> [WorkerID: WorkerCapability] {
         let rows = try await connection.query(
@@ -167,5 +162,38 @@ extension FarmStore {
             UPDATE head SET served_at = known.at FROM known WHERE head.id = known.id
             """
         )
+    }
+}
+
+extension HeadView {
+    init(_ row: Row) throws {
+        self.init(
+            id: try row.decode("id"),
+            job: try row.decode("job_id"),
+            owner: try row.decode("owner"),
+            priority: try row.decode("priority"),
+            isLifted: try row.decode("is_lifted"),
+            modelDigest: try row.decode("model_digest"),
+            requirement: try TaskRequirement(row),
+            numericClass: try row.decodeIfPresent("numeric_class"),
+            awaitsClass: try row.decode("awaits_class"),
+            maxWorkers: try row.decodeIfPresent("max_workers"),
+            workersAtIt: Set(try row.decode("workers", as: [WorkerID].self)),
+            servedAt: try row.decode("served_at"),
+            first: try row.decode("first"),
+            taskCost: try row.decode("cost")
+        )
+    }
+}
+
+extension TaskRequirement {
+    /// Reads the requirement from the columns of a head.
+    init(_ row: Row) throws {
+        self.init()
+        precision = try row.decodeIfPresent("precision")
+        memoryBytes = try row.decodeIfPresent("memory_bytes")
+        pool = try row.decodeIfPresent("pool")
+        tags = try row.decode("tags")
+        groupSize = try row.decode("group_size")
     }
 }

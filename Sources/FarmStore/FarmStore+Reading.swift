@@ -5,17 +5,22 @@ extension FarmStore {
     /// The columns of a `JobRecord`; a WHERE follows.
     static let selectJob = """
         SELECT job.id, job.key, job.owner, job.name, job.state, job.priority,
-            coalesce((SELECT bool_or(is_lifted) FROM head WHERE head.job_id = job.id), false)
-                AS is_lifted,
+            coalesce(head.is_lifted, false) AS is_lifted, head.precision, head.memory_bytes,
+            head.pool, coalesce(head.tags, '{}') AS tags,
+            coalesce(head.group_size, 1) AS group_size,
             job.specification::text AS specification, job.canonical_digest, job.model_name,
             job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
             job.delivered_count, job.failed_count, job.cancelled_count, job.task_count,
             job.live_task_count, job.reason, job.after_jobs, job.start_after, job.numeric_class,
-            job.webhook, job.cost, job.event_count, (
-                SELECT coalesce(sum(task.undelivered), 0)
-                FROM lease JOIN task ON task.id = lease.task_id WHERE lease.job_id = job.id
-            ) AS rendering
+            job.webhook, job.cost, job.event_count, held.leased, held.rendering
         FROM job
+        LEFT JOIN LATERAL (
+            SELECT * FROM head WHERE head.job_id = job.id ORDER BY head.id LIMIT 1
+        ) AS head ON true
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS leased, coalesce(sum(task.undelivered), 0) AS rendering
+            FROM lease JOIN task ON task.id = lease.task_id WHERE lease.job_id = job.id
+        ) AS held
         """
 
     /// The columns of an `ImageRecord`; a WHERE follows.

@@ -4,11 +4,11 @@ import Postgres
 extension FarmStore {
     /// Records a worker, and its model when the farm does not know the digest yet.
     ///
-    /// A worker is known by its name. The same process again, or another one where the old one is
-    /// silent or has left, takes over the name with the next epoch, and what the old one held is
-    /// released at once; beside a living one the newcomer gets `name-2` and so on. Being
-    /// quarantined stays with the name. A model's name that already means another digest gets the
-    /// digest's first eight characters behind it.
+    /// A worker is known by its name. The same instance started again, or another one where the
+    /// old one is silent or has left, takes over the name with the next epoch, and what the old
+    /// process held lapses at once; beside a living one the newcomer gets `name-2` and so on.
+    /// Being quarantined stays with the name. A model's name that already means another digest
+    /// gets the digest's first eight characters behind it.
     package func registerWorker(
         _ registration: WorkerRegistration
     ) async throws -> RegisteredWorker {
@@ -26,9 +26,9 @@ extension FarmStore {
                 let id = try await insertWorker(registration, name, model, on: connection)
                 return RegisteredWorker(id: id, name: name, epoch: 1, modelName: model)
             }
-            let released = try await endLeases(ofWorker: former, .released, on: connection)
+            let lapsed = try await endLeases(ofWorker: former, .replaced, on: connection)
             var worker = try await takeOver(former, registration, model, on: connection)
-            worker.releasedLeases = released
+            worker.lapsedLeases = lapsed
             return worker
         }
     }
@@ -108,7 +108,7 @@ extension FarmStore {
         return try row.decode("id")
     }
 
-    /// Gives a row to another process, or to the same one again.
+    /// Gives a row to another process, or to the same instance again.
     ///
     /// A speed that was measured is kept where the model and precision are the same.
     private func takeOver(

@@ -11,6 +11,8 @@ extension FarmStore {
     /// The job is there whole or not at all.
     package func submitJob(_ submission: JobSubmission) async throws -> SubmitOutcome {
         precondition(!submission.tasks.isEmpty, "A job has at least one task")
+        // The next claim here knows of the job, whatever becomes of the notice.
+        defer { desk.expire() }
         return try await pool.withTransaction { connection in
             if let missing = try await missingDependency(of: submission, on: connection) {
                 return .unknownDependency(missing)

@@ -27,7 +27,7 @@ extension FarmStore {
             let exists = try await connection.query("SELECT FROM job WHERE id = \(id)").count == 1
             guard exists else { return nil }
             let farm = try await diagnosis(blobs, on: connection)
-            let ready = farm.heads.filter { $0.job == id && $0.ready > 0 }
+            let ready = farm.heads.filter { $0.head.job == id && $0.ready > 0 }
                 .map { WaitingSummary(cause: farm.cause(of: $0), tasks: $0.ready) }
             return try await ready + resting(of: id, in: farm, on: connection)
         }
@@ -52,7 +52,7 @@ extension FarmStore {
             guard let row else { return nil }
             let farm = try await diagnosis(blobs, on: connection)
             let headID = try row.decode("head_id", as: Int64.self)
-            guard let head = farm.heads.first(where: { $0.id == headID }) else { return nil }
+            guard let head = farm.heads.first(where: { $0.head.id == headID }) else { return nil }
             if head.block == nil, let until = try row.decodeIfPresent("until", as: Date.self) {
                 return .backoff(
                     until: until,
@@ -86,23 +86,12 @@ extension FarmStore {
     package func unrunnable(
         model name: String,
         digest: String,
-        _ requirements: JobRequirements
+        _ requirement: TaskRequirement
     ) async throws -> WaitingCause? {
         try await pool.withConnection { connection in
-            let farm = WaitingDiagnosis(
-                isFarmPaused: false,
-                pausedPools: [],
-                workers: try await waitingWorkers(on: connection),
-                heads: [],
-                shares: [:]
-            )
-            return farm.unrunnable(
-                WaitingRequirement(
-                    modelName: name,
-                    modelDigest: digest,
-                    requirements: requirements
-                )
-            )
+            let workers = try await capabilities(on: connection)
+            return WaitingDiagnosis(view: QueueView(workers: workers))
+                .unrunnable(TaskDemand(modelDigest: digest, requirement: requirement), model: name)
         }
     }
 
@@ -125,7 +114,7 @@ extension FarmStore {
             GROUP BY resting.head_id ORDER BY resting.head_id
             """
         )
-        let heads = Dictionary(uniqueKeysWithValues: farm.heads.map { ($0.id, $0) })
+        let heads = Dictionary(uniqueKeysWithValues: farm.heads.map { ($0.head.id, $0) })
         return try rows.map { row in
             let tasks = try row.decode("tasks", as: Int.self)
             if let head = heads[try row.decode("head_id")], head.block != nil {

@@ -23,6 +23,10 @@ package struct JobRecord: Sendable, Hashable {
     package let images: ImageTally
     package let taskCount: Int
     package let liveTaskCount: Int
+    /// How many of its tasks are at a worker.
+    package let leasedTaskCount: Int
+    /// What its tasks ask of a worker.
+    package let requirement: TaskRequirement
     /// Why the farm itself ended it.
     package let reason: String?
     package let after: [JobID]
@@ -63,6 +67,8 @@ package struct JobRecord: Sendable, Hashable {
         )
         taskCount = try row.decode("task_count")
         liveTaskCount = try row.decode("live_task_count")
+        leasedTaskCount = try row.decode("leased")
+        requirement = try TaskRequirement(row)
         reason = try row.decodeIfPresent("reason")
         after = try row.decode("after_jobs")
         startAfter = try row.decodeIfPresent("start_after")

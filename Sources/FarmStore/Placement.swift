@@ -6,10 +6,16 @@ import FoundationEssentials
 /// Heads that could run here and were not served for longer than the age bound go first, the one
 /// that waits longest before the others; being served once begins its time anew, so that the bound
 /// does not turn the queue into a line. Then come lifted jobs, then owners by their decayed charge
-/// over their weight, and an owner's heads by priority and age.
+/// over their weight, and an owner's heads by priority, by whether the worker has their computed
+/// conditions at hand, and by age.
 struct Placement: Sendable {
-    let view: QueueView
+    private(set) var view: QueueView
     let ageBound: Duration
+
+    init(view: QueueView, ageBound: Duration) {
+        self.view = view
+        self.ageBound = ageBound
+    }
 
     /// How many heads a claim looks into at most.
     static let width = 64
@@ -29,11 +35,61 @@ struct Placement: Sendable {
     /// - Parameters:
     ///   - worker: Who claims.
     ///   - wanted: How many tasks.
+    ///   - warm: Jobs whose computed conditions the worker has at hand.
     /// - Returns: Each head once, and none that the worker cannot run.
-    func choices(for worker: WorkerCapability, wanted: Int) -> [Choice] {
+    func choices(
+        for worker: WorkerCapability,
+        wanted: Int,
+        warm: Set<JobID> = []
+    ) -> [Choice] {
+        deal(to: worker, wanted: wanted, warm: warm).choices
+    }
+
+    /// The jobs between which warmth decides: an owner has put them side by side.
+    static func rivals(in view: QueueView) -> Set<JobID> {
+        struct Place: Hashable {
+            var owner: String
+            var priority: Int
+            var isLifted: Bool
+        }
+        let places = Dictionary(grouping: view.heads) {
+            // Lifted jobs of all owners stand in one line.
+            Place(
+                owner: $0.isLifted ? "" : $0.owner,
+                priority: $0.priority,
+                isLifted: $0.isLifted
+            )
+        }
+        return Set(places.values.filter { $0.count > 1 }.flatMap { $0.map(\.job) })
+    }
+
+    /// The same for workers of different requirements that claim at one moment: each as though
+    /// those before it had what they were dealt.
+    func choices(
+        for claims: [(worker: WorkerCapability, wanted: Int, warm: Set<JobID>)]
+    ) -> [[Choice]] {
+        var placement = self
+        return claims.map { claim in
+            let (choices, owners) = placement.deal(
+                to: claim.worker,
+                wanted: claim.wanted,
+                warm: claim.warm
+            )
+            placement.view.owners = owners
+            return choices
+        }
+    }
+
+    /// The heads for a worker, and the owners charged with what it is dealt.
+    private func deal(
+        to worker: WorkerCapability,
+        wanted: Int,
+        warm: Set<JobID>
+    ) -> (choices: [Choice], owners: [String: OwnerView]) {
         var ranking = Ranking(
-            heads: view.heads.filter { exclusion(of: $0, for: worker) == nil },
+            heads: view.heads.filter { view.exclusion(of: $0, for: worker) == nil },
             owners: view.owners,
+            warm: warm,
             now: view.now,
             ageBound: ageBound
         )
@@ -56,28 +112,7 @@ struct Placement: Sendable {
             }
             ranking.remove(head)
         }
-        return choices
-    }
-
-    /// Why a worker cannot claim from a head now; nil where it can.
-    func exclusion(of head: HeadView, for worker: WorkerCapability) -> WaitingReason? {
-        let wanted = head.requirement
-        if view.isFarmPaused || view.pausedPools.contains(worker.pool) { return .poolPaused }
-        guard worker.modelDigest == head.modelDigest,
-            wanted.pool == nil || wanted.pool == worker.pool,
-            worker.tags.isSuperset(of: wanted.tags),
-            head.numericClass == nil || head.numericClass == worker.numericClass,
-            !view.blocks.contains(WorkerBlock(job: head.job, worker: worker.name))
-        else { return .noWorker }
-        if let precision = wanted.precision, precision != worker.precision { return .noPrecision }
-        if let memory = wanted.memoryBytes, memory > worker.memory { return .noMemory }
-        if wanted.groupSize > 1 { return .noGroup }
-        if let most = head.maxWorkers, head.workersAtIt.count >= most,
-            !head.workersAtIt.contains(worker.id)
-        {
-            return .limit
-        }
-        return nil
+        return (choices, ranking.owners)
     }
 }
 
@@ -87,23 +122,21 @@ private struct Ranking {
     private var queues: [String: ArraySlice<HeadView>]
     private var lifted: ArraySlice<HeadView>
     private var overdue: ArraySlice<HeadView>
-    private var owners: [String: OwnerView]
+    private(set) var owners: [String: OwnerView]
 
     init(
         heads: [HeadView],
         owners: [String: OwnerView],
+        warm: Set<JobID>,
         now: Date,
         ageBound: Duration
     ) {
         self.owners = owners
         let edge = now.addingTimeInterval(-ageBound.inSeconds)
-        func isUrgent(_ one: HeadView, _ other: HeadView) -> Bool {
-            one.priority == other.priority ? one.id < other.id : one.priority > other.priority
-        }
         overdue = heads.filter { $0.servedAt < edge }.sorted { $0.servedAt < $1.servedAt }[...]
-        lifted = heads.filter(\.isLifted).sorted(by: isUrgent)[...]
+        lifted = heads.filter(\.isLifted).sorted { $0.goesBefore($1, warm) }[...]
         queues = Dictionary(grouping: heads.filter { !$0.isLifted }, by: \.owner)
-            .mapValues { $0.sorted(by: isUrgent)[...] }
+            .mapValues { $0.sorted { $0.goesBefore($1, warm) }[...] }
     }
 
     func best() -> HeadView? {

@@ -15,28 +15,7 @@ package struct BlobRoom: Sendable, Hashable {
     package var isFull: Bool { freePercent < reservePercent }
 }
 
-/// A worker as far as it decides what may run.
-struct WaitingWorker: Sendable, Hashable {
-    var name: String
-    var modelDigest: String
-    var precision: String
-    var memory: Int64
-    var pool: String
-    var tags: Set<String>
-    var numericClass: String
-}
-
-/// What a task asks of the worker that takes it.
-struct WaitingRequirement: Sendable, Hashable {
-    var modelName: String
-    var modelDigest: String
-    var requirements: JobRequirements
-    var numericClass: String?
-    /// Workers by name that are kept from the job.
-    var blockedWorkers: Set<String> = []
-}
-
-/// Tasks of one requirement that wait.
+/// The tasks of a head that wait.
 struct WaitingHead: Sendable, Hashable {
     enum Block: String, Sendable {
         case jobPaused = "job_paused"
@@ -44,50 +23,37 @@ struct WaitingHead: Sendable, Hashable {
         case startAfter = "start_after"
     }
 
-    var id: Int64
-    var job: JobID
-    var owner: String
-    var priority: Int
-    var isLifted: Bool
-    var requirement: WaitingRequirement
-    var maxWorkers: Int?
+    var head: HeadView
+    var modelName: String
     var block: Block?
     /// The jobs, by name, that it waits for.
     var dependencies: [String]
     var startAfter: Date?
-    /// How many of its tasks can be claimed, and how many workers are at its job.
+    /// How many of its tasks can be claimed.
     var ready: Int
-    var workersAtIt: Int
-
-    /// Whether it goes before another of the same owner.
-    func goesBefore(_ other: WaitingHead) -> Bool {
-        if isLifted != other.isLifted { return isLifted }
-        return priority == other.priority ? id < other.id : priority > other.priority
-    }
 }
 
 /// The farm at one moment, as far as it decides what waits; pure.
+///
+/// What keeps a worker from a head it does not decide: the view does, as it does for claims.
 struct WaitingDiagnosis: Sendable {
-    var isFarmPaused: Bool
-    var pausedPools: Set<String>
-    /// The workers that may take tasks.
-    var workers: [WaitingWorker]
-    var heads: [WaitingHead]
-    /// What each owner was charged, over its weight.
-    var shares: [String: Double]
+    /// The workers, owners, pauses and blocks.
+    var view: QueueView
+    var heads: [WaitingHead] = []
     var blobs: BlobRoom?
 
     /// Why the ready tasks of a head wait, one reason for all; of the task that has so many of its
     /// head before it.
-    func cause(of head: WaitingHead, before: Int = 0) -> WaitingCause {
-        switch head.block {
+    func cause(of waiting: WaitingHead, before: Int = 0) -> WaitingCause {
+        switch waiting.block {
         case .jobPaused: return .jobPaused
-        case .dependency: return .dependency(jobs: head.dependencies)
-        case .startAfter: return .startAfter(head.startAfter ?? .distantFuture)
+        case .dependency: return .dependency(jobs: waiting.dependencies)
+        case .startAfter: return .startAfter(waiting.startAfter ?? .distantFuture)
         case nil: break
         }
-        if isFarmPaused { return .poolPaused(pool: nil) }
-        if let pool = head.requirement.requirements.pool, pausedPools.contains(pool) {
+        let head = waiting.head
+        if view.isFarmPaused { return .poolPaused(pool: nil) }
+        if let pool = head.requirement.pool, view.pausedPools.contains(pool) {
             return .poolPaused(pool: pool)
         }
         if let blobs, blobs.isFull {
@@ -96,79 +62,78 @@ struct WaitingDiagnosis: Sendable {
                 reservePercent: blobs.reservePercent
             )
         }
-        if let cause = unrunnable(head.requirement) { return cause }
-        let able = eligible(head.requirement)
-        if let pool = able.first?.pool, able.allSatisfy({ pausedPools.contains($0.pool) }) {
+        if let cause = unrunnable(head.demand, model: waiting.modelName, of: head.job) {
+            return cause
+        }
+        let able = workers.filter { view.lack(of: $0, for: head.demand, of: head.job) == nil }
+        if able.allSatisfy({ view.isClosed(to: $0) }), let pool = able.first?.pool {
             return .poolPaused(pool: pool)
         }
-        if let most = head.maxWorkers, head.workersAtIt >= most { return .limit(maxWorkers: most) }
-        return turn(of: head, before: before)
+        if head.isAtLimit, let most = head.maxWorkers { return .limit(maxWorkers: most) }
+        return turn(of: waiting, before: before)
     }
 
     /// Why a task whose turn it could be has to wait for its turn.
-    private func turn(of head: WaitingHead, before: Int) -> WaitingCause {
+    private func turn(of waiting: WaitingHead, before: Int) -> WaitingCause {
+        let head = waiting.head
         let rivals = heads.filter {
-            $0.block == nil && $0.ready > 0
-                && $0.requirement.modelDigest == head.requirement.modelDigest
+            $0.block == nil && $0.ready > 0 && $0.head.modelDigest == head.modelDigest
         }
-        let ahead = rivals.filter { $0.owner == head.owner && $0.goesBefore(head) }
+        let ahead = rivals.filter { $0.head.owner == head.owner && $0.head.goesBefore(head) }
             .reduce(0) { $0 + $1.ready }
-        let own = shares[head.owner] ?? 0
-        let isOver = rivals.contains { $0.owner != head.owner && (shares[$0.owner] ?? 0) < own }
+        let own = share(of: head.owner)
+        let isOver = rivals.contains {
+            $0.head.owner != head.owner && share(of: $0.head.owner) < own
+        }
         if ahead == 0, isOver, !head.isLifted { return .fairShare(owner: head.owner) }
         return .behind(tasks: ahead + before)
     }
 
+    private func share(of owner: String) -> Double { view.owners[owner]?.share ?? 0 }
+
     /// What no worker that may take tasks has; nil when one has all of it.
-    func unrunnable(_ wanted: WaitingRequirement) -> WaitingCause? {
-        let requirements = wanted.requirements
-        let fitting = workers.filter { wanted.isHeld(by: $0) }
-        guard !fitting.isEmpty else {
+    ///
+    /// Named is what those lack that lack the least.
+    func unrunnable(
+        _ demand: TaskDemand,
+        model: String,
+        of job: JobID? = nil
+    ) -> WaitingCause? {
+        var lacking: [WaitingReason: [WorkerCapability]] = [:]
+        for worker in workers {
+            guard let lack = view.lack(of: worker, for: demand, of: job) else { return nil }
+            lacking[lack, default: []].append(worker)
+        }
+        let reason = TaskDemand.lacks.last { lacking[$0] != nil } ?? .noWorker
+        let nearest = lacking[reason] ?? []
+        let wanted = demand.requirement
+        switch reason {
+        case .noGroup: return .noGroup(size: wanted.groupSize, workers: nearest.count)
+        case .noMemory:
+            return .noMemory(
+                needed: wanted.memoryBytes ?? 0,
+                largest: nearest.map(\.memory).max() ?? 0
+            )
+        case .noPrecision:
+            return .noPrecision(
+                wanted: wanted.precision ?? "",
+                offered: Set(nearest.map(\.precision)).sorted()
+            )
+        default:
             return .noWorker(
                 WaitingCause.Wanted(
-                    model: wanted.modelName,
-                    pool: requirements.pool,
-                    tags: requirements.tags,
-                    numericClass: wanted.numericClass
+                    model: model,
+                    pool: wanted.pool,
+                    tags: wanted.tags,
+                    numericClass: demand.numericClass
                 )
             )
         }
-        let precise = fitting.filter { (requirements.precision ?? $0.precision) == $0.precision }
-        guard !precise.isEmpty else {
-            return .noPrecision(
-                wanted: requirements.precision ?? "",
-                offered: Set(fitting.map(\.precision)).sorted()
-            )
-        }
-        let needed = requirements.memoryBytes ?? 0
-        let roomy = precise.filter { $0.memory >= needed }
-        guard !roomy.isEmpty else {
-            return .noMemory(needed: needed, largest: precise.map(\.memory).max() ?? 0)
-        }
-        if let size = requirements.group, size > 1 {
-            return .noGroup(size: size, workers: roomy.count)
-        }
-        return nil
     }
 
-    /// The workers that have everything a requirement asks for.
-    private func eligible(_ wanted: WaitingRequirement) -> [WaitingWorker] {
-        workers.filter { wanted.isHeld(by: $0) && wanted.isMet(by: $0) }
-    }
-}
-
-extension WaitingRequirement {
-    /// Whether a worker holds the model, where it is looked for, and may take the job.
-    func isHeld(by worker: WaitingWorker) -> Bool {
-        worker.modelDigest == modelDigest && !blockedWorkers.contains(worker.name)
-            && (requirements.pool ?? worker.pool) == worker.pool
-            && worker.tags.isSuperset(of: requirements.tags)
-            && (numericClass ?? worker.numericClass) == worker.numericClass
-    }
-
-    /// Whether a worker computes as asked and has the memory.
-    func isMet(by worker: WaitingWorker) -> Bool {
-        (requirements.precision ?? worker.precision) == worker.precision
-            && worker.memory >= (requirements.memoryBytes ?? 0)
+    /// The workers that may take tasks, by name.
+    private var workers: [WorkerCapability] {
+        view.workers.values.filter { $0.refusal == nil }
+            .sorted { ($0.name, $0.id.description) < ($1.name, $1.id.description) }
     }
 }

@@ -16,7 +16,8 @@ package struct WorkerRegistration: Sendable {
     package var modelDefaults = "{}"
     /// What predicts the work of a picture, as JSON; kept like the defaults.
     package var costConstants = "{}"
-    /// Random for each start of the process.
+    /// Who takes the place of a known worker of the same instance; another one for each process
+    /// that takes nobody's.
     package var instance = UUID().uuidString
     /// Pictures are equal to the last bit inside one class.
     package var numericClass = ""
@@ -46,8 +47,8 @@ package struct RegisteredWorker: Sendable, Hashable {
     package let modelName: String
     /// What an operator wants of it.
     package var desiredState = DesiredWorkerState.run
-    /// How many leases of the process before were released.
-    package var releasedLeases = 0
+    /// How many leases of the process before lapsed with its registration.
+    package var lapsedLeases = 0
 }
 
 /// The bytes of a picture, stored already.

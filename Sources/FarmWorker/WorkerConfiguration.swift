@@ -1,12 +1,11 @@
 package import FarmModel
-import FoundationEssentials
 
 /// The settings of a worker, read once.
 package struct WorkerConfiguration: Sendable {
     /// The worker's name; registering under it again is the same worker.
     package var name: String
     /// Tells this process from another of the same name.
-    package var instance: String
+    package var instance: WorkerInstance
     package var pool = "default"
     package var tags: [String] = []
     /// Memory that rendering may use, in bytes; 0 where it is not said.
@@ -34,9 +33,9 @@ package struct WorkerConfiguration: Sendable {
     package var backoff = Duration.seconds(1)
     package var largestBackoff = Duration.seconds(30)
 
-    package init(name: String, dataFolder: String, instance: String? = nil) {
+    package init(name: String, dataFolder: String, instance: WorkerInstance = .random()) {
         self.name = name
         self.dataFolder = dataFolder
-        self.instance = instance ?? UUID().uuidString
+        self.instance = instance
     }
 }

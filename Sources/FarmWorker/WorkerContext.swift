@@ -32,7 +32,7 @@ struct WorkerContext: Sendable {
         self.desk = desk
         ledger = WorkerLedger()
         spool = PictureSpool(
-            folder: data + "/spool/" + configuration.instance,
+            folder: data + "/spool/" + configuration.instance.id,
             memoryLimit: configuration.spoolMemory,
             logger: logger
         )
@@ -58,7 +58,7 @@ struct WorkerContext: Sendable {
                 calls: calls
             ),
             conditions: conditions,
-            checkpointFolder: data + "/spool/" + configuration.instance,
+            checkpointFolder: data + "/spool/" + configuration.instance.id,
             retrying: retrying,
             isEnding: { desk.drain != nil || desk.desired != .run }
         )

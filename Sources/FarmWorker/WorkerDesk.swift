@@ -9,6 +9,8 @@ final class WorkerDesk: Sendable {
 
     private struct State: Sendable {
         var registration: RegistrationAnswer?
+        /// The computed conditions at hand that the coordinator was told of.
+        var toldArtifacts: Set<ArtifactKey> = []
         var desired = DesiredWorkerState.run
         /// How the worker ends; nil while it is to go on.
         var drain: DrainMode?
@@ -42,11 +44,22 @@ final class WorkerDesk: Sendable {
 
     var registration: RegistrationAnswer? { state.read { $0.registration } }
 
-    func register(_ answer: RegistrationAnswer) {
+    func register(_ answer: RegistrationAnswer, telling artifacts: [ArtifactKey]) {
         state.update { state in
             state.registration = answer
+            state.toldArtifacts = Set(artifacts)
             state.desired = answer.desiredState
         }
+    }
+
+    /// Whether the coordinator was told other conditions than these, in whatever order.
+    func isNews(_ artifacts: [ArtifactKey]) -> Bool {
+        state.read { $0.toldArtifacts != Set(artifacts) }
+    }
+
+    /// Notes that the coordinator was told of conditions.
+    func told(_ artifacts: [ArtifactKey]) {
+        state.update { $0.toldArtifacts = Set(artifacts) }
     }
 
     /// Forgets a registration that the coordinator does not know, unless there is a newer one.

@@ -40,7 +40,8 @@ package struct WorkerService: Service {
     package func run() async throws {
         let worker = worker
         PictureSpool.clean(worker.configuration.dataFolder + "/spool")
-        defer { worker.spool.close() }
+        worker.spool.clear()
+        defer { worker.spool.clear() }
         try await withGracefulShutdownHandler {
             do {
                 try await work()

@@ -232,7 +232,7 @@ package final class PostgresPool: Sendable {
         let error =
             outage?.error
             ?? DatabaseError(
-                sqlState: nil,
+                sqlState: DatabaseError.State.tooManyConnections,
                 message: "all \(limit) connections of the pool are taken for \(wait)"
             )
         for waiter in waiters { waiter.continuation.resume(throwing: error) }

@@ -136,8 +136,9 @@ final class ServerHandle {
         }
         steps.append(.sync)
         guard !prepared.doomed.isEmpty else { return (steps, old) }
-        // After a sync of their own, so that what becomes of them is nothing to the statements.
-        return (steps + prepared.doomed.map(Step.deallocate) + [.sync], old)
+        // After the statements, each with a sync of its own, so that what becomes of one is nothing
+        // to them and nothing to the next.
+        return (steps + prepared.doomed.flatMap { [.deallocate($0), .sync] }, old)
     }
 
     private func converse(

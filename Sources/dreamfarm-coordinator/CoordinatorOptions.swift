@@ -37,6 +37,11 @@ struct CoordinatorOptions: ParsableArguments {
     @Option(help: "How often workers are heard of (environment: DREAMFARM_HEARTBEAT).")
     var heartbeat: String?
 
+    @Option(
+        help: "How long pictures are kept after their job (environment: DREAMFARM_KEEP_OUTPUTS)."
+    )
+    var keepOutputs: String?
+
     @Option(help: "How long logs are kept (environment: DREAMFARM_KEEP_LOGS).")
     var keepLogs: String?
 
@@ -52,7 +57,7 @@ struct CoordinatorOptions: ParsableArguments {
     /// The names of all settings.
     private static let names = [
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
-        "keep-logs", "keep-history", "webhook-secret", "insecure-listen",
+        "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "insecure-listen",
     ]
 
     /// The settings from wherever they come.
@@ -61,8 +66,9 @@ struct CoordinatorOptions: ParsableArguments {
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
-            "heartbeat": heartbeat, "keep-logs": keepLogs, "keep-history": keepHistory,
-            "webhook-secret": webhookSecret, "insecure-listen": insecureListen ? "true" : nil,
+            "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
+            "keep-history": keepHistory, "webhook-secret": webhookSecret,
+            "insecure-listen": insecureListen ? "true" : nil,
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
         return SettingsSource(
@@ -103,6 +109,7 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.environment = source.environment
+        configuration.keepOutputs = try duration(source, "keep-outputs")
         if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
         if let history = try duration(source, "keep-history") {
             configuration.keepHistory = history
@@ -122,6 +129,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("blob-store", configuration.blobStore ?? configuration.dataDirectory + "/blobs"),
             ("blob-reserve", "\(configuration.blobReserve * 100)%"),
             ("lease", "\(timing.lease)"), ("heartbeat", "\(timing.heartbeat)"),
+            ("keep-outputs", configuration.keepOutputs.map { "\($0)" } ?? "for ever"),
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),

@@ -55,15 +55,17 @@ struct DreamfarmWorker: AsyncParsableCommand {
             try await SignalledWorker(logger: Logger(label: "dreamfarm.worker")).run { logger in
                 if let fetch = settings.fetch {
                     try await ModelFetch(source: settings.client) { logger.notice("\($0)") }
-                        .fetch(fetch.name, to: fetch.folder)
+                        .ensure(fetch.name, at: fetch.folder)
                 }
                 let renderer = try await PipelineRenderer(settings.renderer) { line in
                     logger.info("\(line)")
                 }
+                var worker = settings.worker
+                worker.instance = try await .take(worker.name, in: worker.dataFolder)
                 return WorkerService(
                     calls: settings.client,
                     renderer: renderer,
-                    configuration: settings.worker,
+                    configuration: worker,
                     logger: logger
                 )
             }

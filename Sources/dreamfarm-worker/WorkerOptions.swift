@@ -116,7 +116,7 @@ struct WorkerOptions: ParsableArguments {
         var worker: WorkerConfiguration
         var renderer: PipelineRenderer.Configuration
         var client: CoordinatorClient
-        /// The registered model to fetch first, and where to; nil for a directory.
+        /// The registered model that has to be in its folder first; nil for a directory.
         var fetch: (name: String, folder: String)?
     }
 
@@ -148,12 +148,11 @@ struct WorkerOptions: ParsableArguments {
         if let bytes = try layers.bytes("condition-memory", conditionMemory) {
             renderer.conditionBytes = Int(bytes)
         }
-        let isFetched = !isDirectory && !FileManager.default.fileExists(atPath: path)
         return Settings(
             worker: try configuration(layers, data, renderer.threads),
             renderer: renderer,
             client: try access.client(layers),
-            fetch: isFetched ? (model, path) : nil
+            fetch: isDirectory ? nil : (model, path)
         )
     }
 

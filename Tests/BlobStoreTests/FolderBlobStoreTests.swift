@@ -6,8 +6,7 @@ import Testing
 /// What only a folder has to do.
 @Suite struct FolderBlobStoreTests {
     private func path(of digest: BlobDigest, in folder: String) -> String {
-        let text = digest.rawValue
-        return "\(folder)/\(text.prefix(2))/\(text.dropFirst(2).prefix(2))/\(text)"
+        "\(folder)/\(digest.rawValue.prefix(2))/\(digest.rawValue)"
     }
 
     @Test("a blob lies at the address of its digest, and nothing is left aside")
@@ -35,13 +34,54 @@ import Testing
         }
     }
 
+    @Test("a blob where version 0.1 put it is read, listed and removed")
+    func former() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let digest = BlobDigest(ofText: "a")
+            let text = digest.rawValue
+            let parent = "\(folder)/\(text.prefix(2))/\(text.dropFirst(2).prefix(2))"
+            try FileManager.default.createDirectory(
+                atPath: parent,
+                withIntermediateDirectories: true
+            )
+            let path = "\(parent)/\(text)"
+            #expect(FileManager.default.createFile(atPath: path, contents: Data("a".utf8)))
+            #expect(try await store.size(of: digest) == 1)
+            #expect(try await store.read(digest) == Data("a".utf8))
+            var found: [BlobDigest] = []
+            for try await entry in store.entries() { found.append(entry.digest) }
+            #expect(found == [digest])
+            try await store.remove(digest)
+            #expect(try await !store.contains(digest))
+        }
+    }
+
+    @Test("a blob of many pieces is the same whatever is held in memory", arguments: [1, 3, 9])
+    func pieces(count: Int) async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let writer = try await store.makeWriter(expecting: nil)
+            var whole = Data()
+            for number in 0..<count {
+                let piece = pattern(100_000 + number)
+                try await writer.append(piece)
+                whole.append(piece)
+            }
+            #expect(writer.count == Int64(whole.count))
+            let stored = try await writer.commit()
+            #expect(stored.size == Int64(whole.count))
+            #expect(try await store.read(stored.digest) == whole)
+        }
+    }
+
     @Test("a writer that is dropped leaves nothing")
     func dropped() async throws {
         try await TemporaryFolder.lend { folder in
             let store = try FolderBlobStore(folder: folder)
             do {
                 let writer = try await store.makeWriter(expecting: nil)
-                try await writer.append(Data([1]))
+                try await writer.append(pattern(300_000))
                 let aside = try FileManager.default.contentsOfDirectory(
                     atPath: folder + "/incoming"
                 )

@@ -1,4 +1,5 @@
 import FarmModel
+import FarmStore
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
@@ -231,6 +232,40 @@ import Testing
             let left = try await farm.send(.post, "/v1/workers/\(first)/leave")
             #expect(left.status == .noContent)
             #expect(try await farm.task(second).fence.task == task.fence.task)
+        }
+    }
+
+    @Test("a worker that starts again with its instance takes its place, without one it is another")
+    func restart() async throws {
+        try await TestFarm.withAPI { farm in
+            let dead = try await farm.register("w")
+            _ = try await farm.submit("parameters: {prompt: a}")
+            _ = try await farm.task(dead.id)
+            let again = try await farm.register("w")
+            #expect(again.id == dead.id)
+            #expect(again.name == "w")
+            #expect(again.epoch == dead.epoch + 1)
+            _ = try await farm.task(again.id)
+            // The dead process's last word does not reach what the new one holds.
+            for (epoch, isOver) in [(dead.epoch, false), (again.epoch, true)] {
+                _ = try await farm.send(.post, "/v1/workers/\(dead.id)/leave?epoch=\(epoch)")
+                let left = try #require(try await farm.store.worker(dead.id))
+                #expect(left.leases.isEmpty == isOver)
+            }
+            #expect(
+                try await farm.problem(.post, "/v1/workers/\(dead.id)/leave?epoch=x") == .malformed
+            )
+            var names: [String] = []
+            for instance in [nil, "", nil] {
+                let request = RegistrationRequest(
+                    name: "v",
+                    instance: instance,
+                    model: TestFarm.model
+                )
+                let answer: RegistrationAnswer = try await farm.call(.post, "/v1/workers", request)
+                names.append(answer.name)
+            }
+            #expect(names == ["v", "v-2", "v-3"])
         }
     }
 

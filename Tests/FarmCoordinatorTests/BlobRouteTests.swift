@@ -4,6 +4,7 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
+import Postgres
 import TestSupport
 import Testing
 
@@ -107,6 +108,33 @@ import Testing
             #expect(view.removed == 0)
             #expect(view.kept == 1)
             #expect(view.keptBytes == 5)
+        }
+    }
+
+    @Test("a sweep removes what nothing names, and keeps what a job names")
+    func sweepOfOld() async throws {
+        try await TestFarm.withAPI { farm in
+            let (loose, named) = (Data("loose".utf8), Data("named".utf8))
+            for data in [loose, named] { try await farm.blobs.store(data) }
+            let pool = try TestDatabase.pool()
+            _ = try await farm.register()
+            let job = try await farm.submit("parameters: {prompt: a}")
+            try await pool.execute(
+                """
+                INSERT INTO job_blob (job_id, digest)
+                VALUES (\(job.id.rawValue), \(BlobDigest(of: named).rawValue))
+                """
+            )
+            var sweep = farm.api.sweep
+            // A file's time may be some milliseconds behind the clock's.
+            sweep.grace = .seconds(-10)
+            #expect(try await sweep.run(isDryRun: true).sample == [BlobDigest(of: loose)])
+            #expect(try await farm.blobs.contains(BlobDigest(of: loose)))
+            let view = try await sweep.run()
+            #expect(view.removed == 1 && view.removedBytes == 5)
+            #expect(view.kept == 1 && view.keptBytes == 5)
+            #expect(try await !farm.blobs.contains(BlobDigest(of: loose)))
+            #expect(try await farm.blobs.contains(BlobDigest(of: named)))
         }
     }
 }

@@ -37,6 +37,45 @@ import Testing
         }
     }
 
+    @Test("a job says how its tasks stand and what they ask of a worker")
+    func taskSummary() async throws {
+        try await TestFarm.withAPI { farm in
+            let worker = try await farm.register().id
+            let plain = try await farm.submit("parameters: {prompt: a}")
+            #expect(plain.tasks == TaskTally(total: 1, live: 1, leased: 0))
+            #expect(plain.requirements == nil)
+            let job = try await farm.submit(
+                """
+                parameters: {prompt: a, seed: 1-6}
+                chunk: {count: 2}
+                requirements: {pool: default, precision: float32}
+                """
+            )
+            _ = try await farm.call(.post, "/v1/jobs/\(plain.id)/cancel", as: JobView.self)
+            let task = try await farm.task(worker)
+            #expect(task.job == job.id)
+            let view: JobView = try await farm.call(.get, "/v1/jobs/\(job.id)")
+            #expect(view.tasks == TaskTally(total: 3, live: 3, leased: 1))
+            #expect(
+                view.requirements == JobRequirements(precision: "float32", pool: "default")
+            )
+            // The attempt may take four times what is predicted, at least two minutes.
+            let predicted = try #require(task.predictedSeconds)
+            #expect(task.timeLimitSeconds == max(120, 4 * predicted))
+            var beat = HeartbeatRequest()
+            beat.speed = 1
+            _ = try await farm.call(
+                .post,
+                "/v1/workers/\(worker)/heartbeat",
+                beat,
+                as: HeartbeatAnswer.self
+            )
+            let slow = try await farm.task(worker)
+            #expect(slow.predictedSeconds.map { $0 > 1e6 } == true)
+            #expect(slow.timeLimitSeconds == slow.predictedSeconds.map { 4 * $0 })
+        }
+    }
+
     @Test("images and tasks come in pages too")
     func longLists() async throws {
         try await TestFarm.withAPI { farm in

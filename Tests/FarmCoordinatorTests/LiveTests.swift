@@ -123,17 +123,7 @@ import Testing
         let response = try await HTTPClient().open(request, retry: .never)
         #expect(response.headers["content-type"] == "text/event-stream")
         try await body()
-        var text = ""
-        for try await chunk in response.body {
-            text += String(decoding: chunk, as: UTF8.self)
-            if text.contains("event: \(last)\n"), text.hasSuffix("\n\n") { break }
-        }
-        return try text.split(separator: "\n\n").compactMap { frame in
-            guard frame.contains("id: "), let data = frame.split(separator: "\n").last else {
-                return nil
-            }
-            return try FarmJSON.decode(EventView.self, from: String(data.dropFirst(6)))
-        }
+        return try await EventText.read(response.body, until: last)
     }
 
     @Test("a coordinator that stops ends long polls and streams at once")

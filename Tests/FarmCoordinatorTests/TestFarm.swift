@@ -6,6 +6,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Imaging
+import Postgres
 import TestSupport
 import Testing
 
@@ -29,13 +30,15 @@ struct TestFarm: Sendable {
     /// Where a live server listens.
     var port: Int? { client.port }
 
-    /// Lends an API to `body`: in memory, or behind a socket where it is `live`.
+    /// Lends an API to `body`: in memory, or behind a socket where it is `live`; on a database of
+    /// its own where there is a `pool`.
     static func withAPI(
         live isLive: Bool = false,
         settings: CoordinatorAPISettings? = nil,
+        pool: PostgresPool? = nil,
         _ body: @escaping @Sendable (TestFarm) async throws -> Void
     ) async throws {
-        let store = FarmStore(pool: try TestDatabase.pool())
+        let store = FarmStore(pool: try pool ?? TestDatabase.pool())
         _ = try await store.migrate()
         let folder = FileManager.default.temporaryDirectory.path + "/api-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -113,9 +116,13 @@ struct TestFarm: Sendable {
 
     // MARK: - Workers and jobs
 
-    func register(_ name: String = "w") async throws -> RegistrationAnswer {
+    func register(
+        _ name: String = "w",
+        _ change: (inout RegistrationRequest) -> Void = { _ in }
+    ) async throws -> RegistrationAnswer {
         var request = RegistrationRequest(name: name, instance: name, model: Self.model)
         request.speed = 1e12
+        change(&request)
         return try await call(.post, "/v1/workers", request)
     }
 

@@ -24,10 +24,11 @@ import Testing
         (.quota(owner: "ann", limit: "10 jobs"), "'ann' has reached the limit of 10 jobs"),
         (.fairShare(owner: "ann"), "the share of 'ann'"),
         (.behind(tasks: 12), "12 tasks of the same owner"),
+        (.behind(tasks: 0), "it is next"),
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<15)
+    @Test("each reason has a sentence with its figures", arguments: 0..<16)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")

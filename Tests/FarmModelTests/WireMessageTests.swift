@@ -39,6 +39,18 @@ import Testing
         #expect(text.contains(#""flops_per_token_pair":700416"#))
     }
 
+    @Test("a worker that says no instance is understood")
+    func noInstance() throws {
+        let model = RendererModel(
+            name: "flux",
+            digest: "d",
+            precision: "float32",
+            defaults: JobSpecificationTests.defaults
+        )
+        let text = try survives(RegistrationRequest(name: "w", model: model))
+        #expect(!text.contains("instance"))
+    }
+
     @Test("a worker asks what its coordinator can do")
     func capabilities() throws {
         let answer = RegistrationAnswer(

@@ -34,7 +34,7 @@ import Testing
     @Test(
         "with every image delivered each end is a success that counts nothing",
         arguments: [
-            AttemptEnd.succeeded, .released, .lapsed,
+            AttemptEnd.succeeded, .released, .lapsed, .replaced,
             .failed(AttemptFailure(failureClass: .deterministic, message: "late")),
         ]
     )
@@ -50,7 +50,7 @@ import Testing
         let failures = FailureClass.allCases.map {
             AttemptEnd.failed(AttemptFailure(failureClass: $0, message: "x"))
         }
-        for end in failures + [.succeeded, .released, .lapsed] {
+        for end in failures + [.succeeded, .released, .lapsed, .replaced] {
             for (undelivered, tally) in [(0, 0), (1, 0), (1, 19)] {
                 let verdict = verdict(end, undelivered: undelivered, failures: tally)
                 #expect(TaskState.leased.state(after: verdict.event) != nil)

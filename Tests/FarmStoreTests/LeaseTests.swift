@@ -206,6 +206,28 @@ import Testing
         )
     }
 
+    @Test("of an owner's jobs a worker gets the one that it is warm for, and the rest after it")
+    func warmth() async throws {
+        let farm = try await Farm()
+        let (cold, warm) = (try await farm.worker("cold"), try await farm.worker("warm"))
+        let jobs = [
+            try await farm.job(tasks: 2), try await farm.job(tasks: 2),
+            try await farm.job(tasks: 2),
+        ]
+        func claim(_ worker: WorkerID, _ warm: Set<JobID>) async throws -> JobID? {
+            let outcome = try await farm.store.claimTasks(worker: worker, limit: 1, warm: warm)
+            guard case .tasks(let tasks) = outcome else { return nil }
+            return tasks.first?.job
+        }
+        #expect(try await claim(cold, []) == jobs[0])
+        #expect(try await claim(warm, [jobs[2]]) == jobs[2])
+        #expect(try await claim(warm, [jobs[2], JobID.random()]) == jobs[2])
+        // Nothing of it is left: a worker is never idle for want of warmth.
+        #expect(try await claim(warm, [jobs[2]]) == jobs[0])
+        #expect(try await claim(warm, [jobs[2]]) == jobs[1])
+        #expect(try await farm.violations() == [])
+    }
+
     @Test("the last image's delivery can end its attempt and its job in the same call")
     func finalDelivery() async throws {
         let farm = try await Farm()

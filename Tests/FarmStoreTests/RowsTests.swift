@@ -220,6 +220,20 @@ import Testing
         #expect(try await farm.store.unreferenced(among: digests) == [digests[5]])
         #expect(try await farm.store.isReferenced(digests[3]))
         #expect(try await !farm.store.isReferenced(digests[5]))
+        // A picture counts while its job runs, and for as long after as pictures are kept; a
+        // checkpoint goes with its job.
+        func loose(keeping hours: Int) async throws -> [String] {
+            let loose = try await farm.store.unreferenced(
+                among: digests,
+                keepingOutputs: .seconds(3600 * hours)
+            )
+            return zip(names, digests).filter { loose.contains($1) }.map(\.0)
+        }
+        #expect(try await loose(keeping: 0) == ["nothing"])
+        _ = try await farm.store.cancelJob(job, by: "root")
+        try await farm.pool.execute("UPDATE job SET finished_at = now() - interval '2 h'")
+        #expect(try await loose(keeping: 3) == ["checkpoint", "nothing"])
+        #expect(try await loose(keeping: 1) == ["output", "checkpoint", "nothing"])
     }
 
     @Test("gauges count tasks and workers by state")

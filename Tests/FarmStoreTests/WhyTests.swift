@@ -146,17 +146,24 @@ import Testing
     @Test("a submission is told what no live worker could run")
     func unrunnable() async throws {
         let farm = try await PlantedFarm()
-        func cause(_ requirements: JobRequirements) async throws -> WaitingCause? {
-            try await farm.store.unrunnable(
+        func cause(
+            _ change: (inout TaskRequirement) -> Void = { _ in }
+        ) async throws -> WaitingCause? {
+            var requirement = TaskRequirement()
+            change(&requirement)
+            return try await farm.store.unrunnable(
                 model: "flux",
                 digest: "model-digest",
-                requirements
+                requirement
             )
         }
-        #expect(try await cause(JobRequirements())?.reason == .noWorker)
-        _ = try await farm.register()
-        #expect(try await cause(JobRequirements()) == nil)
-        #expect(try await cause(JobRequirements(precision: "int8"))?.reason == .noPrecision)
-        #expect(try await cause(JobRequirements(memoryBytes: 1))?.reason == .noMemory)
+        #expect(try await cause()?.reason == .noWorker)
+        let worker = try await farm.register()
+        #expect(try await cause() == nil)
+        #expect(try await cause { $0.precision = "int8" }?.reason == .noPrecision)
+        #expect(try await cause { $0.memoryBytes = 1 }?.reason == .noMemory)
+        let record = try #require(try await farm.store.worker(worker.id))
+        #expect(record.canRun(model: "model-digest", TaskRequirement()))
+        #expect(!record.canRun(model: "other", TaskRequirement()))
     }
 }

@@ -21,7 +21,7 @@ import Testing
         }
     }
 
-    @Test("the same process keeps its row, another beside a living one gets a number")
+    @Test("the same instance keeps its row, another beside a living one gets a number")
     func names() async throws {
         let farm = try await PlantedFarm()
         let first = try await farm.register("w") { $0.instance = "1" }
@@ -37,7 +37,7 @@ import Testing
         #expect(try await farm.register("w-2b") { $0.instance = "4" }.name == "w-2b")
     }
 
-    @Test("a process takes over the name of one that is silent, and what that held is released")
+    @Test("a process takes over the name of one that is silent, and what that held lapses")
     func takeover() async throws {
         let farm = try await PlantedFarm()
         let old = try await farm.register("w") { $0.instance = "1" }
@@ -47,17 +47,69 @@ import Testing
         let new = try await farm.register("w") { $0.instance = "2" }
         #expect(new.id == old.id)
         #expect(new.epoch == 2)
-        #expect(new.releasedLeases == 1)
+        #expect(new.lapsedLeases == 1)
         #expect(try await farm.count("SELECT count(*) AS value FROM lease") == 0)
         #expect(try await farm.count("SELECT count(*) AS value FROM ready") == 2)
         #expect(
             try await farm.value("SELECT outcome AS value FROM attempt WHERE id = \(fence.attempt)")
-                == "released"
+                == "lapsed"
         )
         // The old process is told to register again, the new one is not.
         #expect(try await beat(farm, old) == nil)
         #expect(try await beat(farm, new)?.state == .idle)
         #expect(try await farm.store.audit().isEmpty)
+    }
+
+    @Test("a task whose worker is killed and started again at once is poison after three times")
+    func restarts() async throws {
+        let farm = try await PlantedFarm()
+        let job = try await farm.job(tasks: 1)
+        var worker = try await farm.register("w") { $0.instance = "kept" }
+        let first = worker
+        for count in 1...3 {
+            let fence = try await farm.claim(worker.id, of: job)
+            worker = try await farm.register("w") { $0.instance = "kept" }
+            #expect(worker.id == first.id)
+            #expect(worker.name == "w")
+            #expect(worker.epoch == first.epoch + Int64(count))
+            #expect(worker.lapsedLeases == 1)
+            #expect(try await farm.count("SELECT lapses AS value FROM task") == count)
+            // The dead process is fenced off, whatever of it still arrives.
+            #expect(try await farm.store.releaseAttempt(fence) == .stale)
+            let ready = try await farm.count("SELECT count(*) AS value FROM ready")
+            #expect(ready == (count < 3 ? 1 : 0))
+        }
+        let reason: String? = try await farm.value("SELECT failure_message AS value FROM task")
+        #expect(
+            reason == """
+                poison: given up after 3 failed attempts, 3 of them lapsed leases; the last: \
+                the worker's process ended without a word and was started again
+                """
+        )
+        #expect(try await farm.state(job) == .failed)
+        #expect(try await farm.store.workers().map(\.name) == ["w"])
+        #expect(try await farm.store.audit().isEmpty)
+    }
+
+    @Test("a worker that fails a job again and again is kept from it, the last one is not")
+    func blocks() async throws {
+        let farm = try await PlantedFarm()
+        let job = try await farm.job(tasks: 9)
+        _ = try await farm.register("idle") { $0.modelDigest = "another" }
+        let failure = AttemptFailure(failureClass: .workersFault, message: "bad memory")
+        var blocked: [Int] = []
+        for name in ["a", "b"] { _ = try await farm.register(name) }
+        for name in ["a", "b"] {
+            let worker = try #require(try await farm.store.worker(named: name))
+            for _ in 0..<4 {
+                let fence = try await farm.claim(worker.id, of: job)
+                #expect(try await farm.store.failAttempt(fence, failure: failure) == .done(.ready))
+                blocked.append(try await farm.count("SELECT count(*) AS value FROM worker_block"))
+            }
+        }
+        #expect(blocked == [0, 0, 1, 1, 1, 1, 1, 1])
+        let name: String? = try await farm.value("SELECT worker_name AS value FROM worker_block")
+        #expect(name == "a")
     }
 
     @Test("a heartbeat extends leases, notes the steps, and names what is over")
@@ -166,6 +218,20 @@ import Testing
         let record = try await beat(farm, worker, [AttemptProgress(fence: fence)])
         #expect(record?.cancel == [CancelOrder(attempt: fence.attempt, mode: mode)])
         #expect(record?.stale == [])
+    }
+
+    @Test("the worker of a job that the farm gives up is told to stop at once")
+    func givenUp() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 2, maxFailures: 1)
+        let running = try await farm.claim(worker.id, of: job)
+        try await farm.fail(try await farm.claim(worker.id, of: job), job: job)
+        #expect(try await farm.store.enforceFailureLimits() == [job])
+        let record = try await beat(farm, worker, [AttemptProgress(fence: running)])
+        #expect(record?.cancel == [CancelOrder(attempt: running.attempt, mode: .now)])
+        #expect(record?.stale == [])
+        #expect(record?.extended == [])
     }
 
     @Test("a draining worker finishes what it holds and then sleeps until it is woken")

@@ -16,6 +16,7 @@ final class FakeCoordinator: CoordinatorCalls {
         var refusals: [String: [FarmClientError]] = [:]
         var held: Set<String> = []
         var answers: [HeartbeatAnswer] = []
+        var registrations: [RegistrationRequest] = []
         var heartbeats: [HeartbeatRequest] = []
         var blobs: [BlobDigest: Data] = [:]
         var artifacts: [ArtifactKey: Data] = [:]
@@ -83,6 +84,7 @@ final class FakeCoordinator: CoordinatorCalls {
 
     // MARK: - What it was told
 
+    var registrations: [RegistrationRequest] { state.read { $0.registrations } }
     var heartbeats: [HeartbeatRequest] { state.read { $0.heartbeats } }
     var artifacts: [ArtifactKey: Data] { state.read { $0.artifacts } }
     var pictures: [Int: Data] { state.read { $0.pictures } }
@@ -119,6 +121,7 @@ final class FakeCoordinator: CoordinatorCalls {
         try await begin("register", "register")
         return state.update { state in
             state.epoch += 1
+            state.registrations.append(request)
             return RegistrationAnswer(
                 id: worker,
                 epoch: state.epoch,

@@ -1,6 +1,8 @@
+import FarmClient
 import FarmModel
 import FarmWorker
 import FoundationEssentials
+import HTTPTransport
 import Testing
 
 @Suite struct ModelFetchTests {
@@ -8,17 +10,25 @@ import Testing
     private final class Source: ModelSource {
         private let files: Watched<[String: Data]>
         private let sent = Watched<[BlobDigest]>([])
+        /// What is answered instead of the model.
+        private let refusal: FarmClientError?
         /// What is sent instead of a file's bytes.
         private let wrong: Data?
 
-        init(_ files: [String: Data], sending wrong: Data? = nil) {
+        init(
+            _ files: [String: Data],
+            sending wrong: Data? = nil,
+            refusing refusal: FarmClientError? = nil
+        ) {
             self.files = Watched(files)
             self.wrong = wrong
+            self.refusal = refusal
         }
 
         var count: Int { sent.read { $0.count } }
 
         func model(_ name: String) async throws -> ModelView {
+            if let refusal { throw refusal }
             var model = ModelView(name: name, digest: "digest", isDefault: true)
             model.files = files.read { files in
                 files.sorted { $0.key < $1.key }.map { path, data in
@@ -121,6 +131,61 @@ import Testing
                 try await ModelFetch(source: Source(Self.files)) { _ in }.fetch("m", to: folder)
             }
         }
+    }
+
+    @Test("a worker's folder is copied when it is not there, and compared when it is")
+    func ensured() async throws {
+        try await Bench.withFolder { folder in
+            let source = Source(Self.files)
+            let fetch = ModelFetch(source: source) { _ in }
+            try FileManager.default.createDirectory(
+                atPath: folder,
+                withIntermediateDirectories: true
+            )
+            let target = folder + "/m"
+            try await fetch.ensure("m", at: target)
+            #expect(source.count == 3)
+            try await fetch.ensure("m", at: target)
+            #expect(source.count == 3)
+            // One byte of a file, of the same size.
+            var weights = try #require(Self.files["transformer/weights.safetensors"])
+            weights[weights.count - 1] = 8
+            _ = FileManager.default.createFile(
+                atPath: target + "/transformer/weights.safetensors",
+                contents: weights
+            )
+            await #expect(throws: ModelFetchError.otherFolder(path: target, model: "m")) {
+                try await fetch.ensure("m", at: target)
+            }
+            #expect(source.count == 3)
+        }
+    }
+
+    @Test("a folder that the farm cannot judge is used, and a line says so")
+    func unjudged() async throws {
+        let away = FarmClientError.unreachable(.file(path: "/socket", reason: "nobody is there"))
+        for (refusal, reason) in [
+            (nil, "no files of the model 'm'"),
+            (FarmClientError.refused(ProblemDetails(.notFound)), "no model 'm'"),
+            (away, "nobody is there"),
+        ] {
+            try await Bench.withFolder { folder in
+                try FileManager.default.createDirectory(
+                    atPath: folder,
+                    withIntermediateDirectories: true
+                )
+                let lines = Watched<[String]>([])
+                let fetch = ModelFetch(source: Source([:], refusing: refusal)) { line in
+                    lines.update { $0.append(line) }
+                }
+                try await fetch.ensure("m", at: folder)
+                #expect(lines.read { $0 }.count == 1)
+                #expect(lines.read { $0 }.first?.contains(reason) == true)
+            }
+        }
+        let refusal = FarmClientError.refused(ProblemDetails(.forbidden))
+        let fetch = ModelFetch(source: Source([:], refusing: refusal)) { _ in }
+        await #expect(throws: FarmClientError.self) { try await fetch.ensure("m", at: "/") }
     }
 
     @Test("a model without files says what to do")

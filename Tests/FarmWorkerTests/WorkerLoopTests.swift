@@ -72,6 +72,36 @@ import Testing
         }
     }
 
+    @Test("the farm is told which conditions are at hand, once")
+    func warmArtifacts() async throws {
+        let farm = FakeCoordinator()
+        let task = try TaskAssignment.of(0)
+        let old = ArtifactKey(.posterior, determinants: "of an earlier process")
+        farm.lay(task)
+        func keep(_ configuration: inout WorkerConfiguration) {
+            let folder = configuration.dataFolder + "/conditions"
+            try? FileManager.default.createDirectory(
+                atPath: folder,
+                withIntermediateDirectories: true
+            )
+            for name in [old.rawValue, "no key"] {
+                _ = FileManager.default.createFile(
+                    atPath: folder + "/" + name,
+                    contents: Data("x".utf8)
+                )
+            }
+        }
+        try await Bench.run(farm: farm, configure: keep) { bench in
+            bench.renderer.allow(3)
+            try await bench.journal.wait(for: "deliver 0")
+            try await bench.beat()
+            try await bench.beat()
+        }
+        let new = ScriptedRenderer.key(of: try #require(task.images.first).settings)
+        #expect(farm.registrations.map(\.warmArtifacts) == [[old]])
+        #expect(farm.heartbeats.compactMap(\.warmArtifacts) == [[new, old]])
+    }
+
     @Test("a cancelled attempt stops at its next step, is not decoded, and is given back")
     func cancel() async throws {
         let farm = FakeCoordinator()

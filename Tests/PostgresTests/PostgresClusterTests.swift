@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 @testable import Postgres
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(3))) struct PostgresClusterTests {

@@ -70,6 +70,48 @@ import Testing
         await pool.close()
     }
 
+    @Test(
+        "what leaves the cache inside a failed transaction leaves the server after the roll-back",
+        arguments: 1...4
+    )
+    func leftInFailedTransaction(statements: Int) async throws {
+        var configuration = try TestDatabase.configuration()
+        configuration.preparedStatements = statements
+        let pool = PostgresPool(configuration)
+        try await pool.withConnection { connection in
+            func run(_ name: String) async throws {
+                for n in 0..<statements {
+                    let row = try await connection.query(
+                        "SELECT \(n)::integer AS leaving_\(raw: "\(name)\(n)")"
+                    ).first
+                    #expect(row != nil)
+                }
+            }
+            try await run("old")
+            #expect(try await count(connection, like: "%leaving_old%") == statements)
+            try await connection.execute("BEGIN")
+            await #expect(throws: DatabaseError.self) {
+                try await connection.execute("SELECT 1 / (\(0)::integer) AS leaving_failed")
+            }
+            // Each of these is refused, and pushes one of the old ones out.
+            for n in 0..<statements {
+                await #expect(throws: DatabaseError.self) {
+                    try await connection.execute(
+                        "SELECT \(n)::integer AS leaving_refused\(raw: "\(n)")"
+                    )
+                }
+            }
+            try await connection.execute("ROLLBACK")
+            var next: Query = "SELECT 1"
+            next.isOneOff = true
+            try await connection.execute(next)
+            #expect(try await count(connection, like: "%leaving_%") == 0)
+            try await run("new")
+            #expect(try await count(connection, like: "%leaving_new%") == statements)
+        }
+        await pool.close()
+    }
+
     @Test("a table that changed under a prepared statement is read anew", arguments: [false, true])
     func changedTable(inTransaction: Bool) async throws {
         let pool = try TestDatabase.pool()

@@ -254,15 +254,9 @@ package final class RenderPipeline {
     /// The colours of latents, fitted to the decoder now if they are not known.
     func loadProjection() throws -> LatentProjection {
         if let projection { return projection }
-        let configuration = model.autoencoder.configuration
-        let loaded: LatentProjection
-        if configuration == .flux {
-            loaded = .flux
-        } else {
-            let decoder = try loadDecoder()
-            loaded = LatentProjection(configuration) { latent, side in
-                decoder.decode(latent: latent, height: side, width: side, in: compute)
-            }
+        let decoder = try loadDecoder()
+        let loaded = LatentProjection(model.autoencoder.configuration) { latent, side in
+            decoder.decode(latent: latent, height: side, width: side, in: compute)
         }
         projection = loaded
         return loaded

@@ -65,6 +65,11 @@ final class WorkerDirectory: Sendable {
         }
     }
 
+    /// Notes how fast a worker says that it is by now.
+    func note(speed: Double, of id: WorkerID) {
+        known.withLock { $0[id]?.speed = speed }
+    }
+
     /// Forgets a worker that the store does not know as it was noted.
     func forget(_ id: WorkerID) {
         known.withLock { $0[id] = nil }

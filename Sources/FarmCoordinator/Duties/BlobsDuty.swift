@@ -1,19 +1,35 @@
 import BlobStore
+import FarmModel
 import FarmStore
 import Logging
 
-/// Removes uploads that were begun and never finished.
+/// Removes uploads that were begun and never finished, and the blobs that nothing names any more:
+/// checkpoints and artifacts that were replaced, what deleted jobs had, pictures that are kept no
+/// longer.
 enum BlobsDuty {
     /// The service that looks every few hours.
     static func service(
-        _ store: FarmStore,
-        _ blobs: any BlobStorage,
+        _ sweep: BlobSweep,
+        outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(.blobs, of: store, every: .seconds(6 * 3600), logger: logger) { logger in
-            let removed = try await blobs.removeAbandoned(olderThan: .seconds(86400))
-            if removed > 0 {
-                logger.info("Unfinished uploads removed", metadata: ["count": "\(removed)"])
+        PeriodicService(
+            .blobs,
+            of: sweep.store,
+            every: .seconds(6 * 3600),
+            outage: outage,
+            logger: logger
+        ) { logger in
+            let abandoned = try await sweep.blobs.removeAbandoned(olderThan: sweep.grace)
+            let swept = try await sweep.run()
+            if abandoned + swept.removed > 0 {
+                logger.info(
+                    "Blobs removed that nothing names",
+                    metadata: [
+                        "unfinished": "\(abandoned)", "removed": "\(swept.removed)",
+                        "size": "\(ByteCount.text(swept.removedBytes))",
+                    ]
+                )
             }
         }
     }

@@ -7,9 +7,16 @@ package enum ExpiryDuty {
     package static func service(
         _ store: FarmStore,
         every interval: Duration,
+        outage: DatabaseOutage = DatabaseOutage(),
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(.expiry, of: store, every: interval, logger: logger) { logger in
+        PeriodicService(
+            .expiry,
+            of: store,
+            every: interval,
+            outage: outage,
+            logger: logger
+        ) { logger in
             let report = try await store.runExpiry()
             if report.extendedAfterGap > 0 {
                 logger.notice(

@@ -4,8 +4,18 @@ import Logging
 /// Takes heads out of the claims' sight that have no ready task.
 enum HeadsDuty {
     /// The service that looks every few seconds.
-    static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService(.emptyHeads, of: store, every: .seconds(5), logger: logger) { _ in
+    static func service(
+        _ store: FarmStore,
+        outage: DatabaseOutage,
+        logger: Logger
+    ) -> PeriodicService {
+        PeriodicService(
+            .emptyHeads,
+            of: store,
+            every: .seconds(5),
+            outage: outage,
+            logger: logger
+        ) { _ in
             _ = try await store.runEmptyHeads()
         }
     }

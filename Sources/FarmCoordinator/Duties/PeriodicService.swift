@@ -1,6 +1,7 @@
 package import FarmStore
 package import Logging
 import ServiceLifecycle
+import Synchronization
 
 /// One of the farm's duties: work that one coordinator at a time does again and again.
 ///
@@ -11,20 +12,25 @@ package struct PeriodicService: Service {
     private let duty: Duty
     private let store: FarmStore
     private let interval: Duration
+    private let outage: DatabaseOutage
     private let logger: Logger
     private let work: @Sendable (Logger) async throws -> Void
+    private let lastAnswer = LastAnswer()
 
-    /// A service that does `work` once in `interval`, give or take a tenth.
+    /// A service that does `work` once in `interval`, give or take a tenth, and tells of a database
+    /// that is away as one of those that share `outage`.
     package init(
         _ duty: Duty,
         of store: FarmStore,
         every interval: Duration,
+        outage: DatabaseOutage,
         logger: Logger,
         _ work: @escaping @Sendable (Logger) async throws -> Void
     ) {
         self.duty = duty
         self.store = store
         self.interval = interval
+        self.outage = outage
         self.logger = logger
         self.work = work
     }
@@ -33,12 +39,18 @@ package struct PeriodicService: Service {
         await cancelWhenGracefulShutdown {
             var failures = 0
             while !Task.isCancelled {
+                let start = ContinuousClock.now
                 do {
-                    try await store.withDuty(duty) { await repeatWork() }
+                    try await store.withDuty(duty) {
+                        noteAnswer(to: start)
+                        await repeatWork()
+                    }
+                    noteAnswer(to: start)
                     failures = 0
                 } catch {
                     failures += 1
-                    complain(error, failures)
+                    // A lock is lost long after it was taken; what counts is the last answer.
+                    complain(error, failures, since: max(start, lastAnswer.instant))
                 }
                 // Held elsewhere, or lost; nobody waits for it to the second.
                 await pause(min(interval, .seconds(5)))
@@ -50,12 +62,14 @@ package struct PeriodicService: Service {
     private func repeatWork() async {
         var failures = 0
         while !Task.isCancelled {
+            let start = ContinuousClock.now
             do {
                 try await work(logger)
+                noteAnswer(to: start)
                 failures = 0
             } catch {
                 failures += 1
-                complain(error, failures)
+                complain(error, failures, since: start)
             }
             await pause(interval)
         }
@@ -65,13 +79,35 @@ package struct PeriodicService: Service {
         try? await Task.sleep(for: length * Double.random(in: 0.9...1.1))
     }
 
-    /// Logs a failure; an outage is told once, not in every round.
-    private func complain(_ error: any Error, _ failures: Int) {
+    private func noteAnswer(to start: ContinuousClock.Instant) {
+        lastAnswer.note(.now)
+        if outage.isEnded(byAnswerTo: start) { logger.notice("Database answers again") }
+    }
+
+    /// Logs a failure; what fails on and on is told once, and an outage by one duty of all.
+    private func complain(
+        _ error: any Error,
+        _ failures: Int,
+        since start: ContinuousClock.Instant
+    ) {
         guard !Task.isCancelled else { return }
+        let finding = outage.finding(of: error, since: start)
+        let isNews = finding == .begins || (finding == .unrelated && failures == 1)
         logger.log(
-            level: failures == 1 ? .error : .debug,
-            "Duty failed",
+            level: isNews ? .error : .debug,
+            finding == .begins ? "Database does not answer" : "Duty failed",
             metadata: ["duty": "\(duty.name)", "error": "\(error)"]
         )
+    }
+}
+
+/// When a duty last had an answer of the database.
+private final class LastAnswer: Sendable {
+    private let state = Mutex(ContinuousClock.now)
+
+    var instant: ContinuousClock.Instant { state.withLock { $0 } }
+
+    func note(_ instant: ContinuousClock.Instant) {
+        state.withLock { $0 = instant }
     }
 }

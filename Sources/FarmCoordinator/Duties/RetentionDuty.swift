@@ -7,9 +7,16 @@ enum RetentionDuty {
     static func service(
         _ store: FarmStore,
         keeping policy: RetentionPolicy,
+        outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(.retention, of: store, every: .seconds(3600), logger: logger) { logger in
+        PeriodicService(
+            .retention,
+            of: store,
+            every: .seconds(3600),
+            outage: outage,
+            logger: logger
+        ) { logger in
             let report = try await store.runRetention(policy)
             if report.jobs + report.logLines > 0 {
                 logger.info(

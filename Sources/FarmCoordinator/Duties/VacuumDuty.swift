@@ -1,11 +1,21 @@
 import FarmStore
 import Logging
 
-/// Keeps the queue's hot tables small: dead rows go as soon as they outnumber the live ones.
+/// Keeps the queue's hot tables small: dead rows go before they outnumber the live ones.
 enum VacuumDuty {
     /// The service that looks every few seconds.
-    static func service(_ store: FarmStore, logger: Logger) -> PeriodicService {
-        PeriodicService(.vacuum, of: store, every: .seconds(10), logger: logger) { logger in
+    static func service(
+        _ store: FarmStore,
+        outage: DatabaseOutage,
+        logger: Logger
+    ) -> PeriodicService {
+        PeriodicService(
+            .vacuum,
+            of: store,
+            every: .seconds(5),
+            outage: outage,
+            logger: logger
+        ) { logger in
             let report = try await store.runVacuum()
             guard !report.tables.isEmpty else { return }
             logger.debug(

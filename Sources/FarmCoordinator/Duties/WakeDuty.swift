@@ -7,9 +7,16 @@ package enum WakeDuty {
     package static func service(
         _ store: FarmStore,
         every interval: Duration = .seconds(1),
+        outage: DatabaseOutage = DatabaseOutage(),
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(.wake, of: store, every: interval, logger: logger) { _ in
+        PeriodicService(
+            .wake,
+            of: store,
+            every: interval,
+            outage: outage,
+            logger: logger
+        ) { _ in
             _ = try await store.runWake()
         }
     }

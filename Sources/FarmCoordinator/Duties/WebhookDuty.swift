@@ -21,8 +21,17 @@ package struct WebhookSender: Sendable {
     }
 
     /// The service that looks every few seconds.
-    package func service(logger: Logger) -> PeriodicService {
-        PeriodicService(.webhooks, of: store, every: .seconds(2), logger: logger) { logger in
+    package func service(
+        outage: DatabaseOutage = DatabaseOutage(),
+        logger: Logger
+    ) -> PeriodicService {
+        PeriodicService(
+            .webhooks,
+            of: store,
+            every: .seconds(2),
+            outage: outage,
+            logger: logger
+        ) { logger in
             try await sendDue(logger: logger)
         }
     }

@@ -154,7 +154,7 @@ extension CoordinatorAPI {
     /// The artifact, among those of the owner whose task the caller works on.
     private func artifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request)
+        let owner = try await owner(request, needing: key)
         guard let artifact = try await store.artifact(owner: owner, key: key),
             let digest = BlobDigest(rawValue: artifact.digest)
         else { throw CoordinatorProblem(.notFound, "nobody has computed \(key.rawValue) yet") }
@@ -163,7 +163,7 @@ extension CoordinatorAPI {
 
     private func keepArtifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request)
+        let owner = try await owner(request, needing: key)
         let stored = try await receive(request, limit: Self.largestArtifact)
         _ = try await store.putArtifact(
             owner: owner,
@@ -173,8 +173,8 @@ extension CoordinatorAPI {
         return Response(status: .created)
     }
 
-    /// Whose task the lease in a query is of.
-    private func owner(_ request: Request) async throws -> String {
+    /// Whose task the lease in a query is of; its job is noted as one that needs the artifact.
+    private func owner(_ request: Request, needing key: ArtifactKey) async throws -> String {
         let query = request.uri.queryParameters
         guard let task = query.get("task").flatMap({ TaskID($0) }),
             let attempt = query.get("attempt").flatMap({ AttemptID($0) }),
@@ -182,6 +182,7 @@ extension CoordinatorAPI {
         else { throw Self.noLease }
         let fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
         guard let owner = try await store.owner(of: fence) else { throw Self.stale }
+        if let job = live.job(of: task) { warm.note(key, neededBy: job) }
         return owner
     }
 }

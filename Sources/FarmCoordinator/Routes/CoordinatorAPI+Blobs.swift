@@ -13,8 +13,6 @@ extension CoordinatorAPI {
     static let largestPicture: Int64 = 512 << 20
     /// Up to how many bytes a blob is read before its answer begins: a checkpoint of 1024×1024 fits.
     private static let shortBlob: Int64 = 2 << 20
-    /// How young a blob may be that a sweep judges: a job that will name it may be on its way.
-    private static let sweepGrace: TimeInterval = 24 * 3600
 
     func addBlobRoutes(to table: RouteTable) {
         table.on(.post, "/v1/blobs/missing", for: .workersAnd(.submitter)) { request, _ in
@@ -42,13 +40,8 @@ extension CoordinatorAPI {
             response.headers[.acceptRanges] = "bytes"
             return response
         }
-        table.on(.post, "/v1/blobs/sweep", for: .least(.operator)) { request, context in
-            try Response(
-                message: await sweep(
-                    isDryRun: request.flag("dry_run"),
-                    by: context.bearer().owner
-                )
-            )
+        table.on(.post, "/v1/blobs/sweep", for: .least(.operator)) { request, _ in
+            try Response(message: await sweep.run(isDryRun: request.flag("dry_run")))
         }
     }
 
@@ -127,51 +120,6 @@ extension CoordinatorAPI {
             throw CoordinatorProblem(.badRange, "the blob has \(size) bytes; ask for some of them")
         }
         return range
-    }
-
-    // MARK: - Sweep
-
-    /// Removes the blobs that nothing names any more, or counts them.
-    private func sweep(isDryRun: Bool, by actor: String) async throws -> BlobSweepView {
-        var view = BlobSweepView(
-            isDryRun: isDryRun,
-            removed: 0,
-            removedBytes: 0,
-            kept: 0,
-            keptBytes: 0
-        )
-        let oldest = Date(timeIntervalSinceNow: -Self.sweepGrace)
-        var batch: [BlobEntry] = []
-        for try await entry in blobs.entries() {
-            if entry.storedAt > oldest {
-                view.kept += 1
-                view.keptBytes += entry.size
-                continue
-            }
-            batch.append(entry)
-            if batch.count == 1000 {
-                try await judge(batch, &view)
-                batch = []
-            }
-        }
-        try await judge(batch, &view)
-        return view
-    }
-
-    private func judge(_ batch: [BlobEntry], _ view: inout BlobSweepView) async throws {
-        guard !batch.isEmpty else { return }
-        let loose = try await store.unreferenced(among: batch.map(\.digest))
-        for entry in batch {
-            guard loose.contains(entry.digest) else {
-                view.kept += 1
-                view.keptBytes += entry.size
-                continue
-            }
-            if !view.isDryRun { try await blobs.remove(entry.digest) }
-            view.removed += 1
-            view.removedBytes += entry.size
-            if view.sample.count < 20 { view.sample.append(entry.digest) }
-        }
     }
 }
 

@@ -2,6 +2,7 @@ import FarmModel
 import FarmStore
 import Hummingbird
 import NIOCore
+import Postgres
 
 extension CoordinatorAPI {
     /// How long a stream is silent before a line keeps it open.
@@ -51,7 +52,7 @@ extension CoordinatorAPI {
                 var silent = ContinuousClock.now
                 var signal = signals.makeAsyncIterator()
                 repeat {
-                    while let text = try await reader.next() {
+                    while let text = try await reader.arrivals() {
                         try await writer.write(ByteBuffer(string: text))
                         silent = .now
                     }
@@ -96,7 +97,18 @@ private struct EventReader {
     }
 
     /// The text of what is new, a batch of events at a time; nil where nothing is.
-    mutating func next() async throws -> String? {
+    ///
+    /// A database that is away for a while has nothing new: the reader stays, and reads on from
+    /// where it was when the database is back.
+    mutating func arrivals() async throws -> String? {
+        do {
+            return try await next()
+        } catch let error as DatabaseError where error.isUnavailable {
+            return nil
+        }
+    }
+
+    private mutating func next() async throws -> String? {
         let events = try await api.store.events(of: job, after: after, limit: Self.batch)
         var text = ""
         for event in events {

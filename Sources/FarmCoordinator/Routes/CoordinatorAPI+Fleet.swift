@@ -87,7 +87,16 @@ extension CoordinatorAPI {
                 other: members.count - idle - busy
             )
         }
-        return try Response(message: FarmView(isPaused: record.isPaused, pools: pools))
+        let tables = try await store.hotTableCounts().map { name, rows in
+            TableView(name: name, live: rows.live, dead: rows.dead)
+        }
+        return try Response(
+            message: FarmView(
+                isPaused: record.isPaused,
+                pools: pools,
+                tables: tables.sorted { $0.name < $1.name }
+            )
+        )
     }
 
     /// What the farm can do and what waits for it.

@@ -32,6 +32,7 @@ extension CoordinatorAPI {
         try draft.check(mustRun: mustRun)
         switch try await store.submitJob(draft.submission()) {
         case .created(let job):
+            jobs.note(job, draft.resolved)
             return try Response(message: JobView(job, warnings: draft.warnings), status: .created)
         case .existing(let job):
             return try Response(message: JobView(job, warnings: draft.warnings))

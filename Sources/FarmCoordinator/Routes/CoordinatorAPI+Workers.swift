@@ -11,6 +11,8 @@ typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], No
 struct ClaimWish: Sendable {
     var worker: WorkerID
     var limit: Int
+    /// Jobs whose computed conditions the worker has at hand.
+    var warm: Set<JobID> = []
 }
 
 extension CoordinatorAPI {
@@ -29,11 +31,14 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/workers/{worker}/claim", for: .least(.worker)) {
             try await claim($1.part("worker") { WorkerID($0) }, $0.message(), $1)
         }
-        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { _, context in
+        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { request, context in
             let worker = try await workers.worker(context.part("worker") { WorkerID($0) })
-            _ = try await store.leaveWorker(worker.id, epoch: worker.epoch)
-            live.forget(of: worker.id, except: [])
-            workers.forget(worker.id)
+            let epoch = try request.integer("epoch") ?? worker.epoch
+            if try await store.leaveWorker(worker.id, epoch: epoch) != nil {
+                live.forget(of: worker.id, except: [])
+                workers.forget(worker.id)
+                warm.forget(worker.id)
+            }
             return Response(status: .noContent)
         }
     }
@@ -55,7 +60,7 @@ extension CoordinatorAPI {
             modelDigest: model.digest,
             precision: model.precision
         )
-        registration.instance = request.instance
+        if let instance = request.instance, !instance.isEmpty { registration.instance = instance }
         registration.numericClass = model.numericClass
         registration.speed = request.speed ?? 0
         registration.pool = request.pool
@@ -82,6 +87,7 @@ extension CoordinatorAPI {
                 speed: request.speed ?? 0
             )
         )
+        warm.note(request.warmArtifacts, of: worker.id)
         live.forget(of: worker.id, except: [])
         return try Response(
             message: RegistrationAnswer(
@@ -113,6 +119,8 @@ extension CoordinatorAPI {
             throw WorkerDirectory.unknown(id)
         }
         let worker = try await workers.worker(id)
+        if let artifacts = beat.warmArtifacts { warm.note(artifacts, of: id) }
+        if let speed = beat.speed, speed > 0 { workers.note(speed: speed, of: id) }
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -164,7 +172,11 @@ extension CoordinatorAPI {
         let wait = min(.seconds(max(0, request.waitSeconds)), settings.timing.longestWait)
         let connection = WaitingConnection(context.channel)
         let outcome = try await desk.claim(
-            ClaimWish(worker: id, limit: min(max(request.limit, 1), Self.mostTasks)),
+            ClaimWish(
+                worker: id,
+                limit: min(max(request.limit, 1), Self.mostTasks),
+                warm: warm.jobs(of: id)
+            ),
             in: worker.key,
             wait: wait
         ) { ticket in
@@ -198,7 +210,12 @@ extension CoordinatorAPI {
         from store: FarmStore
     ) async throws -> [FarmDesk.Outcome] {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
-            switch try await store.claimTasks(worker: wish.worker, limit: wish.limit) {
+            let outcome = try await store.claimTasks(
+                worker: wish.worker,
+                limit: wish.limit,
+                warm: wish.warm
+            )
+            return switch outcome {
             case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
             case .tasks(let tasks): .granted(tasks)
             case .none(let reason): .nothing(reason)
@@ -239,7 +256,9 @@ extension CoordinatorAPI {
             assignment.owner = job.owner
             assignment.numericClass = task.numericClass
             if worker.speed > 0, task.cost > 0 {
-                assignment.predictedSeconds = task.cost / worker.speed
+                let predicted = task.cost / worker.speed
+                assignment.predictedSeconds = predicted
+                assignment.timeLimitSeconds = CostModel.timeLimit(predictedSeconds: predicted)
             }
             // Only an attempt before this one can have left checkpoints.
             if task.fence.epoch > 1 {
@@ -270,17 +289,5 @@ extension ClaimAnswer {
         case .poolPaused: self.init(reason: .poolPaused, retryAfterSeconds: pause)
         case .farmPaused: self.init(reason: .farmPaused, retryAfterSeconds: pause)
         }
-    }
-}
-
-extension CheckpointOffer {
-    init?(_ record: CheckpointRecord) {
-        guard let digest = BlobDigest(rawValue: record.digest) else { return nil }
-        self.init(
-            imageIndex: record.imageIndex,
-            digest: digest,
-            step: record.step,
-            numericClass: record.numericClass
-        )
     }
 }

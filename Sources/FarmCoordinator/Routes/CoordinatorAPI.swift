@@ -20,7 +20,9 @@ package struct CoordinatorAPI: Sendable {
     let jobs: JobCache
     let pictures: PictureCheck
     let workers: WorkerDirectory
+    let warm: WarmJobs
     let desk: FarmDesk
+    let sweep: BlobSweep
 
     /// An API over `store` and `blobs`, which the admin token `admin` opens.
     package init(
@@ -40,6 +42,8 @@ package struct CoordinatorAPI: Sendable {
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
         workers = WorkerDirectory(store: store)
+        warm = WarmJobs()
+        sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
         desk = FarmDesk(poll: settings.timing.poll) { _, wishes in
             try await Self.claim(wishes, from: store)
         }
@@ -105,6 +109,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var timing = LeaseTiming()
     /// The part of the blob store's room that uploads leave free, 0…1.
     package var blobReserve = 0.05
+    /// How long pictures are kept from the end of their job on; nil for ever.
+    package var keepOutputs: Duration?
 
     package init() {}
 }

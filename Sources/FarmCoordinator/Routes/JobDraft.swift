@@ -67,7 +67,7 @@ struct JobDraft: Sendable {
         obstacle = try await api.store.unrunnable(
             model: model.name,
             digest: model.digest,
-            specification.requirements
+            TaskRequirement(specification.requirements)
         ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
     }
 
@@ -186,13 +186,9 @@ struct JobDraft: Sendable {
         for specification: JobSpecification,
         _ modelDigest: String
     ) -> [WorkerRecord] {
-        let needs = specification.requirements
-        return live.filter { worker in
-            worker.modelDigest == modelDigest && worker.state != .quarantined
-                && (needs.precision ?? worker.precision) == worker.precision
-                && (needs.memoryBytes ?? 0) <= worker.memory
-                && (needs.pool ?? worker.pool) == worker.pool
-                && needs.tags.allSatisfy(worker.tags.contains) && (needs.group ?? 1) == 1
+        let requirement = TaskRequirement(specification.requirements)
+        return live.filter {
+            $0.state != .quarantined && $0.canRun(model: modelDigest, requirement)
         }
     }
 }
@@ -206,6 +202,19 @@ extension TaskRequirement {
         pool = needs.pool
         tags = needs.tags
         groupSize = needs.group ?? 1
+    }
+}
+
+extension JobRequirements {
+    /// What the queue keeps of a job's requirements, as the API gives them.
+    init(_ requirement: TaskRequirement) {
+        self.init(
+            precision: requirement.precision,
+            memoryBytes: requirement.memoryBytes,
+            group: requirement.groupSize > 1 ? requirement.groupSize : nil,
+            pool: requirement.pool,
+            tags: requirement.tags
+        )
     }
 }
 

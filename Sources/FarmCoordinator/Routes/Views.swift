@@ -20,6 +20,13 @@ extension JobView {
             finishedAt: job.finishedAt,
             warnings: warnings
         )
+        tasks = TaskTally(
+            total: job.taskCount,
+            live: job.liveTaskCount,
+            leased: job.leasedTaskCount
+        )
+        let requirements = JobRequirements(job.requirement)
+        self.requirements = requirements == JobRequirements() ? nil : requirements
         isLifted = job.isLifted ? true : nil
         startAfter = job.startAfter
         after = job.after.isEmpty ? nil : job.after
@@ -141,6 +148,18 @@ extension DeletePreview {
             events: Int(preview.events),
             dependents: preview.dependents,
             isDeleted: isDeleted
+        )
+    }
+}
+
+extension CheckpointOffer {
+    init?(_ record: CheckpointRecord) {
+        guard let digest = BlobDigest(rawValue: record.digest) else { return nil }
+        self.init(
+            imageIndex: record.imageIndex,
+            digest: digest,
+            step: record.step,
+            numericClass: record.numericClass
         )
     }
 }

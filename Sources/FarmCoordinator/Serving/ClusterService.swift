@@ -15,14 +15,21 @@ struct ClusterService: Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
+            var failures = 0
             while !Task.isCancelled {
                 do {
                     if try await cluster.revive() {
                         logger.warning("Database had ended and was started again")
                     }
+                    failures = 0
                 } catch {
-                    // The next round tries again.
-                    logger.error("Database is down", metadata: ["error": "\(error)"])
+                    // The next round tries again; it is told once.
+                    failures += 1
+                    logger.log(
+                        level: failures == 1 ? .error : .debug,
+                        "Database does not start",
+                        metadata: ["error": "\(error)"]
+                    )
                 }
                 try? await Task.sleep(for: interval)
             }

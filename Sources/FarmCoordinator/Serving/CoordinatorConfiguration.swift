@@ -15,6 +15,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var allowsInsecureListen: Bool
     /// What webhooks are signed with; nil for a secret that is kept in the data folder.
     package var webhookSecret: String?
+    /// How long pictures are kept from the end of their job on; nil for ever.
+    package var keepOutputs: Duration?
     /// How long workers' log lines are kept; nil for ever.
     package var keepLogs: Duration? = .seconds(14 * 86_400)
     /// How long jobs that are over are kept; nil for ever.
@@ -41,6 +43,7 @@ package struct CoordinatorConfiguration: Sendable {
         var policy = RetentionPolicy()
         policy.logs = keepLogs
         policy.history = keepHistory
+        policy.outputs = keepOutputs
         return policy
     }
 

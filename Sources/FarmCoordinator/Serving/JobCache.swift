@@ -56,6 +56,13 @@ final class JobCache: Sendable {
         return job
     }
 
+    /// Keeps a job that was just accepted, so that its first claim parses nothing.
+    func note(_ record: JobRecord, _ resolved: ResolvedJob) {
+        keep(
+            CachedJob(id: record.id, owner: record.owner, name: record.name, resolved: resolved)
+        )
+    }
+
     /// Forgets a job that was deleted.
     func forget(_ id: JobID) {
         state.withLock { $0.entries[id] = nil }

@@ -56,6 +56,18 @@ extension Request {
         }
     }
 
+    /// The whole number that a key of the query has; nil where there is no such key.
+    func integer(_ name: String) throws -> Int64? {
+        guard let text = uri.queryParameters.get(name) else { return nil }
+        guard let number = Int64(text) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'\(name)' in the query is a whole number, not '\(text)'"
+            )
+        }
+        return number
+    }
+
     private static func describe(_ error: DecodingError) -> String {
         let what = "the body is not the message of this route"
         let path: [any CodingKey]

@@ -9,6 +9,15 @@ struct ConditionStore: Sendable {
     let files: FileCache
     let calls: any CoordinatorCalls
 
+    /// How many conditions the farm is told of; with more, those that were used longest ago are
+    /// left out.
+    private static let mostTold = 256
+
+    /// The conditions on this machine's disk, the latest first.
+    func atHand() async -> [ArtifactKey] {
+        await files.names(Self.mostTold).compactMap(ArtifactKey.init(rawValue:))
+    }
+
     /// Brings conditions into the renderer's memory, from the disk or from the farm.
     ///
     /// What cannot be had is left to be computed: a farm that is away is not waited for.

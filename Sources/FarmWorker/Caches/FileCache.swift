@@ -32,6 +32,12 @@ actor FileCache {
     /// How many bytes the known files have.
     var bytes: Int64 { known().values.reduce(0) { $0 + $1.size } }
 
+    /// The names of the files, the one that was used last before the others, at most `count`.
+    func names(_ count: Int) -> [String] {
+        known().filter { $0.value.size > 0 }.sorted { $0.value.use > $1.value.use }
+            .prefix(count).map(\.key)
+    }
+
     /// The path of the file `name`, or nil where there is none.
     func path(of name: String) -> String? {
         let path = folder + "/" + name

@@ -87,8 +87,8 @@ final class PictureSpool: Sendable {
         }
     }
 
-    /// Takes the folder away at the process's end.
-    func close() {
+    /// Takes the folder away: at the process's end, and at its start what a killed one left.
+    func clear() {
         try? FileManager.default.removeItem(atPath: folder)
     }
 

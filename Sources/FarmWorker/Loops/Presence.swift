@@ -25,11 +25,16 @@ struct Presence: Sendable {
         }
     }
 
+    /// Makes the worker known.
+    ///
+    /// One whose place another process took, which has the same instance by a copied data folder,
+    /// comes back as another worker: two would take each other's place for ever.
     private func register() async throws {
         let configuration = worker.configuration
+        let isKnown = worker.ledger.counts.registrations > 0
         var request = RegistrationRequest(
             name: configuration.name,
-            instance: configuration.instance,
+            instance: isKnown ? UUID().uuidString : configuration.instance.id,
             pool: configuration.pool,
             model: worker.renderer.model
         )
@@ -38,13 +43,14 @@ struct Presence: Sendable {
         request.speed = worker.ledger.speed ?? speed
         request.engine = "dreamfarm-worker \(FarmSettings.version)"
         request.machine = configuration.machine
+        request.warmArtifacts = await worker.conditions.atHand()
         let sent = request
         let answer = try await worker.retrying.untilAnswered("register", unless: { false }) {
             try await worker.calls.register(sent)
         }
         guard let answer else { return }
         worker.ledger.count { $0.registrations += 1 }
-        worker.desk.register(answer)
+        worker.desk.register(answer, telling: sent.warmArtifacts)
         worker.logger.notice(
             "Registered",
             metadata: [
@@ -85,11 +91,14 @@ struct Presence: Sendable {
             request.log += attempt.lines(HeartbeatRequest.mostLogLines - request.log.count)
         }
         request.speed = worker.ledger.speed
+        let artifacts = await worker.conditions.atHand()
+        if worker.desk.isNews(artifacts) { request.warmArtifacts = artifacts }
         let figures = worker.ledger.takeFigures()
         request.figures = figures
         do {
             let answer = try await worker.calls.heartbeat(registration.id, request)
             for attempt in held { attempt.forget(request.log) }
+            if let artifacts = request.warmArtifacts { worker.desk.told(artifacts) }
             await follow(answer)
             return .seconds(answer.heartbeatSeconds)
         } catch {

@@ -1,5 +1,6 @@
 import Crypto
 import Dispatch
+import FarmClient
 package import FarmModel
 import FoundationEssentials
 import Glibc
@@ -54,6 +55,31 @@ package struct ModelFetch: Sendable {
             throw ModelFetchError.unwritable(path: folder, reason: Self.lastError)
         }
         log("\(folder) is \(name)")
+    }
+
+    /// Sees to it that a folder is the model that the farm has under a name: copies it where there
+    /// is no folder, and compares it where there is one.
+    ///
+    /// A folder stays as it is. What the farm has no files of, or cannot tell now, cannot be
+    /// compared, which a line says: its pictures are registered under what it is, whatever its name.
+    ///
+    /// - Throws: ``ModelFetchError/otherFolder(path:model:)`` where a file is not the one that the
+    ///   farm has; what ``fetch(_:to:)`` throws.
+    package func ensure(_ name: String, at folder: String) async throws {
+        guard FileManager.default.fileExists(atPath: folder) else {
+            return try await fetch(name, to: folder)
+        }
+        let reason: String
+        do {
+            let model = try await source.model(name)
+            if model.files?.isEmpty == false { return try await fetch(name, to: folder) }
+            reason = "the farm has no files of the model '\(name)'"
+        } catch let error as FarmClientError where error.kind == .notFound {
+            reason = "the farm has no model '\(name)'"
+        } catch FarmClientError.unreachable(let error) {
+            reason = "\(error)"
+        }
+        log("\(folder) is used as it is, without a comparison: \(reason)")
     }
 
     private func fetch(_ file: ModelFileView, into folder: String) async throws {
@@ -179,7 +205,8 @@ package enum ModelFetchError: Error, Equatable, CustomStringConvertible {
             "the model '\(model)' names the file '\(path)' outside of its folder; nothing was "
                 + "copied"
         case .otherFolder(let path, let model):
-            "\(path) is there and is not the model '\(model)'; give another folder or remove it"
+            "\(path) is there and is not the model '\(model)' as the farm has it; remove it to copy "
+                + "the model anew, or give another folder"
         case .damaged(let path):
             "\(path) came with other bytes than its digest says; try again, and check the blob "
                 + "store if it stays so"

@@ -87,7 +87,7 @@ struct WatchCommand: AsyncParsableCommand {
                         case .step(let step): if steps { try show(step) }
                         }
                     }
-                } catch FarmClientError.unreachable(let error) {
+                } catch let error as FarmClientError where error.isAway {
                     StandardError.write("\(error); waiting\n")
                 }
                 try await Task.sleep(for: .seconds(1))

@@ -26,7 +26,7 @@ struct JobProgress {
                 if line != last { show(line, isLast: job.state.isFinal) }
                 last = line
                 if job.state.isFinal { return job }
-            } catch FarmClientError.unreachable(let error) {
+            } catch let error as FarmClientError where error.isAway {
                 if last != "away" { StandardError.write("\(error); waiting\n") }
                 last = "away"
             }

@@ -32,6 +32,7 @@ struct Simulation {
                 let over = views.reduce(0) { $0 + $1.images.delivered + $1.images.failed }
                 let seconds = (ContinuousClock.now - begin) / .seconds(1)
                 report.note(over: over, seconds: seconds, residentBytes: farm.residentBytes)
+                report.note(try await admin.farm().tables)
                 show(report)
                 if views.allSatisfy(\.state.isFinal) {
                     report.delivered = views.reduce(0) { $0 + $1.images.delivered }
@@ -93,6 +94,11 @@ struct SimulationReport {
     private var residentBytes: Int64 = 0
     /// What the coordinator held when a tenth of the images was over.
     private var residentBytesAtTenth: Int64?
+    /// Of each hot table, the rows when it was fullest of dead ones.
+    private var fullest: [String: TableView] = [:]
+
+    /// So few dead rows, some pages of them, are none to speak of.
+    private static let fewDeadRows = 1000
 
     init(images: Int) {
         self.images = images
@@ -103,6 +109,18 @@ struct SimulationReport {
         self.seconds = seconds
         self.residentBytes = residentBytes
         if residentBytesAtTenth == nil, over * 10 >= images { residentBytesAtTenth = residentBytes }
+    }
+
+    mutating func note(_ tables: [TableView]) {
+        for table in tables {
+            let former = fullest[table.name].map(Self.deadShare) ?? -1
+            if Self.deadShare(table) > former { fullest[table.name] = table }
+        }
+    }
+
+    /// Dead rows for each live one; where both are few, for each of so many.
+    private static func deadShare(_ table: TableView) -> Double {
+        Double(table.dead) / Double(max(table.live, fewDeadRows / 2))
     }
 
     var progress: String {
@@ -117,7 +135,10 @@ struct SimulationReport {
         return Double(residentBytes) / Double(residentBytesAtTenth)
     }
 
-    var isWithinLimits: Bool { isClean && delivered == images && growth <= 1.2 }
+    var isWithinLimits: Bool {
+        isClean && delivered == images && growth <= 1.2
+            && fullest.values.allSatisfy { Self.deadShare($0) <= 2 }
+    }
 
     var lines: [String] {
         [
@@ -126,6 +147,10 @@ struct SimulationReport {
                 + "\(ByteCount.text(residentBytes)) at the end, "
                 + "\((growth * 100).rounded() / 100) times (limit 1.2)",
         ]
+            + fullest.values.sorted { $0.name < $1.name }.map { table in
+                "\(table.name): at most \(table.dead) dead rows beside \(table.live) live ones, "
+                    + "\((Self.deadShare(table) * 100).rounded() / 100) times (limit 2)"
+            }
     }
 }
 
