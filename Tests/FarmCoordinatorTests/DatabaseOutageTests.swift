@@ -13,7 +13,9 @@ import Testing
 @testable import Postgres
 
 /// A coordinator whose database goes and comes back, with all its duties and over its socket.
-@Suite(.timeLimit(.minutes(5))) struct DatabaseOutageTests {
+///
+/// One after the other: each has a database server of its own.
+@Suite(.serialized, .timeLimit(.minutes(10))) struct DatabaseOutageTests {
     /// The duties that a coordinator has.
     private static let duties: Set = [
         "expiry", "wake", "limits", "vacuum", "emptyHeads", "retention", "webhooks", "blobs",
@@ -93,32 +95,22 @@ import Testing
             for outage in 1...2 {
                 let before = farm.log.lines.count
                 cluster.crash()
-                try await wait(farm.log) {
-                    let complaints = farm.log.lines.dropFirst(before).compactMap { line in
+                try await farm.log.wait { lines in
+                    let complaints = lines.dropFirst(before).compactMap { line in
                         line.metadata["duty"]?.description
                     }
                     return Self.duties.isSubset(of: complaints)
-                        && farm.log.count(of: "Database does not answer") >= outage
+                        && lines.count { $0.message == "Database does not answer" } >= outage
                 }
                 #expect(farm.log.lines(from: .error).count == outage)
                 #expect(farm.log.count(of: "Database does not answer") == outage)
                 #expect(try await cluster.revive())
-                try await wait(farm.log) { farm.log.count(of: "Database answers again") >= outage }
+                try await farm.log.wait { lines in
+                    lines.count { $0.message == "Database answers again" } >= outage
+                }
                 _ = try await farm.retried("GET", "/v1/jobs")
             }
             #expect(farm.log.lines(from: .error).count == 2)
-        }
-    }
-
-    /// Waits until `condition` holds; the suite's time limit bounds it.
-    private func wait(_ log: LogRecorder, until condition: () -> Bool) async throws {
-        while !condition() {
-            guard !Task.isCancelled else {
-                let last = log.lines.suffix(40).map { "\($0.level) \($0.message) \($0.metadata)" }
-                Issue.record("it did not come to it: \(last.joined(separator: "\n"))")
-                throw CancellationError()
-            }
-            await Task.yield()
         }
     }
 

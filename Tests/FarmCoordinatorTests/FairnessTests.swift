@@ -11,7 +11,9 @@ import Testing
 @testable import FarmCoordinator
 
 /// Who gets the farm's next task, over the API, with claims and deliveries as workers make them.
-@Suite(.database, .timeLimit(.minutes(5))) struct FairnessTests {
+///
+/// One after the other, for they are long: others wait for a place beside them.
+@Suite(.serialized, .database, .timeLimit(.minutes(10))) struct FairnessTests {
     /// A job of so many images, each a task of its own.
     private func submit(_ images: Int, of farm: TestFarm, as token: String) async throws -> JobID {
         let text = "parameters: {prompt: a, seed: 1-\(images)}\nchunk: {count: 1}"

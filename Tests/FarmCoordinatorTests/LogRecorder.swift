@@ -9,10 +9,25 @@ final class LogRecorder: Sendable {
         let metadata: Logger.Metadata
     }
 
-    private let kept = Mutex<[Line]>([])
+    private struct State {
+        var lines: [Line] = []
+        var readers: [AsyncStream<Void>.Continuation] = []
+    }
+
+    private let state = Mutex(State())
 
     /// What was logged so far.
-    var lines: [Line] { kept.withLock { $0 } }
+    var lines: [Line] { state.withLock { $0.lines } }
+
+    /// Waits until what was logged fulfils a condition, or the task is cancelled.
+    func wait(until condition: ([Line]) -> Bool) async throws {
+        let (changes, reader) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        state.withLock { $0.readers.append(reader) }
+        defer { reader.finish() }
+        if condition(lines) { return }
+        for await _ in changes where condition(lines) { return }
+        throw CancellationError()
+    }
 
     /// The lines of a level and of those above it.
     func lines(from level: Logger.Level) -> [Line] { lines.filter { $0.level >= level } }
@@ -26,7 +41,11 @@ final class LogRecorder: Sendable {
     }
 
     fileprivate func keep(_ line: Line) {
-        kept.withLock { $0.append(line) }
+        let readers = state.withLock { state in
+            state.lines.append(line)
+            return state.readers
+        }
+        for reader in readers { reader.yield() }
     }
 
     private struct Handler: LogHandler {

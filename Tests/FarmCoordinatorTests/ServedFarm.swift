@@ -83,12 +83,9 @@ struct ServedFarm: Sendable {
 
     /// Where it serves, as soon as it does; the suite's time limit bounds the wait.
     private static func address(from log: LogRecorder) async throws -> String {
-        while true {
-            try Task.checkCancellation()
-            let serving = log.lines.first { $0.message == "Serving" }
-            if let address = serving?.metadata["address"] { return address.description }
-            await Task.yield()
-        }
+        try await log.wait { lines in lines.contains { $0.message == "Serving" } }
+        let serving = log.lines.first { $0.message == "Serving" }
+        return try #require(serving?.metadata["address"]).description
     }
 
     // MARK: - Calls

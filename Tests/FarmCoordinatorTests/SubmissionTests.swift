@@ -11,7 +11,9 @@ import Testing
 @testable import FarmCoordinator
 
 /// Submissions that go wrong, come twice, or are very large, on a farm that serves.
-@Suite(.database, .timeLimit(.minutes(5))) struct SubmissionTests {
+///
+/// One after the other, for some are long: others wait for a place beside them.
+@Suite(.serialized, .database, .timeLimit(.minutes(10))) struct SubmissionTests {
     /// How many rows there are of what a submission writes.
     private func rows() async throws -> Int {
         let row = try await TestDatabase.pool().query(
@@ -197,7 +199,7 @@ import Testing
                 name: wall
                 parameters: {prompt: [a, b, c, d, e, f, g, h, i, j], seed: 1-10000}
                 output: {name: "{job}/{prompt.index}-{seed}.png"}
-                chunk: {count: 10}
+                chunk: {count: 100}
                 """,
                 "wall/9-10000.png"
             ),
@@ -207,7 +209,7 @@ import Testing
                 parameters: {seed: 1-50000, steps: [\(SubmissionTests.steps)], prompt: [a, b]}
                 combination: (seed, steps) * prompt
                 output: {name: "{job}/{seed}-{steps}-{prompt.index}.png"}
-                chunk: {count: 10}
+                chunk: {count: 100}
                 """,
                 "pairs/50000-40-1.png"
             ),
@@ -220,7 +222,7 @@ import Testing
             #expect(job.images.waiting == 100_000)
             let task = try await farm.task(worker)
             #expect(task.job == job.id)
-            #expect(task.images.map(\.index) == Array(0..<10))
+            #expect(task.images.map(\.index) == Array(0..<100))
             let last: Page<ImageView> = try await farm.call(
                 .get,
                 "/v1/jobs/\(job.id)/images?after=99998"

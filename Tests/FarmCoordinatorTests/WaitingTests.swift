@@ -10,7 +10,9 @@ import Testing
 @testable import FarmCoordinator
 
 /// Every reason to wait, brought about on a farm that serves and read back as people read it.
-@Suite(.database, .timeLimit(.minutes(5))) struct WaitingTests {
+///
+/// One after the other, for they are many: others wait for a place beside them.
+@Suite(.serialized, .database, .timeLimit(.minutes(10))) struct WaitingTests {
     /// Reasons that the design names and nothing of this release gives.
     private static let unused: Set<WaitingReason> = [.quota]
 
