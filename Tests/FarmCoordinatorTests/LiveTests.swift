@@ -11,7 +11,7 @@ import Testing
 @testable import FarmCoordinator
 
 /// What only a real connection shows: long polls, streams, and clients that go.
-@Suite(.database, .timeLimit(.minutes(2))) struct LiveTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct LiveTests {
     /// A request of a client that may go away.
     private func request(
         _ method: String,

@@ -14,7 +14,7 @@ import Testing
 @testable import FarmCoordinator
 
 /// What a job's end sends to its webhook, against a server that listens.
-@Suite(.database, .timeLimit(.minutes(2))) struct WebhookTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct WebhookTests {
     /// What came to the webhook.
     private struct Message: Sendable {
         let id: String?

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Two sessions at once, in an order that open transactions fix.
-@Suite(.database, .timeLimit(.minutes(2))) struct ControlRaceTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct ControlRaceTests {
     @Test("a cancellation waits for a claim that has begun, and fences it off")
     func cancelAfterClaim() async throws {
         let farm = try await PlantedFarm()

@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct ControlTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct ControlTests {
     private func blocked(_ farm: PlantedFarm, _ job: JobID) async throws -> String? {
         try await farm.value("SELECT blocked_by AS value FROM head WHERE job_id = \(job)")
     }

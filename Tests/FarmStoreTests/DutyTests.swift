@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct DutyTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct DutyTests {
     @Test("one coordinator at a time does a duty, and its lock is free when it is done")
     func locks() async throws {
         let farm = try await PlantedFarm()

@@ -4,7 +4,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct EventTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct EventTests {
     @Test("a reader that reconnects misses no event of two delayed transactions")
     func commitOrder() async throws {
         let farm = try await PlantedFarm()

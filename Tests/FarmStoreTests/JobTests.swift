@@ -4,7 +4,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct JobTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct JobTests {
     @Test("a submitted job has its images in tasks of the asked size")
     func submit() async throws {
         let farm = try await Farm()

@@ -4,7 +4,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct LeaseTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct LeaseTests {
     @Test("twenty claimers claim two hundred tasks, each once")
     func concurrentClaims() async throws {
         let farm = try await Farm()

@@ -4,7 +4,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct ModelTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct ModelTests {
     @Test("a model is added once, and neither its name nor its digest means another")
     func adding() async throws {
         let farm = try await PlantedFarm()

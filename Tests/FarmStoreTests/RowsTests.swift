@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct RowsTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct RowsTests {
     @Test("a token's secret is found again until it is revoked or expires, and is not kept")
     func tokens() async throws {
         let farm = try await PlantedFarm()

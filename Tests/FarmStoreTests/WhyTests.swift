@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct WhyTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct WhyTests {
     /// Why a job's tasks wait, and that its first task and the counts say the same.
     private func why(
         _ farm: PlantedFarm,

@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct WorkerTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct WorkerTests {
     private func beat(
         _ farm: PlantedFarm,
         _ worker: RegisteredWorker,

@@ -6,7 +6,7 @@ import Imaging
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct WorkerServiceTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct WorkerServiceTests {
     @Test("two workers deliver a whole job, each picture once, from the references' bytes")
     func wholeJob() async throws {
         try await Farm.run { farm in

@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct BatchTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct BatchTests {
     @Test("a batch gives each statement's result in order")
     func results() async throws {
         let pool = try TestDatabase.pool()

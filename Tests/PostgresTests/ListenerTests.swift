@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct ListenerTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct ListenerTests {
     /// Calls the body with the events of a listener that runs meanwhile.
     private func withListener(
         _ configuration: PostgresConfiguration,

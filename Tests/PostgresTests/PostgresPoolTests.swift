@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct PostgresPoolTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct PostgresPoolTests {
     @Test("session settings are in place from the first statement")
     func sessionSettings() async throws {
         var configuration = try TestDatabase.configuration()

@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct PreparedStatementTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct PreparedStatementTests {
     /// How many statements the session has prepared, and whose text is like the pattern.
     private func count(_ connection: PostgresConnection, like pattern: String) async throws -> Int {
         var query: Query = """

@@ -2,7 +2,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct SessionLockTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct SessionLockTests {
     private static func key() -> Int { Int.random(in: 1...Int(Int32.max)) }
 
     @Test("a lock is held by one, refused to others at once, and free after")

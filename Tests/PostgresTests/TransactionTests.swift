@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(2))) struct TransactionTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct TransactionTests {
     private struct Refused: Error {}
 
     @Test("a transaction commits when its body returns and rolls back when it throws")

@@ -71,6 +71,8 @@ package enum TestDatabase {
     @TaskLocal static var current: Current?
 
     /// So few tests at once that their pools together stay below the server's 100 connections.
+    ///
+    /// A test's wait for its place counts against its time limit, which has to allow for the others.
     static let turnstile = Turnstile(places: 6)
 
     private static let schemas = Atomic<Int>(0)
