@@ -11,6 +11,8 @@ import Synchronization
 package struct FolderBlobStore: BlobStorage {
     /// The folder's path.
     package let folder: String
+    /// How the names of unfinished files begin, in the folders of addresses.
+    private static let unfinished = "."
     /// The folders of addresses that are there and were flushed, by their two digits.
     private let prepared = PreparedFolders()
 
@@ -46,7 +48,27 @@ package struct FolderBlobStore: BlobStorage {
     /// Where version 0.1 put a blob.
     private func formerPath(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
 
-    private func makeAsidePath() -> String { "\(aside)/\(UUID().uuidString)" }
+    /// A path for a blob whose digest is not known yet.
+    func makeAsidePath() -> String { "\(aside)/\(UUID().uuidString)" }
+
+    /// Makes an unfinished file in the blob's own folder; blocks.
+    func create(beside digest: BlobDigest) throws(BlobStoreError) -> (path: String, Int32) {
+        let parent = String(path(of: digest).dropLast(65))
+        let path = "\(parent)/\(Self.unfinished)\(UUID().uuidString)"
+        try prepare(parent, of: digest)
+        if let descriptor = try? Self.create(path) { return (path, descriptor) }
+        // Somebody removed the empty folder.
+        prepared.forget(digest)
+        try prepare(parent, of: digest)
+        return (path, try Self.create(path))
+    }
+
+    /// Makes the file at `path`, which is not there, and opens it for writing; blocks.
+    static func create(_ path: String) throws(BlobStoreError) -> Int32 {
+        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw .last(path, "cannot be created") }
+        return descriptor
+    }
 
     // MARK: - Reading
 
@@ -85,7 +107,7 @@ package struct FolderBlobStore: BlobStorage {
     // MARK: - Writing
 
     package func makeWriter(expecting expected: BlobDigest?) async throws -> any BlobWriter {
-        FolderBlobWriter(store: self, path: makeAsidePath(), expecting: expected)
+        FolderBlobWriter(store: self, expecting: expected)
     }
 
     /// Renames the flushed file at `path` to the address of `digest`, durably; blocks.
@@ -142,10 +164,15 @@ package struct FolderBlobStore: BlobStorage {
 
     package func removeAbandoned(olderThan age: Duration) async throws -> Int {
         let limit = time(nil) - Int(age.components.seconds)
-        let aside = aside
+        let (folder, aside) = (folder, aside)
         return try await FileLane.next().run {
-            try FolderListing.names(in: aside).count { name in
-                let path = "\(aside)/\(name)"
+            let begun = try FolderListing.names(in: aside).map { "\(aside)/\($0)" }
+            let beside = try FolderListing.digits(in: folder).flatMap { digits in
+                try FolderListing.names(in: "\(folder)/\(digits)")
+                    .filter { $0.hasPrefix(Self.unfinished) }
+                    .map { "\(folder)/\(digits)/\($0)" }
+            }
+            return try (begun + beside).count { path in
                 guard let status = try Self.status(path), status.st_mtim.tv_sec < limit else {
                     return false
                 }
@@ -169,8 +196,7 @@ package struct FolderBlobStore: BlobStorage {
         let source = makeAsidePath()
         let (folder, target) = (folder, probePath)
         try await FileLane.next().run {
-            let descriptor = Glibc.open(source, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-            guard descriptor >= 0 else { throw BlobStoreError.last(source, "cannot be created") }
+            let descriptor = try Self.create(source)
             defer {
                 close(descriptor)
                 unlink(source)

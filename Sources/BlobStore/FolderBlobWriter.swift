@@ -7,19 +7,21 @@ import Synchronization
 /// A blob that is being written into a folder store: a file aside, renamed when it is whole.
 ///
 /// What is small is held in memory until it is committed, so that it costs one trip to a lane and,
-/// when its digest is not the expected one, no file.
+/// when its digest is not the expected one, no file; its file begins in the folder where it ends, so
+/// that many at once stand in nobody's way.
 final class FolderBlobWriter: BlobWriter {
     /// How many bytes are held before they go to a file.
     private static let heldSize = 256 << 10
 
     private let store: FolderBlobStore
     private let expected: BlobDigest?
-    private let path: String
     private let lane = FileLane.next()
     private let state = Mutex(State())
 
     private struct State {
         var descriptor: Int32 = -1
+        /// The file's path, where there is one.
+        var path = ""
         /// What was appended and is in no file yet.
         var held = Data()
         var hash = SHA256()
@@ -27,10 +29,8 @@ final class FolderBlobWriter: BlobWriter {
         var isCommitted = false
     }
 
-    /// A writer of the file at `path`, which is made when there is much to write.
-    init(store: FolderBlobStore, path: String, expecting expected: BlobDigest?) {
+    init(store: FolderBlobStore, expecting expected: BlobDigest?) {
         self.store = store
-        self.path = path
         self.expected = expected
     }
 
@@ -52,7 +52,10 @@ final class FolderBlobWriter: BlobWriter {
         if isHeld { return }
         try await lane.run { [self] in
             try state.withLock { state in
-                try spill(&state)
+                if state.descriptor < 0 {
+                    let path = store.makeAsidePath()
+                    try take((path, FolderBlobStore.create(path)), &state)
+                }
                 try write(bytes, &state)
             }
         }
@@ -60,7 +63,7 @@ final class FolderBlobWriter: BlobWriter {
 
     func commit() async throws -> StoredBlob {
         try await lane.run { [self] in
-            let stored = try state.withLock { state in
+            try state.withLock { state in
                 precondition(!state.isCommitted, "A blob's writer is finished once")
                 var whole = state.hash
                 whole.update(data: state.held)
@@ -68,18 +71,15 @@ final class FolderBlobWriter: BlobWriter {
                 if let expected, expected != found {
                     throw BlobStoreError.digestMismatch(expected: expected, found: found)
                 }
-                try spill(&state)
+                if state.descriptor < 0 { try take(store.create(beside: found), &state) }
                 guard fsync(state.descriptor) == 0 else {
-                    throw BlobStoreError.last(path, "cannot be flushed")
+                    throw BlobStoreError.last(state.path, "cannot be flushed")
                 }
-                return StoredBlob(digest: found, size: state.count)
-            }
-            try store.put(path, at: stored.digest)
-            state.withLock { state in
+                try store.put(state.path, at: found)
                 close(&state, removing: false)
                 state.isCommitted = true
+                return StoredBlob(digest: found, size: state.count)
             }
-            return stored
         }
     }
 
@@ -90,13 +90,9 @@ final class FolderBlobWriter: BlobWriter {
         }
     }
 
-    /// Makes the file where there is none yet, and moves what is held into it.
-    private func spill(_ state: inout State) throws {
-        if state.descriptor < 0 {
-            let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-            guard descriptor >= 0 else { throw BlobStoreError.last(path, "cannot be created") }
-            state.descriptor = descriptor
-        }
+    /// Takes a file that was just made, and moves what is held into it.
+    private func take(_ file: (path: String, Int32), _ state: inout State) throws {
+        (state.path, state.descriptor) = file
         let held = state.held
         state.held = Data()
         try write(held, &state)
@@ -104,7 +100,7 @@ final class FolderBlobWriter: BlobWriter {
 
     private func write(_ bytes: Data, _ state: inout State) throws {
         state.hash.update(data: bytes)
-        let descriptor = state.descriptor
+        let (descriptor, path) = (state.descriptor, state.path)
         try bytes.withUnsafeBytes { try writeAll($0, to: descriptor, path) }
     }
 
@@ -113,7 +109,7 @@ final class FolderBlobWriter: BlobWriter {
         guard state.descriptor >= 0 else { return }
         Glibc.close(state.descriptor)
         state.descriptor = -1
-        if removing { unlink(path) }
+        if removing { unlink(state.path) }
     }
 }
 

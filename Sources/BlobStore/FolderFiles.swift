@@ -110,7 +110,7 @@ final class FolderListing: Sendable {
     }
 
     /// The folders in `path` that are named by two digits.
-    private static func digits(in path: String) throws -> [String] {
+    static func digits(in path: String) throws -> [String] {
         try names(in: path).filter { $0.utf8.count == 2 && UInt8($0, radix: 16) != nil }
     }
 

@@ -57,6 +57,24 @@ import Testing
         }
     }
 
+    @Test("what was begun beside blobs and never finished is removed, and is no blob before")
+    func abandoned() async throws {
+        try await TemporaryFolder.lend { folder in
+            let store = try FolderBlobStore(folder: folder)
+            let digest = try await store.store(Data("a".utf8)).digest
+            let parent = String(path(of: digest, in: folder).dropLast(65))
+            #expect(
+                FileManager.default.createFile(atPath: parent + "/.begun", contents: Data([1]))
+            )
+            var found: [BlobDigest] = []
+            for try await entry in store.entries() { found.append(entry.digest) }
+            #expect(found == [digest])
+            #expect(try await store.removeAbandoned(olderThan: .seconds(3600)) == 0)
+            #expect(try await store.removeAbandoned(olderThan: .seconds(-10)) == 1)
+            #expect(try await store.contains(digest))
+        }
+    }
+
     @Test("a blob of many pieces is the same whatever is held in memory", arguments: [1, 3, 9])
     func pieces(count: Int) async throws {
         try await TemporaryFolder.lend { folder in

@@ -42,7 +42,7 @@ import Testing
             let route = "/v1/blobs/\(digest)"
             _ = try await farm.send(.put, route, data)
             let name = digest.rawValue
-            let folder = "\(farm.blobs.folder)/\(name.prefix(2))/\(name.dropFirst(2).prefix(2))"
+            let folder = "\(farm.blobs.folder)/\(name.prefix(2))"
             try Data("a Checkpoint".utf8).write(to: URL(filePath: "\(folder)/\(name)"))
             let refused = try await farm.send(.get, route)
             #expect(refused.status == .notFound)
