@@ -62,22 +62,32 @@ final class Connection {
         var headEnd: Int?
         while headEnd == nil {
             try fill()
-            headEnd = buffer.indices.dropLast(3).first {
-                buffer[$0] == 13 && buffer[$0 + 1] == 10 && buffer[$0 + 2] == 13
-            }
+            headEnd = offset(of: "\r\n\r\n")
         }
-        guard let headEnd else { throw LoadError("no answer") }
-        let head = String(decoding: buffer[..<headEnd], as: UTF8.self).lowercased()
-        guard let status = head.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
+        // "HTTP/1.1 200 OK"
+        guard let headEnd, buffer.count > 12, let status = number(at: 9) else {
             throw LoadError("the answer is not HTTP")
         }
-        var length = 0
-        for line in head.split(separator: "\r\n") where line.hasPrefix("content-length:") {
-            length = Int(line.split(separator: " ").last ?? "") ?? 0
-        }
+        let field: StaticString = "content-length: "
+        let length = offset(of: field).flatMap { number(at: $0 + field.utf8CodeUnitCount) } ?? 0
         while buffer.count < headEnd + 4 + length { try fill() }
-        let body = String(decoding: buffer[(headEnd + 4)...], as: UTF8.self)
-        return (status, body)
+        return (status, String(decoding: buffer[(headEnd + 4)...], as: UTF8.self))
+    }
+
+    /// Where a text begins in what was received, whatever the case of its ASCII letters.
+    private func offset(of text: StaticString) -> Int? {
+        text.withUTF8Buffer { text in
+            buffer.withUnsafeBytes { bytes in
+                (0..<max(0, bytes.count - text.count + 1)).first { start in
+                    text.indices.allSatisfy { bytes[start + $0] | 0x20 == text[$0] | 0x20 }
+                }
+            }
+        }
+    }
+
+    private func number(at start: Int) -> Int? {
+        let digits = buffer[start...].prefix { (48...57).contains($0) }
+        return digits.isEmpty ? nil : digits.reduce(0) { $0 * 10 + Int($1 - 48) }
     }
 
     private func fill() throws {
@@ -100,12 +110,19 @@ struct LoadError: Error, CustomStringConvertible {
 extension String {
     /// The text behind a key of a flat JSON object, up to the end of its value.
     func value(of key: String) -> String? {
-        guard let range = firstRange(of: "\"\(key)\":") else { return nil }
-        var rest = self[range.upperBound...]
-        if rest.first == "\"" {
-            rest = rest.dropFirst()
-            return String(rest.prefix { $0 != "\"" })
-        }
-        return String(rest.prefix { !",}]".contains($0) })
+        let mark = Array("\"\(key)\":".utf8)
+        return utf8.withContiguousStorageIfAvailable { text -> String? in
+            let starts = 0..<max(0, text.count - mark.count)
+            guard let start = starts.first(where: { text[$0...].starts(with: mark) }) else {
+                return nil
+            }
+            var rest = text[(start + mark.count)...]
+            if rest.first == UInt8(ascii: "\"") {
+                rest = rest.dropFirst()
+                return String(decoding: rest.prefix { $0 != UInt8(ascii: "\"") }, as: UTF8.self)
+            }
+            let ends = Array(",}]".utf8)
+            return String(decoding: rest.prefix { !ends.contains($0) }, as: UTF8.self)
+        } ?? nil
     }
 }

@@ -9,8 +9,10 @@ struct SimulatedFarm {
     /// The folder; everything of the farm lies in it.
     let folder: String
     let address: String
-    /// What all clients and workers of this process send with.
-    let transport = HTTPClient()
+    /// What the simulated workers send with.
+    private let crowded = HTTPClient()
+    /// What everything else sends with, so that it does not stand in line behind thousands.
+    private let quiet = HTTPClient()
     private let program: String
     private let coordinator: ChildProcess
 
@@ -47,6 +49,18 @@ struct SimulatedFarm {
 
     /// A client with the token, or with the admin's.
     func client(token: String? = nil) throws -> CoordinatorClient {
+        try client(token: token, over: quiet)
+    }
+
+    /// A client for simulated workers.
+    func fleetClient() throws -> CoordinatorClient {
+        try client(token: nil, over: crowded)
+    }
+
+    private func client(
+        token: String?,
+        over transport: HTTPClient
+    ) throws -> CoordinatorClient {
         CoordinatorClient(
             coordinator: address,
             token: try token ?? CoordinatorClient.localToken(in: folder),

@@ -11,7 +11,7 @@ struct Simulation {
     func run() async throws -> SimulationReport {
         let admin = try farm.client()
         let fleet = SimulatedFleet(
-            client: admin,
+            client: try farm.fleetClient(),
             folder: farm.folder,
             imageSeconds: settings.imageTime.duration / .seconds(1),
             crashes: settings.crashes,
