@@ -41,8 +41,12 @@ package struct FolderBlobStore: BlobStorage {
 
     private var probePath: String { folder + "/store-id" }
 
+    private func parent(of digest: BlobDigest) -> String {
+        "\(folder)/\(digest.rawValue.prefix(2))"
+    }
+
     private func path(of digest: BlobDigest) -> String {
-        "\(folder)/\(digest.rawValue.prefix(2))/\(digest.rawValue)"
+        "\(parent(of: digest))/\(digest.rawValue)"
     }
 
     /// Where version 0.1 put a blob.
@@ -53,21 +57,21 @@ package struct FolderBlobStore: BlobStorage {
 
     /// Makes an unfinished file in the blob's own folder; blocks.
     func create(beside digest: BlobDigest) throws(BlobStoreError) -> (path: String, Int32) {
-        let parent = String(path(of: digest).dropLast(65))
-        let path = "\(parent)/\(Self.unfinished)\(UUID().uuidString)"
-        try prepare(parent, of: digest)
-        if let descriptor = try? Self.create(path) { return (path, descriptor) }
-        // Somebody removed the empty folder.
-        prepared.forget(digest)
-        try prepare(parent, of: digest)
-        return (path, try Self.create(path))
+        let path = "\(parent(of: digest))/\(Self.unfinished)\(UUID().uuidString)"
+        let descriptor = try inFolder(of: digest) { Self.open(new: path) }
+        guard descriptor >= 0 else { throw .last(path, "cannot be created") }
+        return (path, descriptor)
     }
 
     /// Makes the file at `path`, which is not there, and opens it for writing; blocks.
     static func create(_ path: String) throws(BlobStoreError) -> Int32 {
-        let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        let descriptor = open(new: path)
         guard descriptor >= 0 else { throw .last(path, "cannot be created") }
         return descriptor
+    }
+
+    private static func open(new path: String) -> Int32 {
+        Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     }
 
     // MARK: - Reading
@@ -113,16 +117,27 @@ package struct FolderBlobStore: BlobStorage {
     /// Renames the flushed file at `path` to the address of `digest`, durably; blocks.
     func put(_ path: String, at digest: BlobDigest) throws(BlobStoreError) {
         let target = self.path(of: digest)
-        let parent = String(target.dropLast(65))
-        try prepare(parent, of: digest)
-        if rename(path, target) != 0 {
-            guard errno == ENOENT else { throw .last(target, "cannot be put in place") }
-            // Somebody removed the empty folder.
-            prepared.forget(digest)
-            try prepare(parent, of: digest)
-            guard rename(path, target) == 0 else { throw .last(target, "cannot be put in place") }
+        guard try inFolder(of: digest, { rename(path, target) }) == 0 else {
+            throw .last(target, "cannot be put in place")
         }
-        try Self.flush(parent)
+        try Self.flush(parent(of: digest))
+    }
+
+    /// Makes a system call in the folder of an address, which is made first; again where somebody
+    /// removed the folder meanwhile, empty as it was.
+    ///
+    /// - Returns: What the call returned, with its `errno`.
+    private func inFolder(
+        of digest: BlobDigest,
+        _ call: () -> Int32
+    ) throws(BlobStoreError) -> Int32 {
+        let parent = parent(of: digest)
+        try prepare(parent, of: digest)
+        let result = call()
+        guard result < 0, errno == ENOENT else { return result }
+        prepared.forget(digest)
+        try prepare(parent, of: digest)
+        return call()
     }
 
     /// Makes the folder of an address, and makes it outlive a power cut.
