@@ -29,6 +29,9 @@ struct HTTPLoad: ParsableCommand {
     @Option(help: "How long to measure, in seconds.")
     var seconds = 20.0
 
+    @Option(help: "How long to load before that, in seconds, which does not count.")
+    var warmUp = 0.0
+
     @Option(help: "Claims a second, spread evenly; as many as go when left out.")
     var rate: Double?
 
@@ -44,7 +47,7 @@ struct HTTPLoad: ParsableCommand {
             }
         }
         for thread in threads { thread.join() }
-        report(results.withLock { $0 }, elapsed: now() - begin)
+        report(results.withLock { $0 }, elapsed: now() - begin - warmUp)
     }
 
     /// One cycle: when its claim was answered after it was due, and whether it was delivered.
@@ -114,7 +117,7 @@ struct HTTPLoad: ParsableCommand {
             )
             let interval = rate.map { Double(workers) / $0 } ?? 0
             var due = begin + interval * Double(number) / Double(workers)
-            while now() - begin < seconds {
+            while now() - begin < warmUp + seconds {
                 if rate != nil {
                     let rest = due - now()
                     if rest > 0 { usleep(UInt32(rest * 1e6)) }
@@ -136,6 +139,7 @@ struct HTTPLoad: ParsableCommand {
                     Array("picture \(attempt)".utf8),
                     type: "image/png"
                 )
+                guard due - interval - begin >= warmUp else { continue }
                 samples.append(
                     Sample(claimSeconds: claimed, isDelivered: delivered.status < 300)
                 )

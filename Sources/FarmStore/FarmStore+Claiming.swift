@@ -131,7 +131,7 @@ extension FarmStore {
             }
             claimed = try await claimLocked(choices, slots, group, in: view)
         } else {
-            claimed = try await pool.withConnection {
+            claimed = try await pool.withConnection(for: "claim") {
                 try await lease(choices, slots, group, in: view, on: $0)
             }
         }

@@ -9,8 +9,8 @@ package struct VacuumReport: Sendable, Hashable {
 }
 
 extension FarmStore {
-    /// So few dead rows are not worth a vacuum.
-    private static let fewDeadRows = 200
+    /// So few dead rows are not worth a vacuum, after which every session plans its statements anew.
+    private static let fewDeadRows = 2000
 
     /// So many are, however many live: who looks for the first ready task of a head walks them.
     private static let manyDeadRows = 20_000

@@ -25,8 +25,16 @@ package struct FarmStore: Sendable {
         self.pool = pool
         self.configuration = configuration
         desk = QueueDesk(freshness: configuration.viewAge)
-        claims = Gathering(width: 1, limit: configuration.batch)
-        deliveries = Gathering(width: 2, limit: configuration.batch)
+        claims = Gathering(
+            width: 1,
+            limit: configuration.batch,
+            interval: configuration.claimInterval
+        )
+        deliveries = Gathering(
+            width: 2,
+            limit: configuration.batch,
+            interval: configuration.deliveryInterval
+        )
     }
 }
 
@@ -58,6 +66,12 @@ package struct FarmStoreConfiguration: Sendable {
 
     /// How many calls at most share a statement.
     package var batch = 64
+
+    /// The least time between two statements that claim.
+    package var claimInterval: Duration = .milliseconds(2)
+
+    /// The least time between two statements that deliver.
+    package var deliveryInterval: Duration = .milliseconds(8)
 
     /// How many failures of a worker in a job keep the two apart.
     package var failuresToBlock = 3

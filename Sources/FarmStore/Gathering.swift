@@ -3,9 +3,10 @@ import Synchronization
 
 /// Lets calls that come at the same time share one statement, the way a server gathers commits.
 ///
-/// At most `width` batches are at the database; who comes meanwhile waits for the next one. A lone
-/// caller never waits. A batch that the database refuses is tried again item by item, so that one
-/// item's fault is not the others'.
+/// At most `width` batches are at the database; who comes meanwhile waits for the next one, which
+/// begins no sooner than `interval` after the one before: a busy database starts fewer statements.
+/// A lone caller never waits. A batch that the database refuses is tried again item by item, so that
+/// one item's fault is not the others'.
 final class Gathering<Item: Sendable, Answer: Sendable>: Sendable {
     /// Answers the items of a batch in their order.
     typealias Perform = @Sendable ([Item]) async throws -> [Answer]
@@ -18,16 +19,21 @@ final class Gathering<Item: Sendable, Answer: Sendable>: Sendable {
     private struct State {
         var waiting: [Waiter] = []
         var running = 0
+        /// When the next batch may begin.
+        var nextStart = ContinuousClock.now
     }
 
     private let width: Int
     private let limit: Int
+    private let interval: Duration
     private let state = Mutex(State())
 
-    /// Creates a gathering of batches of at most `limit` items.
-    init(width: Int, limit: Int) {
+    /// Creates a gathering of batches of at most `limit` items, begun at least `interval` apart
+    /// unless they are full.
+    init(width: Int, limit: Int, interval: Duration) {
         self.width = width
         self.limit = limit
+        self.interval = interval
     }
 
     /// Returns the item's answer out of the batch that it went with; throws what `perform` throws.
@@ -49,20 +55,35 @@ final class Gathering<Item: Sendable, Answer: Sendable>: Sendable {
     }
 
     private func run(_ perform: Perform) async {
-        while let batch = nextBatch() {
-            await answer(batch, perform)
+        while let next = nextStep() {
+            switch next {
+            case .pause(let end):
+                // Nobody cancels this task.
+                try? await Task.sleep(until: end, clock: .continuous)
+            case .batch(let batch): await answer(batch, perform)
+            }
         }
     }
 
-    private func nextBatch() -> [Waiter]? {
+    private enum Step {
+        case pause(until: ContinuousClock.Instant)
+        case batch([Waiter])
+    }
+
+    private func nextStep() -> Step? {
         state.withLock { state in
             guard !state.waiting.isEmpty else {
                 state.running -= 1
                 return nil
             }
+            let now = ContinuousClock.now
+            guard state.waiting.count >= limit || state.nextStart <= now else {
+                return .pause(until: state.nextStart)
+            }
+            state.nextStart = now + interval
             let batch = Array(state.waiting.prefix(limit))
             state.waiting.removeFirst(batch.count)
-            return batch
+            return .batch(batch)
         }
     }
 

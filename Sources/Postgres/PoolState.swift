@@ -4,6 +4,8 @@ struct PoolState {
     struct Resting {
         let connection: PostgresConnection
         let since: ContinuousClock.Instant
+        /// What it was last taken for, among callers that say so.
+        let use: String?
     }
 
     /// What a caller gets, a place of the pool with it: a connection to look over, or the right to
@@ -16,6 +18,7 @@ struct PoolState {
     /// A caller without a place.
     struct Waiter {
         let id: UInt64
+        let use: String?
         let deadline: ContinuousClock.Instant
         let continuation: CheckedContinuation<Grant, any Error>
     }
@@ -44,11 +47,15 @@ struct PoolState {
 
     // MARK: - Taking
 
-    /// Returns a place where one is free.
-    mutating func grant(_ now: ContinuousClock.Instant) -> Grant? {
-        if let resting = idle.popLast() {
+    /// Returns a place where one is free: of the connections that rest the last one that had this
+    /// use, else the last one that had none, else the last.
+    mutating func grant(for use: String? = nil, _ now: ContinuousClock.Instant) -> Grant? {
+        let place =
+            idle.lastIndex { $0.use == use } ?? idle.lastIndex { $0.use == nil }
+            ?? idle.indices.last
+        if let place {
             taken += 1
-            return .resting(resting)
+            return .resting(idle.remove(at: place))
         }
         guard taken < limit, outage?.isTried != true else { return nil }
         taken += 1
@@ -149,7 +156,7 @@ struct PoolState {
 
     private mutating func admitWaiters(_ now: ContinuousClock.Instant) -> [Resumption] {
         var admitted: [Resumption] = []
-        while !waiters.isEmpty, let grant = grant(now) {
+        while let waiter = waiters.first, let grant = grant(for: waiter.use, now) {
             admitted.append((waiters.removeFirst(), grant))
         }
         return admitted

@@ -51,13 +51,18 @@ package final class PostgresPool: Sendable {
 
     /// Calls the body with a connection that is its own until it returns.
     ///
+    /// A session plans each statement for itself, and again whenever a table of it was swept. What
+    /// runs costly statements often says which `use` it is of, and gets the connection that had this
+    /// use before, where that rests.
+    ///
     /// Throws a `DatabaseError` when no connection is to be had, and what the body throws.
     package func withConnection<R>(
+        for use: String? = nil,
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
-        let connection = try await take()
-        defer { giveBack(connection) }
-        return try await body(connection)
+        let taken = try await take(for: use)
+        defer { giveBack(taken) }
+        return try await body(taken.connection)
     }
 
     /// Calls the body inside a transaction, committed when it returns and rolled back when it throws.
@@ -108,29 +113,39 @@ package final class PostgresPool: Sendable {
 
     // MARK: - Taking
 
-    private func take() async throws -> PostgresConnection {
+    /// A connection that a caller has, with what it is used for.
+    private struct Taken {
+        let connection: PostgresConnection
+        let use: String?
+    }
+
+    private func take(for use: String?) async throws -> Taken {
         try Task.checkCancellation()
         let grant = try state.withLock { state in
             if state.pool.isClosed { throw Self.closed }
-            return state.pool.grant(.now)
+            return state.pool.grant(for: use, .now)
         }
         let deadline = ContinuousClock.now.advanced(by: configuration.waitTimeout)
         var next = grant
         while true {
             let grant: PoolState.Grant
-            if let next { grant = next } else { grant = try await standInLine(until: deadline) }
+            if let next {
+                grant = next
+            } else {
+                grant = try await standInLine(for: use, until: deadline)
+            }
             next = nil
             switch grant {
             case .resting(let resting):
-                if await isAlive(resting) { return resting.connection }
+                if await isAlive(resting) {
+                    return Taken(connection: resting.connection, use: use ?? resting.use)
+                }
                 // The place is still ours. The others that rest are as dead as this one.
                 dropIdle()
                 next = .open(after: .zero, isRetry: false)
             case .open(let delay, let isRetry):
                 let opened = try await open(after: delay, isRetry: isRetry, until: deadline)
-                if let connection = opened {
-                    return connection
-                }
+                if let opened { return Taken(connection: opened, use: use) }
             }
         }
     }
@@ -173,6 +188,7 @@ package final class PostgresPool: Sendable {
     }
 
     private func standInLine(
+        for use: String?,
         until deadline: ContinuousClock.Instant
     ) async throws -> PoolState.Grant {
         let id = state.withLock { state in
@@ -181,7 +197,13 @@ package final class PostgresPool: Sendable {
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                admit(PoolState.Waiter(id: id, deadline: deadline, continuation: continuation))
+                let waiter = PoolState.Waiter(
+                    id: id,
+                    use: use,
+                    deadline: deadline,
+                    continuation: continuation
+                )
+                admit(waiter)
             }
         } onCancel: {
             dismiss(id)
@@ -191,7 +213,7 @@ package final class PostgresPool: Sendable {
     private func admit(_ waiter: PoolState.Waiter) {
         let answer = state.withLock { state -> Result<PoolState.Grant, any Error>? in
             if state.pool.isClosed { return .failure(Self.closed) }
-            if let grant = state.pool.grant(.now) { return .success(grant) }
+            if let grant = state.pool.grant(for: waiter.use, .now) { return .success(grant) }
             state.pool.wait(waiter)
             return nil
         }
@@ -241,14 +263,14 @@ package final class PostgresPool: Sendable {
 
     // MARK: - Giving back
 
-    private func giveBack(_ connection: PostgresConnection) {
-        let now = ContinuousClock.now
+    private func giveBack(_ taken: Taken) {
+        let (now, connection) = (ContinuousClock.now, taken.connection)
         guard connection.condition == .clean, !isOld(connection, now) else {
             if connection.condition == .lost { dropIdle() }
             resume(state.withLock { $0.pool.freePlace(wasTrying: false, now) })
             return
         }
-        let resting = PoolState.Resting(connection: connection, since: now)
+        let resting = PoolState.Resting(connection: connection, since: now, use: taken.use)
         if let resumption = state.withLock({ $0.pool.rest(resting) }) { resume([resumption]) }
         timeRest()
     }

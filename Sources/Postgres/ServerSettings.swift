@@ -27,12 +27,12 @@ struct ServerSettings {
         ]
     }
 
-    /// Hot tables are small and change all the time: they are swept early, often and without pauses.
+    /// Tables are swept early, yet once a minute and with pauses: each sweep makes every session plan
+    /// its statements anew.
     private var maintenance: [String] {
         [
-            "autovacuum_naptime=10s", "autovacuum_vacuum_scale_factor=0.05",
-            "autovacuum_analyze_scale_factor=0.05", "autovacuum_vacuum_insert_scale_factor=0.1",
-            "autovacuum_vacuum_cost_delay=0",
+            "autovacuum_vacuum_scale_factor=0.05", "autovacuum_analyze_scale_factor=0.05",
+            "autovacuum_vacuum_insert_scale_factor=0.1",
         ]
     }
 

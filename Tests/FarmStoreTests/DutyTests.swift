@@ -273,14 +273,14 @@ import Testing
     func vacuum() async throws {
         let farm = try await PlantedFarm()
         #expect(try await farm.store.runVacuum().tables.isEmpty)
-        try await farm.job(tasks: 500)
+        try await farm.job(tasks: 3000)
         try await farm.pool.withConnection { connection in
-            try await connection.execute("DELETE FROM ready WHERE number < 400")
+            try await connection.execute("DELETE FROM ready WHERE number < 2400")
             try await connection.execute("SELECT pg_stat_force_next_flush()")
         }
         let report = try await farm.store.runVacuum()
         #expect(report.tables == ["ready"])
-        #expect(report.counts["ready"]?.dead == 400)
+        #expect(report.counts["ready"]?.dead == 2400)
     }
 
     @Test("a head without ready tasks is marked, and open again when one is queued")

@@ -179,7 +179,7 @@ import Testing
             configuration.isDurable = true
             let cluster = try await PostgresCluster.start(configuration)
             for (name, value) in [
-                ("autovacuum_naptime", "10s"), ("autovacuum_vacuum_scale_factor", "0.05"),
+                ("autovacuum_vacuum_scale_factor", "0.05"),
                 ("max_connections", "100"), ("synchronous_commit", "on"), ("fsync", "on"),
                 ("wal_compression", "pglz"), ("checkpoint_timeout", "15min"), ("jit", "off"),
                 ("listen_addresses", ""), ("unix_socket_permissions", "0700"),

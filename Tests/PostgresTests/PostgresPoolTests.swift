@@ -66,6 +66,31 @@ import Testing
         await pool.close()
     }
 
+    @Test("a use keeps its connection, and others leave it alone while there is another")
+    func uses() async throws {
+        let pool = try TestDatabase.pool()
+        @Sendable func session(for use: String?) async throws -> Int {
+            try await pool.withConnection(for: use) { connection in
+                let rows = try await connection.query("SELECT pg_backend_pid() AS id")
+                return try #require(rows.first).decode("id", as: Int.self)
+            }
+        }
+        // Three connections at once.
+        let first = try await pool.withConnection { _ in
+            try await pool.withConnection(for: "b") { _ in try await session(for: "a") }
+        }
+        for _ in 0..<3 {
+            let (a, b, none) = (
+                try await session(for: "a"), try await session(for: "b"),
+                try await session(for: nil)
+            )
+            #expect(a == first)
+            #expect(Set([a, b, none]).count == 3)
+        }
+        #expect(pool.counts == PostgresPool.Counts(idle: 3, taken: 0, waiting: 0))
+        await pool.close()
+    }
+
     @Test("a pool opens no more connections than its limit, and callers wait in line")
     func limit() async throws {
         var configuration = try TestDatabase.configuration()

@@ -1,0 +1,63 @@
+@testable import FarmStore
+import Synchronization
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct GatheringTests {
+    private final class Log: Sendable {
+        private let sizes = Mutex<[Int]>([])
+
+        var batches: [Int] { sizes.withLock { $0 } }
+
+        @Sendable func perform(_ items: [Int]) async throws -> [Int] {
+            sizes.withLock { $0.append(items.count) }
+            return items.map { $0 * 2 }
+        }
+    }
+
+    /// Asks for all items at the same time, and returns the answers by item.
+    private func ask(
+        _ gathering: Gathering<Int, Int>,
+        _ items: Range<Int>,
+        _ log: Log
+    ) async throws -> [Int: Int] {
+        try await withThrowingTaskGroup { group in
+            for item in items {
+                group.addTask {
+                    (item, try await gathering.answer(to: item, perform: log.perform))
+                }
+            }
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+        }
+    }
+
+    @Test("a lone call goes at once, however long batches are to be apart")
+    func alone() async throws {
+        let log = Log()
+        let gathering = Gathering<Int, Int>(width: 1, limit: 8, interval: .seconds(3600))
+        #expect(try await gathering.answer(to: 4, perform: log.perform) == 8)
+        #expect(log.batches == [1])
+    }
+
+    @Test("calls that come too soon after a batch share the next one, each with its own answer")
+    func shared() async throws {
+        let log = Log()
+        let gathering = Gathering<Int, Int>(width: 2, limit: 8, interval: .milliseconds(500))
+        _ = try await gathering.answer(to: 0, perform: log.perform)
+        let answers = try await ask(gathering, 1..<6, log)
+        #expect(answers == [1: 2, 2: 4, 3: 6, 4: 8, 5: 10])
+        #expect(log.batches == [1, 5])
+    }
+
+    @Test("a full batch does not wait for its time")
+    func full() async throws {
+        let log = Log()
+        let gathering = Gathering<Int, Int>(width: 2, limit: 3, interval: .seconds(1))
+        _ = try await gathering.answer(to: 0, perform: log.perform)
+        let begin = ContinuousClock.now
+        _ = try await ask(gathering, 1..<31, log)
+        // Thirty at a batch a second would take ten seconds.
+        #expect(ContinuousClock.now - begin < .seconds(5))
+        #expect(log.batches.reduce(0, +) == 31)
+        #expect(log.batches.allSatisfy { $0 <= 3 })
+    }
+}
