@@ -10,7 +10,7 @@ package struct VacuumReport: Sendable, Hashable {
 
 extension FarmStore {
     /// So few dead rows are not worth a vacuum, after which every session plans its statements anew.
-    private static let fewDeadRows = 2000
+    private static let fewDeadRows = 200
 
     /// So many are, however many live: who looks for the first ready task of a head walks them.
     private static let manyDeadRows = 20_000
@@ -21,29 +21,19 @@ extension FarmStore {
     /// The server's own autovacuum comes at most once a minute, in which claims leave as many dead
     /// rows as there were tasks.
     package func runVacuum() async throws -> VacuumReport {
-        try await pool.withConnection { connection in
-            var report = VacuumReport(counts: try await tableCounts(on: connection))
-            let due = report.counts.filter {
-                $0.value.dead > min(max($0.value.live / 2, Self.fewDeadRows), Self.manyDeadRows)
-            }.keys.sorted()
-            guard !due.isEmpty else { return report }
-            let vacuumed: Result<Void, any Error>
-            do {
-                try await connection.execute("SET statement_timeout = 0")
-                for table in due {
-                    // A name of the list above, not of anybody's making.
-                    try await connection.execute("VACUUM \(raw: table)")
-                    report.tables.append(table)
-                }
-                vacuumed = .success(())
-            } catch {
-                vacuumed = .failure(error)
+        var report = VacuumReport(counts: try await pool.withConnection(tableCounts))
+        let due = report.counts.filter {
+            $0.value.dead > min(max($0.value.live / 2, Self.fewDeadRows), Self.manyDeadRows)
+        }.keys.sorted()
+        guard !due.isEmpty else { return report }
+        try await pool.withoutStatementTimeout(for: "vacuum") { connection in
+            for table in due {
+                // A name of the list above, not of anybody's making.
+                try await connection.execute("VACUUM \(raw: table)")
+                report.tables.append(table)
             }
-            // A session without a time-out is not given back to the pool.
-            await connection.close()
-            try vacuumed.get()
-            return report
         }
+        return report
     }
 
     /// Marks the heads that have no ready task left, so that claims need not look at them, and

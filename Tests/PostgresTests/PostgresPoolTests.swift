@@ -91,6 +91,23 @@ import Testing
         await pool.close()
     }
 
+    @Test("a session without a time-out has it back before others get it, or ends")
+    func timeoutRestored() async throws {
+        var configuration = try TestDatabase.configuration()
+        configuration.statementTimeout = .milliseconds(12_345)
+        let pool = PostgresPool(configuration)
+        let timeout: Query = "SELECT current_setting('statement_timeout') AS value"
+        let within = try await pool.withoutStatementTimeout { try await $0.query(timeout) }
+        #expect(try within.first?.decode("value") == "0")
+        #expect(try await pool.query(timeout).first?.decode("value") == "12345ms")
+        #expect(pool.counts == PostgresPool.Counts(idle: 1, taken: 0, waiting: 0))
+        await #expect(throws: DatabaseError.self) {
+            try await pool.withoutStatementTimeout { try await $0.execute("SELECT 1 / 0") }
+        }
+        #expect(pool.counts == PostgresPool.Counts(idle: 0, taken: 0, waiting: 0))
+        await pool.close()
+    }
+
     @Test("a pool opens no more connections than its limit, and callers wait in line")
     func limit() async throws {
         var configuration = try TestDatabase.configuration()

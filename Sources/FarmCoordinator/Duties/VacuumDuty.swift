@@ -3,7 +3,7 @@ import Logging
 
 /// Keeps the queue's hot tables small: dead rows go before they outnumber the live ones.
 enum VacuumDuty {
-    /// The service that looks every few seconds.
+    /// The service that looks every second.
     static func service(
         _ store: FarmStore,
         outage: DatabaseOutage,
@@ -12,7 +12,7 @@ enum VacuumDuty {
         PeriodicService(
             .vacuum,
             of: store,
-            every: .seconds(5),
+            every: .seconds(1),
             outage: outage,
             logger: logger
         ) { logger in
