@@ -91,42 +91,11 @@ extension FarmStore {
         guard !overdue.isEmpty else { return nil }
         return try await withRetriedTransaction { connection in
             let held = try await lockLeases(of: overdue, on: connection)
-            let lapses = try await lapses(among: overdue, on: connection)
             return try await end(
-                held.compactMap { lease in lapses[lease.task].map { (lease, $0) } },
+                try await endings(of: held, byDeath: .lapsed, on: connection),
                 on: connection
             )
         }
-    }
-
-    /// How the leases among `tasks` that ran out end; a heartbeat may have come before their lock.
-    ///
-    /// What a worker had claimed ahead and not begun is as if given back: it is not what killed
-    /// the worker. That was claimed before it, and its lease is there or has lapsed since.
-    private func lapses(
-        among tasks: [TaskID],
-        on connection: PostgresConnection
-    ) async throws -> [TaskID: AttemptEnd] {
-        let rows = try await connection.query(
-            """
-            SELECT lease.task_id, lease.begun_at IS NULL AND (
-                EXISTS (SELECT FROM lease AS first WHERE first.worker_id = lease.worker_id
-                    AND (first.claimed_at, first.attempt_id) < (lease.claimed_at, lease.attempt_id))
-                OR EXISTS (SELECT FROM failure JOIN worker ON worker.name = failure.worker_name
-                    WHERE worker.id = lease.worker_id AND failure.failed_at > lease.claimed_at
-                        AND failure.message = \(AttemptEnd.lapse.message))
-            ) AS is_ahead
-            FROM lease WHERE task_id = ANY(\(tasks)::uuid[]) AND deadline < now()
-            """
-        )
-        return Dictionary(
-            uniqueKeysWithValues: try rows.map {
-                (
-                    try $0.decode("task_id", as: TaskID.self),
-                    try $0.decode("is_ahead", as: Bool.self) ? .released : .lapsed
-                )
-            }
-        )
     }
 
     /// Ends some attempts that hang; nil when none is left.

@@ -2,7 +2,7 @@ import FarmModel
 import Postgres
 
 extension FarmStore {
-    /// Ends every lease of a worker the same way, and returns how many there were.
+    /// Ends every lease of a worker, and returns how many there were.
     @discardableResult
     func endLeases(
         ofWorker id: WorkerID,
@@ -14,6 +14,47 @@ extension FarmStore {
         ).map { try $0.decode("task_id", as: TaskID.self) }
         guard !tasks.isEmpty else { return 0 }
         let held = try await lockLeases(of: tasks, on: connection)
-        return try await conclude(held.map { ($0, end) }, on: connection).count
+        let ends =
+            end == .replaced
+            ? try await endings(of: held, byDeath: end, on: connection) : held.map { ($0, end) }
+        return try await conclude(ends, on: connection).count
+    }
+
+    /// How the leases of workers that died end: by `death`, which is a lapse, and then only what is
+    /// overdue under the lock, or a replacement.
+    ///
+    /// What a worker had claimed ahead and not begun is as if given back: it is not what killed
+    /// the worker. That was claimed before it, and its lease is there or has lapsed since.
+    func endings(
+        of held: [EndingLease],
+        byDeath death: AttemptEnd,
+        on connection: PostgresConnection
+    ) async throws -> [(EndingLease, AttemptEnd)] {
+        let rows = try await connection.query(
+            """
+            SELECT lease.task_id, lease.begun_at IS NULL AND (
+                EXISTS (SELECT FROM lease AS first WHERE first.worker_id = lease.worker_id
+                    AND (first.claimed_at, first.attempt_id) < (lease.claimed_at, lease.attempt_id))
+                OR EXISTS (SELECT FROM worker
+                    JOIN failure ON failure.worker_name = worker.name
+                        AND failure.failed_at > lease.claimed_at
+                    JOIN attempt ON attempt.id = failure.attempt_id AND attempt.outcome = 'lapsed'
+                    WHERE worker.id = lease.worker_id)
+            ) AS is_ahead
+            FROM lease WHERE task_id = ANY(\(held.map(\.task))::uuid[])
+                AND (deadline < now() OR \(death != .lapsed))
+            """
+        )
+        let isAhead = Dictionary(
+            uniqueKeysWithValues: try rows.map {
+                (
+                    try $0.decode("task_id", as: TaskID.self),
+                    try $0.decode("is_ahead", as: Bool.self)
+                )
+            }
+        )
+        return held.compactMap { lease in
+            isAhead[lease.task].map { (lease, $0 ? .released : death) }
+        }
     }
 }
