@@ -21,7 +21,7 @@ package struct DatabaseError: Error, Sendable {
     package let isConnectionLoss: Bool
 
     /// Whether an attempt to connect that failed may succeed later.
-    let isTransient: Bool
+    var isTransient: Bool
 
     init(
         sqlState: String?,

@@ -56,7 +56,13 @@ package actor PostgresConnection {
         let loop = try EventLoop.shared.get()
         let session = try await offPoolUnlessCancelled { try ServerSession(configuration) }
         let connection = PostgresConnection(session, configuration, on: loop)
-        try await connection.execute(configuration.sessionSettings)
+        do {
+            try await connection.execute(configuration.sessionSettings)
+        } catch var error as DatabaseError where error.isConnectionLoss {
+            // The server took it, then went away: another attempt may succeed.
+            error.isTransient = true
+            throw error
+        }
         return connection
     }
 

@@ -53,12 +53,14 @@ package final class PostgresListener: Sendable {
         var hasConnected = false
         while !Task.isCancelled {
             do {
-                let connection = try await connect()
+                let connection = try await PostgresConnection.connect(configuration)
                 hasConnected = true
+                try await listen(on: connection)
                 backoff = Backoff(longest: Self.longestPause)
                 try await hear(connection)
-            } catch let error as DatabaseError where error.isConnectionLoss || hasConnected {
-                guard hasConnected || error.isTransient else { throw error }
+            } catch let error as DatabaseError where error.isTransient || hasConnected {
+                // The server is away, or was lost at whatever point; what is refused later, too,
+                // was allowed once.
             } catch is CancellationError {
                 return
             }
@@ -67,8 +69,7 @@ package final class PostgresListener: Sendable {
         }
     }
 
-    private func connect() async throws -> PostgresConnection {
-        let connection = try await PostgresConnection.connect(configuration)
+    private func listen(on connection: PostgresConnection) async throws {
         try await connection.batch(
             channels.map { channel in
                 let quoted = "\"\(channel.replacing("\"", with: "\"\""))\""
@@ -76,7 +77,6 @@ package final class PostgresListener: Sendable {
             }
         )
         continuation.yield(.reconnected)
-        return connection
     }
 
     private func hear(_ connection: PostgresConnection) async throws {

@@ -75,6 +75,32 @@ import Testing
         }
     }
 
+    @Test("a session that ends before it listens, the first one too, is followed by another")
+    func lostEarly() async throws {
+        let pool = try TestDatabase.pool()
+        var configuration = try TestDatabase.configuration()
+        configuration.applicationName = "listener-\(UUID())"
+        let name = configuration.applicationName
+        try await withThrowingTaskGroup { group in
+            let listeners = (0..<16).map { _ in
+                PostgresListener(configuration, channels: ["farm"])
+            }
+            for listener in listeners { group.addTask { try await listener.run() } }
+            var ended = 0
+            while ended < 3 * listeners.count {
+                ended += try await pool.execute(
+                    """
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name = \(name)
+                    """
+                )
+            }
+            for listener in listeners { await expect(.reconnected, from: listener.events) }
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
     @Test("a listener hears again after its server has crashed and is there again")
     func restart() async throws {
         try await withCluster { cluster in

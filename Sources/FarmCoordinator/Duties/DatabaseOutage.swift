@@ -5,7 +5,8 @@ import Synchronization
 /// whoever notices them.
 ///
 /// Work that began before the database was back may end in an error of the outage that is over;
-/// that begins no other. Nor does an answer that was on its way end one.
+/// that begins no other. Nor does an answer that was on its way end one, or that of a server process
+/// that has outlived the server for a moment: what ends it was asked when no error had come for a while.
 package final class DatabaseOutage: Sendable {
     typealias Instant = ContinuousClock.Instant
 
@@ -25,6 +26,9 @@ package final class DatabaseOutage: Sendable {
         /// It is away; the last error came then.
         case away(last: Instant)
     }
+
+    /// How long no error may have come before an answer is believed.
+    static let calm = Duration.seconds(1)
 
     private let state = Mutex(State.present(since: nil))
 
@@ -49,7 +53,7 @@ package final class DatabaseOutage: Sendable {
     /// Notes that work that began at `start` was answered; true when the outage ends with it.
     func isEnded(byAnswerTo start: Instant, at now: Instant = .now) -> Bool {
         state.withLock { state in
-            guard case .away(let last) = state, start > last else { return false }
+            guard case .away(let last) = state, start > last + Self.calm else { return false }
             state = .present(since: now)
             return true
         }

@@ -22,25 +22,13 @@ struct NoticeService: Service {
     static let channels = ["farm_ready", "farm_event", "farm_control"]
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await listen() }
+        try await cancelWhenGracefulShutdown {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await listener.run() }
                 group.addTask { await hear() }
-                // Whichever ends, the other has nothing to do.
-                await group.next()
-                group.cancelAll()
-            }
-        }
-    }
-
-    private func listen() async {
-        while !Task.isCancelled {
-            do {
-                try await listener.run()
-            } catch {
-                if Task.isCancelled { return }
-                logger.error("Listening failed", metadata: ["error": "\(error)"])
-                try? await Task.sleep(for: .seconds(5))
+                // Whichever ends, the other has nothing to do; a listener that is refused says why.
+                defer { group.cancelAll() }
+                for try await _ in group { group.cancelAll() }
             }
         }
     }
