@@ -61,12 +61,17 @@ extension PostgresConfiguration {
         let statement = String(statementTimeout.milliseconds)
         let idle = String(idleInTransactionTimeout.milliseconds)
         let path = searchPath.map { "\"\($0.replacing("\"", with: "\"\""))\"" }
-        // A name that is asked for is set, one that is not keeps its own value.
+        // A name that is asked for is set, one that is not keeps its own value. Over TCP the server
+        // is to find a host that is gone as soon as this side does; sockets of Unix have no use for it.
         var query: Query = """
             SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),
                 set_config('statement_timeout', \(statement), false),
                 set_config('idle_in_transaction_session_timeout', \(idle), false),
                 set_config('plan_cache_mode', \(planCacheMode.rawValue), false),
+                set_config('tcp_keepalives_idle', '30', false),
+                set_config('tcp_keepalives_interval', '10', false),
+                set_config('tcp_keepalives_count', '3', false),
+                set_config('tcp_user_timeout', '30000', false),
                 set_config('search_path', coalesce(\(path), current_setting('search_path')), false)
             """
         query.isOneOff = true

@@ -238,6 +238,36 @@ package actor PostgresConnection {
         return answer ?? false
     }
 
+    /// Asks the server for a sign of life.
+    ///
+    /// Throws a `DatabaseError` when it gives none in time, and `CancellationError` when cancelled.
+    func askForLife() async throws {
+        try await withTurn { handle in
+            try await interruptible(handle) {
+                _ = try await handle.run(["SELECT 1"], within: Self.lifePatience)
+            }
+        }
+    }
+
+    /// Waits for so long, with the session's turn; what comes from the server meanwhile is read.
+    ///
+    /// Throws a `DatabaseError` when the connection is gone, and `CancellationError` when cancelled.
+    func rest(for length: Duration) async throws {
+        let deadline = ContinuousClock.now.advanced(by: length)
+        try await withTurn { handle in
+            try await interruptible(handle) {
+                while true {
+                    switch await handle.watch.wait(forWriting: false, until: deadline) {
+                    case .interrupted: throw CancellationError()
+                    case .ready: handle.readArrivals()
+                    case .timedOut: return
+                    }
+                    guard handle.isOpen else { throw handle.connectionError() }
+                }
+            }
+        }
+    }
+
     /// The server's process of this session; nil when closed.
     package var backendID: Int? { handle?.backendID }
 

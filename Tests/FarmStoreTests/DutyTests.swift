@@ -11,18 +11,18 @@ import Testing
         let farm = try await PlantedFarm()
         let other = PostgresPool(try TestDatabase.configuration())
         let store = FarmStore(pool: other)
-        let inner = try await farm.store.withDuty(.wake) {
-            let same = try await store.withDuty(.wake) { 1 }
-            let another = try await store.withDuty(.vacuum) { 2 }
+        let inner = try await farm.store.withDuty(.wake) { _ in
+            let same = try await store.withDuty(.wake) { _ in 1 }
+            let another = try await store.withDuty(.vacuum) { _ in 2 }
             return [same, another]
         }
         #expect(inner == [nil, 2])
-        let after = try await store.withDuty(.wake) { 3 }
+        let after = try await store.withDuty(.wake) { _ in 3 }
         #expect(after == 3)
         await #expect(throws: Broken.self) {
-            try await farm.store.withDuty(.wake) { throw Broken() }
+            try await farm.store.withDuty(.wake) { _ in throw Broken() }
         }
-        let afterError = try await store.withDuty(.wake) { 4 }
+        let afterError = try await store.withDuty(.wake) { _ in 4 }
         #expect(afterError == 4)
         await other.close()
     }

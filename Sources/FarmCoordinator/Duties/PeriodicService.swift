@@ -1,12 +1,13 @@
 package import FarmStore
 package import Logging
+import Postgres
 import ServiceLifecycle
 import Synchronization
 
 /// One of the farm's duties: work that one coordinator at a time does again and again.
 ///
-/// The duty's lock is held in the database for as long as the coordinator and its connection live;
-/// the others try now and then to take it. What fails is tried again in the next round; a database
+/// The duty's lock is held in the database for as long as the coordinator and its connection live
+/// and give signs of it; the others try now and then to take it. What fails is tried again in the next round; a database
 /// that is away is no reason to end.
 package struct PeriodicService: Service {
     private let duty: Duty
@@ -41,9 +42,9 @@ package struct PeriodicService: Service {
             while !Task.isCancelled {
                 let start = ContinuousClock.now
                 do {
-                    try await store.withDuty(duty) {
+                    try await store.withDuty(duty) { lock in
                         noteAnswer(to: start)
-                        await repeatWork()
+                        try await repeatWork(under: lock)
                     }
                     noteAnswer(to: start)
                     failures = 0
@@ -59,9 +60,10 @@ package struct PeriodicService: Service {
     }
 
     /// Does the work until the lock is lost or the service ends.
-    private func repeatWork() async {
+    private func repeatWork(under lock: SessionLock) async throws {
         var failures = 0
         while !Task.isCancelled {
+            try await lock.confirm()
             let start = ContinuousClock.now
             do {
                 try await work(logger)
