@@ -20,8 +20,17 @@ package protocol BlobStorage: Sendable {
     /// bytes must have that digest.
     func makeWriter(expecting expected: BlobDigest?) async throws -> any BlobWriter
 
+    /// Makes a blob as young as one that is stored now, so that no sweep takes it before it is
+    /// named; false where it is not in the store.
+    func refresh(_ digest: BlobDigest) async throws -> Bool
+
     /// Removes the blob, if it is there.
     func remove(_ digest: BlobDigest) async throws
+
+    /// Removes the blob where it was stored, and refreshed, before a moment.
+    ///
+    /// - Returns: Whether it was removed.
+    func remove(_ digest: BlobDigest, storedBefore moment: Date) async throws -> Bool
 
     /// Every blob of the store, in no order, read as it is asked for.
     func entries() -> AsyncThrowingStream<BlobEntry, any Error>
@@ -71,7 +80,7 @@ package struct StoredBlob: Hashable, Sendable {
 package struct BlobEntry: Hashable, Sendable {
     package let digest: BlobDigest
     package let size: Int64
-    /// When it was stored last.
+    /// When it was stored, or refreshed, last.
     package let storedAt: Date
 }
 
@@ -97,6 +106,8 @@ extension BlobStorage {
     }
 
     /// Those of `digests` that are not in the store, in their order; asks for 16 at a time.
+    ///
+    /// Those that are there are refreshed: whoever asks is about to name them.
     package func missing(among digests: [BlobDigest]) async throws -> [BlobDigest] {
         try await withThrowingTaskGroup(of: (Int, Bool).self) { group in
             var isMissing = [Bool](repeating: false, count: digests.count)
@@ -104,7 +115,7 @@ extension BlobStorage {
                 if index >= 16, let (done, found) = try await group.next() {
                     isMissing[done] = !found
                 }
-                group.addTask { (index, try await contains(digest)) }
+                group.addTask { (index, try await refresh(digest)) }
             }
             for try await (done, found) in group { isMissing[done] = !found }
             return zip(digests, isMissing).filter(\.1).map(\.0)

@@ -12,7 +12,7 @@ package struct FolderBlobStore: BlobStorage {
     /// The folder's path.
     package let folder: String
     /// How the names of unfinished files begin, in the folders of addresses.
-    private static let unfinished = "."
+    static let unfinished = "."
     /// The folders of addresses that are there and were flushed, by their two digits.
     private let prepared = PreparedFolders()
 
@@ -37,20 +37,20 @@ package struct FolderBlobStore: BlobStorage {
     package var location: String { folder }
 
     /// Where blobs are written before they are whole.
-    private var aside: String { folder + "/incoming" }
+    var aside: String { folder + "/incoming" }
 
     private var probePath: String { folder + "/store-id" }
 
-    private func parent(of digest: BlobDigest) -> String {
+    func parent(of digest: BlobDigest) -> String {
         "\(folder)/\(digest.rawValue.prefix(2))"
     }
 
-    private func path(of digest: BlobDigest) -> String {
+    func path(of digest: BlobDigest) -> String {
         "\(parent(of: digest))/\(digest.rawValue)"
     }
 
     /// Where version 0.1 put a blob.
-    private func formerPath(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
+    func formerPath(of digest: BlobDigest) -> String { "\(folder)/\(digest.address)" }
 
     /// A path for a blob whose digest is not known yet.
     func makeAsidePath() -> String { "\(aside)/\(UUID().uuidString)" }
@@ -156,44 +156,6 @@ package struct FolderBlobStore: BlobStorage {
         guard descriptor >= 0 else { throw .last(path, "cannot be flushed") }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw .last(path, "cannot be flushed") }
-    }
-
-    // MARK: - Sweeping
-
-    package func remove(_ digest: BlobDigest) async throws {
-        let paths = [path(of: digest), formerPath(of: digest)]
-        try await FileLane.next().run {
-            for path in paths {
-                guard unlink(path) == 0 || errno == ENOENT else {
-                    throw BlobStoreError.last(path, "cannot be removed")
-                }
-            }
-        }
-    }
-
-    package func entries() -> AsyncThrowingStream<BlobEntry, any Error> {
-        let listing = FolderListing(folder: folder)
-        let lane = FileLane.next()
-        return AsyncThrowingStream { try await lane.run { try listing.next() } }
-    }
-
-    package func removeAbandoned(olderThan age: Duration) async throws -> Int {
-        let limit = time(nil) - Int(age.components.seconds)
-        let (folder, aside) = (folder, aside)
-        return try await FileLane.next().run {
-            let begun = try FolderListing.names(in: aside).map { "\(aside)/\($0)" }
-            let beside = try FolderListing.digits(in: folder).flatMap { digits in
-                try FolderListing.names(in: "\(folder)/\(digits)")
-                    .filter { $0.hasPrefix(Self.unfinished) }
-                    .map { "\(folder)/\(digits)/\($0)" }
-            }
-            return try (begun + beside).count { path in
-                guard let status = try Self.status(path), status.st_mtim.tv_sec < limit else {
-                    return false
-                }
-                return unlink(path) == 0
-            }
-        }
     }
 
     // MARK: - Health

@@ -100,11 +100,10 @@ final class FolderListing: Sendable {
                 let status = try FolderBlobStore.status("\(path)/\(name)"),
                 status.st_mode & S_IFMT == S_IFREG
             else { return nil }
-            let seconds = Double(status.st_mtim.tv_sec) + Double(status.st_mtim.tv_nsec) / 1e9
             return BlobEntry(
                 digest: digest,
                 size: Int64(status.st_size),
-                storedAt: Date(timeIntervalSince1970: seconds)
+                storedAt: status.modification
             )
         }
     }

@@ -30,9 +30,9 @@ package struct S3BlobStore: BlobStorage {
 
     package var location: String { "s3://\(connection.configuration.bucket)/\(prefix)" }
 
-    private var prefix: String { connection.configuration.prefix }
+    var prefix: String { connection.configuration.prefix }
 
-    private func key(_ name: String) -> String { prefix.isEmpty ? name : "\(prefix)/\(name)" }
+    func key(_ name: String) -> String { prefix.isEmpty ? name : "\(prefix)/\(name)" }
 
     func key(of digest: BlobDigest) -> String { key(digest.address) }
 
@@ -62,7 +62,7 @@ package struct S3BlobStore: BlobStorage {
         return length
     }
 
-    private func strange(_ operation: String, _ key: String, _ reason: String) -> BlobStoreError {
+    func strange(_ operation: String, _ key: String, _ reason: String) -> BlobStoreError {
         .s3(
             S3Failure(
                 operation: operation,
@@ -116,56 +116,6 @@ package struct S3BlobStore: BlobStorage {
                 .init(operation: "DeleteObject", method: "DELETE", key: key)
             )
         } catch BlobStoreError.s3(let failure) where failure.code == "NoSuchKey" {
-            return
-        }
-    }
-
-    // MARK: - Sweeping
-
-    package func entries() -> AsyncThrowingStream<BlobEntry, any Error> {
-        let listing = S3Listing(connection, prefix: prefix.isEmpty ? "" : prefix + "/")
-        return AsyncThrowingStream {
-            while let object = try await listing.next() {
-                // The address is the digest's last part; the probe and what lies aside have none.
-                guard let name = object.key.split(separator: "/").last,
-                    let digest = BlobDigest(rawValue: String(name)), object.key == key(of: digest)
-                else { continue }
-                return BlobEntry(digest: digest, size: object.size, storedAt: object.storedAt)
-            }
-            return nil
-        }
-    }
-
-    package func removeAbandoned(olderThan age: Duration) async throws -> Int {
-        let limit = Date(timeIntervalSinceNow: -Double(age.components.seconds))
-        var count = 0
-        let aside = S3Listing(connection, prefix: key("incoming/"))
-        while let object = try await aside.next() {
-            guard object.storedAt < limit else { continue }
-            try await remove(key: object.key)
-            count += 1
-        }
-        let start = prefix.isEmpty ? "" : prefix + "/"
-        for upload in try await S3Listing.uploads(connection, prefix: start)
-        where upload.begunAt < limit {
-            try await abort(upload.id, key: upload.key)
-            count += 1
-        }
-        return count
-    }
-
-    /// Forgets an upload in parts that is not complete.
-    func abort(_ upload: String, key: String) async throws {
-        do {
-            _ = try await connection.send(
-                .init(
-                    operation: "AbortMultipartUpload",
-                    method: "DELETE",
-                    key: key,
-                    query: [(name: "uploadId", value: upload)]
-                )
-            )
-        } catch BlobStoreError.s3(let failure) where failure.status == 404 {
             return
         }
     }

@@ -112,16 +112,7 @@ final class S3BlobWriter: BlobWriter {
     private func begunUpload() async throws -> Upload {
         if let upload = state.withLock({ $0.upload }) { return upload }
         let key = expected.map(store.key(of:)) ?? store.makeAsideKey()
-        let call = S3Connection.Call(
-            operation: "CreateMultipartUpload",
-            method: "POST",
-            key: key,
-            query: [(name: "uploads", value: "")]
-        )
-        let response = try await store.connection.send(call)
-        guard let root = XMLElement(document: response.body), let id = root["UploadId"] else {
-            throw failure(call, response.status, "the answer names no upload")
-        }
+        let id = try await store.beginUpload(at: key)
         let upload = Upload(key: key, id: id)
         state.withLock { $0.upload = upload }
         return upload
@@ -129,22 +120,8 @@ final class S3BlobWriter: BlobWriter {
 
     private func complete(at digest: BlobDigest) async throws {
         let upload = try await begunUpload()
-        let parts = upload.tags.enumerated().map { index, tag in
-            let quoted = tag.split(separator: "\"", omittingEmptySubsequences: false)
-                .joined(separator: "&quot;")
-            return "<Part><PartNumber>\(index + 1)</PartNumber><ETag>\(quoted)</ETag></Part>"
-        }
-        let body = "<CompleteMultipartUpload>\(parts.joined())</CompleteMultipartUpload>"
         do {
-            _ = try await store.connection.send(
-                .init(
-                    operation: "CompleteMultipartUpload",
-                    method: "POST",
-                    key: upload.key,
-                    query: [(name: "uploadId", value: upload.id)],
-                    body: Data(body.utf8)
-                )
-            )
+            try await store.completeUpload(upload.id, at: upload.key, upload.tags)
         } catch BlobStoreError.s3(let failure) where failure.code == "NoSuchUpload" {
             // A first try may have succeeded though its answer was lost.
             guard try await store.size(ofKey: upload.key) == count else {
@@ -152,33 +129,7 @@ final class S3BlobWriter: BlobWriter {
             }
         }
         guard expected == nil else { return }
-        let bucket = store.connection.configuration.bucket
-        let source = "/\(bucket)/\(S3Connection.encoded(upload.key, keeping: "/"))"
-        _ = try await store.connection.send(
-            .init(
-                operation: "CopyObject",
-                method: "PUT",
-                key: store.key(of: digest),
-                headers: [(name: "x-amz-copy-source", value: source)]
-            )
-        )
+        try await store.copy(upload.key, to: store.key(of: digest))
         try await store.remove(key: upload.key)
-    }
-
-    private func failure(
-        _ call: S3Connection.Call,
-        _ status: Int,
-        _ message: String
-    ) -> BlobStoreError {
-        .s3(
-            S3Failure(
-                operation: call.operation,
-                bucket: store.connection.configuration.bucket,
-                key: call.key,
-                status: status,
-                code: "",
-                message: message
-            )
-        )
     }
 }

@@ -172,6 +172,30 @@ import Testing
         }
     }
 
+    @Test(
+        "a blob that is asked for is young again, and no removal of old ones takes it",
+        arguments: TestStore.allCases
+    )
+    func refreshing(kind: TestStore) async throws {
+        try await kind.lend { store, age in
+            let digest = try await store.store(Data("asked for".utf8)).digest
+            let unknown = BlobDigest(ofText: "unknown")
+            let yesterday = Date(timeIntervalSinceNow: -86_400)
+            try await age(digest, yesterday.addingTimeInterval(-3600))
+            #expect(try await store.missing(among: [digest, unknown]) == [unknown])
+            for try await entry in store.entries() { #expect(entry.storedAt > yesterday) }
+            #expect(try await !store.remove(digest, storedBefore: yesterday))
+            #expect(try await store.read(digest) == Data("asked for".utf8))
+            #expect(try await store.refresh(digest))
+            #expect(try await !store.refresh(unknown))
+            #expect(try await !store.remove(unknown, storedBefore: yesterday))
+            try await age(digest, yesterday.addingTimeInterval(-3600))
+            #expect(try await store.remove(digest, storedBefore: yesterday))
+            #expect(try await !store.contains(digest))
+            #expect(try await store.removeAbandoned(olderThan: .seconds(-10)) == 0)
+        }
+    }
+
     @Test("many blobs are listed, each once", arguments: TestStore.allCases)
     func listing(kind: TestStore) async throws {
         try await kind.lend { store in

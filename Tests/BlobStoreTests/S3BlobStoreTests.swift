@@ -1,10 +1,11 @@
-import BlobStore
 import FarmModel
 import FoundationEssentials
 import HTTPTransport
 import HTTPTypes
 import Synchronization
 import Testing
+
+@testable import BlobStore
 
 /// What only an S3 store has to do.
 @Suite struct S3BlobStoreTests {
@@ -54,6 +55,29 @@ import Testing
             #expect(server.count(of: "CopyObject") == 1)
             #expect(try await store.read(unknown.digest) == pattern(2 * part + 7))
             #expect(server.state.withLock { $0.objects.count } == 5)
+        }
+    }
+
+    @Test("an object that is too large to be copied whole is copied onto itself in parts")
+    func copyInParts() async throws {
+        let server = S3Server()
+        try await withStore(server) { store in
+            let data = pattern(100_000)
+            let digest = try await store.store(data).digest
+            let key = store.key(of: digest)
+            let before = server.state.withLock { state in
+                state.objects[key]?.storedAt = .distantPast
+                return state.objects.count
+            }
+            try await store.copyInParts(key, size: 100_000)
+            #expect(server.count(of: "UploadPartCopy") == 1)
+            #expect(server.state.withLock { $0.objects.count } == before)
+            #expect(server.state.withLock { $0.uploads.isEmpty })
+            for try await entry in store.entries() { #expect(entry.storedAt > .distantPast) }
+            #expect(try await store.read(digest) == data)
+            server.fail("UploadPartCopy", .refusal(.forbidden, code: "AccessDenied"))
+            #expect(await failure { try await store.copyInParts(key, size: 100_000) } != nil)
+            #expect(server.state.withLock { $0.uploads.isEmpty })
         }
     }
 

@@ -143,7 +143,8 @@ final class S3Server: HTTPResponder {
         case .get where query["uploads"] != nil: "ListMultipartUploads"
         case .get: "GetObject"
         case .head: "HeadObject"
-        case .put where query["partNumber"] != nil: "UploadPart"
+        case .put where query["partNumber"] != nil:
+            request["x-amz-copy-source"] == nil ? "UploadPart" : "UploadPartCopy"
         case .put where request["x-amz-copy-source"] != nil: "CopyObject"
         case .put: "PutObject"
         case .post where query["uploads"] != nil: "CreateMultipartUpload"
@@ -171,6 +172,7 @@ final class S3Server: HTTPResponder {
                 }
             case "DeleteObject": Self.remove(key, &state)
             case "CopyObject": Self.copy(to: key, request, &state)
+            case "UploadPartCopy": Self.copyPart(to: key, query, request, &state)
             case "ListObjectsV2": Self.list(query, state)
             default: Self.performUpload(operation, key, query, body, &state)
             }
@@ -191,8 +193,29 @@ final class S3Server: HTTPResponder {
         let source = S3Signature.decoded(request["x-amz-copy-source"] ?? "")
         let name = String(source.dropFirst(bucket.count + 2))
         guard let object = state.objects[name] else { return error(.notFound, "NoSuchKey") }
+        guard name != key || request["x-amz-metadata-directive"] == "REPLACE" else {
+            return error(.badRequest, "InvalidRequest")
+        }
         _ = store(object.data, key, &state)
         return document("<CopyObjectResult><ETag>x</ETag></CopyObjectResult>")
+    }
+
+    private static func copyPart(
+        to key: String,
+        _ query: S3Query,
+        _ request: Request,
+        _ state: inout State
+    ) -> Answer {
+        let source = S3Signature.decoded(request["x-amz-copy-source"] ?? "")
+        let bounds = (request["x-amz-copy-source-range"] ?? "").dropFirst("bytes=".count)
+            .split(separator: "-").compactMap { Int($0) }
+        guard let object = state.objects[String(source.dropFirst(bucket.count + 2))],
+            bounds.count == 2
+        else { return error(.notFound, "NoSuchKey") }
+        let part = Data(object.data[bounds[0]...bounds[1]])
+        let answer = performUpload("UploadPart", key, query, part, &state)
+        guard answer.status == .ok else { return answer }
+        return document("<CopyPartResult><ETag>\(escaped(tag(part)))</ETag></CopyPartResult>")
     }
 
     private static func read(_ key: String, _ request: Request, _ state: State) -> Answer {

@@ -1,5 +1,7 @@
 import BlobStore
+import FarmModel
 import FoundationEssentials
+import Synchronization
 import Testing
 
 /// The stores that every test of the role runs against.
@@ -8,6 +10,37 @@ enum TestStore: String, CaseIterable, CustomTestStringConvertible {
     case s3
 
     var testDescription: String { rawValue }
+
+    /// Says that a blob was stored at some moment.
+    typealias Ageing = @Sendable (BlobDigest, Date) async throws -> Void
+
+    /// Lends an empty store, and a way to age its blobs.
+    func lend(
+        _ body: @escaping @Sendable (any BlobStorage, @escaping Ageing) async throws -> Void
+    ) async throws {
+        switch self {
+        case .folder:
+            try await TemporaryFolder.lend { folder in
+                try await body(FolderBlobStore(folder: folder)) { digest, moment in
+                    try FileManager.default.setAttributes(
+                        [.modificationDate: moment],
+                        ofItemAtPath: "\(folder)/\(digest.rawValue.prefix(2))/\(digest)"
+                    )
+                }
+            }
+        case .s3:
+            let server = S3Server()
+            try await server.serve { configuration in
+                try await body(S3BlobStore(configuration, retry: S3Server.quick)) { digest, moment in
+                    server.state.withLock { state in
+                        for key in state.objects.keys where key.hasSuffix("\(digest)") {
+                            state.objects[key]?.storedAt = moment
+                        }
+                    }
+                }
+            }
+        }
+    }
 
     /// Lends an empty store that is removed afterwards.
     func lend(_ body: @escaping @Sendable (any BlobStorage) async throws -> Void) async throws {

@@ -137,4 +137,71 @@ import Testing
             #expect(try await farm.blobs.contains(BlobDigest(of: named)))
         }
     }
+
+    @Test("a sweep spares what a job was accepted with after it was judged")
+    func sweepBesideSubmission() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.register()
+            let picture = try TestFarm.picture()
+            let digest = try await farm.blobs.store(picture).digest
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSinceNow: -2 * 86_400)],
+                ofItemAtPath: "\(farm.blobs.folder)/\(digest.rawValue.prefix(2))/\(digest)"
+            )
+            let blobs = JudgedBlobs(blobs: farm.blobs) {
+                let job = try await farm.submit(
+                    """
+                    parameters:
+                      prompt: "[ref#1]"
+                      references: [[{image: a.png, task: ip, sha256: \(digest)}]]
+                    """
+                )
+                #expect(job.images.total == 1)
+            }
+            let view = try await BlobSweep(store: farm.store, blobs: blobs).run()
+            #expect(view.removed == 0 && view.kept == 1)
+            #expect(try await farm.blobs.read(digest) == picture)
+        }
+    }
+}
+
+/// A store in which something happens between the judgement of a blob and its removal.
+private struct JudgedBlobs: BlobStorage {
+    let blobs: FolderBlobStore
+    let onRemoval: @Sendable () async throws -> Void
+
+    func remove(_ digest: BlobDigest, storedBefore moment: Date) async throws -> Bool {
+        try await onRemoval()
+        return try await blobs.remove(digest, storedBefore: moment)
+    }
+
+    func remove(_ digest: BlobDigest) async throws { try await blobs.remove(digest) }
+
+    var location: String { blobs.location }
+
+    func size(of digest: BlobDigest) async throws -> Int64? { try await blobs.size(of: digest) }
+
+    func open(_ digest: BlobDigest, range: Range<Int64>?) async throws -> BlobContent {
+        try await blobs.open(digest, range: range)
+    }
+
+    func makeWriter(expecting expected: BlobDigest?) async throws -> any BlobWriter {
+        try await blobs.makeWriter(expecting: expected)
+    }
+
+    func refresh(_ digest: BlobDigest) async throws -> Bool { try await blobs.refresh(digest) }
+
+    func entries() -> AsyncThrowingStream<BlobEntry, any Error> { blobs.entries() }
+
+    func removeAbandoned(olderThan age: Duration) async throws -> Int {
+        try await blobs.removeAbandoned(olderThan: age)
+    }
+
+    func identifier() async throws -> String? { try await blobs.identifier() }
+
+    func establishIdentifier(_ proposed: String) async throws -> String {
+        try await blobs.establishIdentifier(proposed)
+    }
+
+    func freeSpace() async throws -> FreeSpace? { try await blobs.freeSpace() }
 }

@@ -5,7 +5,8 @@ import FoundationEssentials
 
 /// Removes the blobs that nothing names any more: by a duty, and when an operator asks.
 ///
-/// A blob is stored before the row that names it, so one that is young is kept whatever names it.
+/// A blob is stored, or refreshed by whoever asks for it, before the row that names it: one that is
+/// young is kept whatever names it, also where it has become so since it was looked at.
 struct BlobSweep: Sendable {
     let store: FarmStore
     let blobs: any BlobStorage
@@ -29,37 +30,51 @@ struct BlobSweep: Sendable {
         let oldest = Date(timeIntervalSinceNow: -grace.inSeconds)
         var batch: [BlobEntry] = []
         for try await entry in blobs.entries() {
-            if entry.storedAt > oldest {
+            if entry.storedAt >= oldest {
                 view.kept += 1
                 view.keptBytes += entry.size
                 continue
             }
             batch.append(entry)
             if batch.count == Self.batch {
-                try await judge(batch, &view)
+                try await judge(batch, storedBefore: oldest, &view)
                 batch = []
             }
         }
-        try await judge(batch, &view)
+        try await judge(batch, storedBefore: oldest, &view)
         return view
     }
 
-    private func judge(_ batch: [BlobEntry], _ view: inout BlobSweepView) async throws {
+    private func judge(
+        _ batch: [BlobEntry],
+        storedBefore oldest: Date,
+        _ view: inout BlobSweepView
+    ) async throws {
         guard !batch.isEmpty else { return }
         let loose = try await store.unreferenced(
             among: batch.map(\.digest),
             keepingOutputs: keepOutputs
         )
         for entry in batch {
-            guard loose.contains(entry.digest) else {
+            let isLoose = loose.contains(entry.digest)
+            guard isLoose, try await isRemoved(entry, storedBefore: oldest, view.isDryRun) else {
                 view.kept += 1
                 view.keptBytes += entry.size
                 continue
             }
-            if !view.isDryRun { try await blobs.remove(entry.digest) }
             view.removed += 1
             view.removedBytes += entry.size
             if view.sample.count < 20 { view.sample.append(entry.digest) }
         }
+    }
+
+    /// Removes a blob, or tells that it would be.
+    private func isRemoved(
+        _ entry: BlobEntry,
+        storedBefore oldest: Date,
+        _ isDryRun: Bool
+    ) async throws -> Bool {
+        if isDryRun { return true }
+        return try await blobs.remove(entry.digest, storedBefore: oldest)
     }
 }
