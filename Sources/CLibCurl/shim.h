@@ -68,3 +68,8 @@ static inline CURLMcode curl_multi_set_timer_callback(CURLM *multi,
 static inline CURLcode curl_easy_set_seek_callback(CURL *handle, curl_seek_callback value) {
     return curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, value);
 }
+
+static inline CURLcode curl_easy_set_opensocket_callback(CURL *handle,
+                                                         curl_opensocket_callback value) {
+    return curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, value);
+}

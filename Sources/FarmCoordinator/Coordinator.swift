@@ -114,7 +114,11 @@ package struct Coordinator: Sendable {
                 logger: logger
             ),
             BlobsDuty.service(api.sweep, outage: outage, logger: logger),
-            WebhookSender(store: store, secret: secret).service(outage: outage, logger: logger),
+            WebhookSender(
+                store: store,
+                secret: secret,
+                allowsPrivate: configuration.allowsPrivateWebhooks
+            ).service(outage: outage, logger: logger),
         ]
         if let cluster = database.cluster {
             services.append(ClusterService(cluster: cluster, logger: logger))

@@ -25,6 +25,8 @@ final class CurlExchange: @unchecked Sendable {
     private var headers: [String: String] = [:]
     /// What a callback could not do; it outranks libcurl's own code.
     private var failure: HTTPTransportError?
+    /// An address that was not public, where only such may be reached.
+    var refused: NetworkAddress?
     /// libcurl's handle while the exchange runs.
     private(set) var handle: UnsafeMutableRawPointer?
     /// How it ended.
@@ -136,6 +138,7 @@ final class CurlExchange: @unchecked Sendable {
         }
         if request.method == "HEAD" { _ = curl_easy_set_long(handle, CURLOPT_NOBODY, 1) }
         if isLoopback { _ = curl_easy_set_string(handle, CURLOPT_PROXY, "") }
+        if request.reach == .publicAddresses { confine(handle) }
         if target.isBulky { _ = curl_easy_set_long(handle, CURLOPT_BUFFERSIZE, 256 << 10) }
         _ = curl_easy_set_pointer(handle, CURLOPT_HEADERDATA, context)
         _ = curl_easy_set_bytes_callback(handle, CURLOPT_HEADERFUNCTION) { bytes, _, count, own in
@@ -233,7 +236,7 @@ final class CurlExchange: @unchecked Sendable {
 
     // MARK: - Callbacks
 
-    private static func at(_ context: UnsafeMutableRawPointer?) -> CurlExchange {
+    static func at(_ context: UnsafeMutableRawPointer?) -> CurlExchange {
         guard let context else { preconditionFailure("libcurl passes the context it was given") }
         return Unmanaged<CurlExchange>.fromOpaque(context).takeUnretainedValue()
     }
@@ -292,6 +295,8 @@ final class CurlExchange: @unchecked Sendable {
         switch code {
         case CURLE_OK: break
         case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL: throw .invalidURL(url)
+        case CURLE_COULDNT_CONNECT where refused != nil:
+            throw .notPublic(url: url, address: refused?.description ?? "")
         case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
             throw .cannotConnect(url: url, reason: reason)
         case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE:

@@ -111,7 +111,7 @@ package final class HTTPClient: Sendable {
         switch error {
         case .cannotConnect: true
         case .connectionLost, .timedOut: request.isIdempotent
-        case .invalidURL, .bodyTooLarge, .file, .other: false
+        case .invalidURL, .notPublic, .bodyTooLarge, .file, .other: false
         }
     }
 

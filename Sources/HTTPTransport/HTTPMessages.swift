@@ -12,6 +12,8 @@ package struct HTTPRequest: Sendable {
     package var timeout: Duration?
     /// Whether doing it twice is the same as doing it once, so that it may be tried again.
     package var isIdempotent: Bool
+    /// Which addresses the server may have.
+    package var reach = HTTPReach.anywhere
     /// Signs the request for Amazon's services; the header `x-amz-content-sha256` has to be set.
     package var signature: AWSSignature?
 
@@ -34,6 +36,14 @@ package struct HTTPRequest: Sendable {
         self.isIdempotent = isIdempotent ?? ["GET", "HEAD", "PUT", "DELETE"].contains(method)
         self.signature = signature
     }
+}
+
+/// Which addresses a request may go to, whatever the server's name.
+package enum HTTPReach: Sendable {
+    case anywhere
+    /// Those of the public internet: for addresses that a stranger gave. A proxy of the environment is
+    /// passed by, since it would look names up by itself.
+    case publicAddresses
 }
 
 /// What a request sends.
@@ -108,6 +118,8 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
     case invalidURL(String)
     /// Nothing was sent, because no connection came about.
     case cannotConnect(url: String, reason: String)
+    /// Nothing was sent, because the name leads to an address that may not be reached.
+    case notPublic(url: String, address: String)
     /// The connection broke while the exchange was under way.
     case connectionLost(url: String, reason: String)
     case timedOut(url: String)
@@ -122,6 +134,8 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
             "'\(url)' is not an http or https address; give one like http://127.0.0.1:8470"
         case .cannotConnect(let url, let reason):
             "cannot reach \(url): \(reason); is the server running?"
+        case .notPublic(let url, let address):
+            "\(url) leads to \(address), which is not an address of the public internet"
         case .connectionLost(let url, let reason):
             "the connection to \(url) broke: \(reason); try again"
         case .timedOut(let url): "\(url) did not answer in time; try again"
@@ -136,7 +150,21 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
     package var isUnreachable: Bool {
         switch self {
         case .cannotConnect, .connectionLost, .timedOut: true
-        case .invalidURL, .bodyTooLarge, .file, .other: false
+        case .invalidURL, .notPublic, .bodyTooLarge, .file, .other: false
+        }
+    }
+
+    /// The same error of an address that is shown otherwise, as where the URL holds a secret.
+    package func naming(_ url: String) -> HTTPTransportError {
+        switch self {
+        case .invalidURL: .invalidURL(url)
+        case .cannotConnect(_, let reason): .cannotConnect(url: url, reason: reason)
+        case .notPublic(_, let address): .notPublic(url: url, address: address)
+        case .connectionLost(_, let reason): .connectionLost(url: url, reason: reason)
+        case .timedOut: .timedOut(url: url)
+        case .bodyTooLarge(_, let limit): .bodyTooLarge(url: url, limit: limit)
+        case .file: self
+        case .other(_, let reason): .other(url: url, reason: reason)
         }
     }
 }

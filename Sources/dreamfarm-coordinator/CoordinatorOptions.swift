@@ -51,13 +51,22 @@ struct CoordinatorOptions: ParsableArguments {
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
+    @Flag(
+        help: """
+            Send webhooks to addresses that are not of the public internet, too (environment: \
+            DREAMFARM_WEBHOOKS_PRIVATE).
+            """
+    )
+    var webhooksPrivate = false
+
     @Flag(help: "Listen without TLS where other machines can reach.")
     var insecureListen = false
 
     /// The names of all settings.
     private static let names = [
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
-        "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "insecure-listen",
+        "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
+        "insecure-listen",
     ]
 
     /// The settings from wherever they come.
@@ -68,6 +77,7 @@ struct CoordinatorOptions: ParsableArguments {
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
+            "webhooks-private": webhooksPrivate ? "true" : nil,
             "insecure-listen": insecureListen ? "true" : nil,
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
@@ -108,6 +118,7 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.blobStore = source.value("blob-store")
         configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
         configuration.webhookSecret = source.value("webhook-secret")
+        configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.environment = source.environment
         configuration.keepOutputs = try duration(source, "keep-outputs")
         if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
@@ -133,6 +144,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
+            ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
         ]
         return values.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }

@@ -2,10 +2,12 @@ import Crypto
 import FarmModel
 import FarmStore
 import FoundationEssentials
+import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Logging
+import NIOCore
 import Postgres
 import Synchronization
 import TestSupport
@@ -104,7 +106,11 @@ import Testing
                 let job = try await farm.submit(
                     "name: n\nparameters: {prompt: a}\non_done: {webhook: \"\(url)\"}"
                 )
-                let sender = WebhookSender(store: farm.store, secret: "a secret of the farm")
+                let sender = WebhookSender(
+                    store: farm.store,
+                    secret: "a secret of the farm",
+                    allowsPrivate: true
+                )
                 let logger = LogRecorder().logger()
                 #expect(try await sender.sendDue(logger: logger) == 0)
                 let task = try await farm.task(worker)
@@ -152,29 +158,139 @@ import Testing
         #expect(Set(body.keys) == ["event", "job", "number"])
     }
 
-    @Test("a webhook that nobody listens at is tried again and does not hold the others up")
+    /// Submits jobs of one picture and ends each, in the order of their webhooks.
+    private func endJobs(_ farm: TestFarm, tellingOf urls: [String]) async throws {
+        let worker = try await farm.register().id
+        for url in urls {
+            _ = try await farm.submit(
+                "parameters: {prompt: a}\non_done: {webhook: \"\(url)\"}"
+            )
+            let task = try await farm.task(worker)
+            _ = try await farm.deliver(task, 0, TestFarm.picture(), isFinal: true)
+        }
+    }
+
+    private func sender(_ farm: TestFarm, allowsPrivate: Bool = true) -> WebhookSender {
+        WebhookSender(store: farm.store, secret: "another secret", allowsPrivate: allowsPrivate)
+    }
+
+    private func views(_ farm: TestFarm) async throws -> [WebhookView] {
+        let page: Page<WebhookView> = try await farm.call(.get, "/v1/webhooks")
+        return page.items
+    }
+
+    @Test("a webhook that nobody listens at is tried again, and no secret of its address is told")
     func nobody() async throws {
+        try await TestFarm.withAPI { farm in
+            // Port 1 of this machine is nobody's.
+            let url = "http://me:sesame@127.0.0.1:1/hooks/sesame?token=sesame"
+            try await endJobs(farm, tellingOf: [url])
+            let log = LogRecorder()
+            #expect(try await sender(farm).sendDue(logger: log.logger()) == 1)
+            let view = try #require(try await views(farm).first)
+            #expect(view.sentAt == nil)
+            #expect(view.lastError?.hasPrefix("cannot reach http://127.0.0.1:1: ") == true)
+            #expect(view.lastError?.contains("sesame") == false)
+            #expect(log.count(of: "Webhook failed") == 1)
+            #expect(!log.lines.contains { "\($0)".contains("sesame") })
+        }
+    }
+
+    @Test("webhooks that accept and never answer do not hold the others up")
+    func silence() async throws {
         let inbox = Inbox(refusing: [])
+        let silent = try SilentServer()
         try await serve(inbox) { url in
             try await TestFarm.withAPI { farm in
-                let worker = try await farm.register().id
-                // Port 1 of this machine is nobody's.
-                for address in ["http://127.0.0.1:1/", url] {
-                    _ = try await farm.submit(
-                        "parameters: {prompt: a}\non_done: {webhook: \"\(address)\"}"
-                    )
-                    let task = try await farm.task(worker)
-                    _ = try await farm.deliver(task, 0, TestFarm.picture(), isFinal: true)
+                try await endJobs(
+                    farm,
+                    tellingOf: Array(repeating: "\(silent.address)/done", count: 5) + [url]
+                )
+                let sender = sender(farm)
+                let sending = Task { try await sender.sendDue(logger: LogRecorder().logger()) }
+                while try await !views(farm).contains(where: { $0.sentAt != nil }) {
+                    await Task.yield()
                 }
-                let sender = WebhookSender(store: farm.store, secret: "another secret")
-                #expect(try await sender.sendDue(logger: LogRecorder().logger()) == 2)
-                let page: Page<WebhookView> = try await farm.call(.get, "/v1/webhooks")
-                let failed = try #require(page.items.first { $0.lastError != nil })
-                #expect(failed.url == "http://127.0.0.1:1/")
-                #expect(failed.sentAt == nil)
-                #expect(page.items.count { $0.sentAt != nil } == 1)
+                let others = try await views(farm).filter { $0.sentAt == nil }
+                #expect(others.count == 5)
+                #expect(others.allSatisfy { $0.lastError == nil && $0.attempts == 1 })
+                sending.cancel()
+                _ = try? await sending.value
             }
         }
         #expect(inbox.messages.count == 1)
     }
+
+    @Test("what a receiver answers beside its status, and how much, is nothing to the sender")
+    func longAnswer() async throws {
+        let router = Router()
+        router.post("/done") { _, _ in
+            Response(
+                status: .ok,
+                body: ResponseBody(byteBuffer: ByteBuffer(repeating: 0x61, count: 4 << 20))
+            )
+        }
+        try await Application(
+            router: router,
+            configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0))
+        ).test(.live) { client in
+            let url = "http://127.0.0.1:\(try #require(client.port))/done"
+            try await TestFarm.withAPI { farm in
+                try await endJobs(farm, tellingOf: [url])
+                #expect(try await sender(farm).sendDue(logger: LogRecorder().logger()) == 1)
+                let view = try #require(try await views(farm).first)
+                #expect(view.sentAt != nil && view.attempts == 1 && view.lastError == nil)
+            }
+        }
+    }
+
+    @Test("a webhook of an address that is not public gets nothing unless an operator allows it")
+    func privateAddresses() async throws {
+        let inbox = Inbox(refusing: [])
+        try await serve(inbox) { url in
+            try await TestFarm.withAPI { farm in
+                let local = url.replacing("127.0.0.1", with: "localhost")
+                // The same address as a number.
+                let number = url.replacing("127.0.0.1", with: "2130706433")
+                try await endJobs(farm, tellingOf: [url, local, number])
+                let refusing = sender(farm, allowsPrivate: false)
+                #expect(try await refusing.sendDue(logger: LogRecorder().logger()) == 3)
+                for view in try await views(farm) {
+                    #expect(view.sentAt == nil)
+                    #expect(view.lastError?.contains("is not an address of the public") == true)
+                    #expect(view.lastError?.hasSuffix("webhooks-private allows others") == true)
+                }
+                #expect(inbox.messages.isEmpty)
+                try await TestDatabase.pool().execute("UPDATE webhook SET due_at = now()")
+                #expect(try await sender(farm).sendDue(logger: LogRecorder().logger()) == 3)
+            }
+        }
+        #expect(inbox.messages.count == 3)
+    }
+}
+
+/// A port of this machine whose connections are accepted and never answered.
+private final class SilentServer: Sendable {
+    let address: String
+    private let descriptor: Int32
+
+    init() throws {
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_INET, type, 0)
+        self.descriptor = descriptor
+        var name = sockaddr_in()
+        name.sin_family = sa_family_t(AF_INET)
+        name.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &name) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(descriptor, address, length) | listen(descriptor, 64)
+                    | getsockname(descriptor, address, &length)
+            }
+        }
+        address = "http://127.0.0.1:\(UInt16(bigEndian: name.sin_port))"
+        try #require(status == 0)
+    }
+
+    deinit { close(descriptor) }
 }

@@ -15,6 +15,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var allowsInsecureListen: Bool
     /// What webhooks are signed with; nil for a secret that is kept in the data folder.
     package var webhookSecret: String?
+    /// Whether webhooks may have addresses that are not of the public internet.
+    package var allowsPrivateWebhooks = false
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
     /// How long workers' log lines are kept; nil for ever.
