@@ -16,15 +16,20 @@ struct ReferenceFindings: Sendable {
         let lacking = Set(missing)
         for axis in specification.axes {
             for (index, value) in axis.values.enumerated() {
-                guard case .references(let conditions) = value else { continue }
-                for (position, condition) in conditions.enumerated() {
-                    let path = "parameters.references[\(index)][\(position)].image"
-                    try await look(at: condition, path, lacking, api.pictures)
+                switch value {
+                case .references(let conditions):
+                    for (position, condition) in conditions.enumerated() {
+                        let path = "parameters.references[\(index)][\(position)].image"
+                        try await look(at: condition, path, lacking, api.pictures)
+                    }
+                case .loras(let adapters):
+                    let set = axis.values.count == 1 ? "render.loras" : "parameters.loras[\(index)]"
+                    for (position, lora) in adapters.enumerated() {
+                        note(lora.sha256, "'\(lora.file)'", "\(set)[\(position)].file", lacking)
+                    }
+                default: continue
                 }
             }
-        }
-        for (index, lora) in specification.loras.enumerated() {
-            note(lora.sha256, "'\(lora.file)'", "loras[\(index)].file", lacking)
         }
     }
 

@@ -8,7 +8,7 @@ import Imaging
 struct SubmitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "submit",
-        abstract: "Submit a job, uploading the references that the farm lacks."
+        abstract: "Submit a job, uploading the references and LoRAs that the farm lacks."
     )
 
     @Argument(help: "The job's specification, YAML or JSON.")
@@ -70,14 +70,14 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     /// The job with its files' digests, and the files.
-    private func read() throws -> (JobSpecification, ReferenceFiles) {
+    private func read() throws -> (JobSpecification, JobFiles) {
         guard let data = FileManager.default.contents(atPath: specification) else {
             throw SpecificationFileError(path: specification)
         }
         let job = try JobSpecification(parsing: String(decoding: data, as: UTF8.self))
         let folder = specification.split(separator: "/", omittingEmptySubsequences: false)
             .dropLast().joined(separator: "/")
-        let files = try ReferenceFiles(of: job, beside: folder)
+        let files = try JobFiles(of: job, beside: folder)
         return (job.withDigests(files.digests), files)
     }
 

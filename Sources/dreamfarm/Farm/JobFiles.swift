@@ -1,9 +1,8 @@
 import FarmClient
 import FarmModel
-import FoundationEssentials
 
-/// The reference files of a job, which lie beside its specification.
-struct ReferenceFiles {
+/// The references and adapters of a job, whose files lie beside its specification.
+struct JobFiles {
     /// The path of each file that the job names without a digest, by that name.
     private(set) var paths: [String: String] = [:]
     /// The digest of each of these files.
@@ -14,17 +13,12 @@ struct ReferenceFiles {
     /// - Parameters:
     ///   - specification: The job.
     ///   - folder: The folder of the specification.
-    /// - Throws: ``ReferenceFileError`` for the first file that cannot be read.
+    /// - Throws: ``UnreadableFileError`` for the first file that cannot be read.
     init(of specification: JobSpecification, beside folder: String) throws {
-        for condition in specification.references where condition.sha256 == nil {
-            let name = condition.image
-            guard paths[name] == nil else { continue }
+        for name in specification.files {
             let path = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
-            guard let data = FileManager.default.contents(atPath: path) else {
-                throw ReferenceFileError(path: path)
-            }
+            digests[name] = try FileDigest.digest(of: path).digest
             paths[name] = path
-            digests[name] = BlobDigest(of: data)
         }
     }
 
@@ -38,14 +32,5 @@ struct ReferenceFiles {
             if let path = files[digest] { try await client.uploadBlob(digest, file: path) }
         }
         return missing.count
-    }
-}
-
-/// A reference file that cannot be read.
-struct ReferenceFileError: Error, CustomStringConvertible {
-    var path: String
-
-    var description: String {
-        "\(path): the reference cannot be read; its name is relative to the specification"
     }
 }
