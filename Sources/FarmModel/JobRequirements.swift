@@ -2,6 +2,8 @@
 package struct JobRequirements: Codable, Hashable, Sendable {
     /// The precision of the arithmetic, as `int8`.
     package var precision: String?
+    /// The numeric class of the pictures, as a worker and a picture name it.
+    package var numericClass: String?
     /// Memory that a worker's rendering may use, in bytes.
     package var memoryBytes: Int64?
     /// How many workers render one picture together.
@@ -12,12 +14,14 @@ package struct JobRequirements: Codable, Hashable, Sendable {
 
     package init(
         precision: String? = nil,
+        numericClass: String? = nil,
         memoryBytes: Int64? = nil,
         group: Int? = nil,
         pool: String? = nil,
         tags: [String] = []
     ) {
         self.precision = precision
+        self.numericClass = numericClass
         self.memoryBytes = memoryBytes
         self.group = group
         self.pool = pool

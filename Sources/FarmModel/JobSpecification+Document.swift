@@ -77,6 +77,7 @@ extension JobRequirements {
     fileprivate var entries: [String: SpecificationValue] {
         var entries: [String: SpecificationValue] = [:]
         if let precision { entries["precision"] = .string(precision) }
+        if let numericClass { entries["numeric_class"] = .string(numericClass) }
         if let memoryBytes { entries["memory"] = .integer(Int(memoryBytes)) }
         if let group { entries["group"] = .integer(group) }
         if let pool { entries["pool"] = .string(pool) }

@@ -110,6 +110,9 @@ extension ParameterReader {
             let entries = mapping(value, known: SpecificationKey.names(under: path), path)
         else { return result }
         result.precision = entries["precision"].flatMap { label($0, path + ".precision") }
+        result.numericClass = entries["numeric_class"].flatMap {
+            numericClass($0, path + ".numeric_class")
+        }
         result.memoryBytes = entries["memory"].flatMap { amount($0, path + ".memory") }
         result.group = entries["group"].flatMap { integer($0, in: 1...64, path + ".group") }
         result.pool = entries["pool"].flatMap { label($0, path + ".pool") }
@@ -132,6 +135,15 @@ extension ParameterReader {
             return nil
         }
         return label.rawValue
+    }
+
+    private mutating func numericClass(_ value: SpecificationValue, _ path: String) -> String? {
+        guard let text = text(value, path) else { return nil }
+        guard (1...200).contains(text.utf8.count) else {
+            findings.refuse(path, "must be the 1 to 200 characters that a worker shows")
+            return nil
+        }
+        return text
     }
 
     private mutating func amount(_ value: SpecificationValue, _ path: String) -> Int64? {

@@ -188,6 +188,11 @@ package struct SpecificationKey: Hashable, Sendable {
         ),
         SpecificationKey("requirements.precision", "a precision's name, as `int8`", "any"),
         SpecificationKey(
+            "requirements.numeric_class",
+            "a numeric class, as `dreamfarm workers -o json` shows it: only workers of it render the job",
+            "any"
+        ),
+        SpecificationKey(
             "requirements.memory",
             "bytes, or an amount as `16GiB`: memory for rendering",
             "any"
@@ -207,7 +212,8 @@ package struct SpecificationKey: Hashable, Sendable {
         ),
         SpecificationKey(
             "limits.max_failures",
-            "whole number 1…\(images): failed images after which the rest is cancelled",
+            "whole number 1…\(images): failed images after which the rest is cancelled, within "
+                + "about 5 s",
             "none"
         ),
         SpecificationKey(
@@ -220,6 +226,11 @@ package struct SpecificationKey: Hashable, Sendable {
             "whole number 1…1000: images a task, instead of `target_seconds`",
             "none"
         ),
-        SpecificationKey("on_done.webhook", "`http` or `https` URL that is told the end", "none"),
+        SpecificationKey(
+            "on_done.webhook",
+            "`http` or `https` URL that is told the end; of the public internet, unless the "
+                + "farm's operator allows others",
+            "none"
+        ),
     ]
 }

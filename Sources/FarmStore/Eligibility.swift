@@ -6,9 +6,19 @@ import FarmModel
 /// What a task asks of the worker that takes it.
 struct TaskDemand: Sendable, Hashable {
     var modelDigest: String
-    var requirement = TaskRequirement()
-    /// The numeric class that all images of its job are to have, once it is fixed.
+    var requirement: TaskRequirement
+    /// The numeric class that all images of its job are to have, as asked for or once it is fixed.
     var numericClass: String?
+
+    init(
+        modelDigest: String,
+        requirement: TaskRequirement = TaskRequirement(),
+        numericClass: String? = nil
+    ) {
+        self.modelDigest = modelDigest
+        self.requirement = requirement
+        self.numericClass = numericClass ?? requirement.numericClass
+    }
 
     /// What a worker lacks first, in the order of ``lacks``; nil where it has everything.
     func lack(of worker: WorkerCapability) -> WaitingReason? {

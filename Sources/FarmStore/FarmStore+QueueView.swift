@@ -187,7 +187,8 @@ extension HeadView {
 }
 
 extension TaskRequirement {
-    /// Reads the requirement from the columns of a head.
+    /// Reads the requirement from the columns of a head; its class, asked for or fixed since, stands
+    /// beside it.
     init(_ row: Row) throws {
         self.init()
         precision = try row.decodeIfPresent("precision")

@@ -73,13 +73,14 @@ extension FarmStore {
             """
             INSERT INTO job (id, owner, key, name, priority, specification, canonical_digest,
                 model_name, model_digest, precision, max_attempts, max_workers, max_failures,
-                is_same_class, after_jobs, start_after, webhook, cost, image_count, task_count,
+                is_same_class, numeric_class, after_jobs, start_after, webhook, cost, image_count, task_count,
                 live_task_count)
             VALUES (\(job.id), \(job.owner), \(job.key), \(job.name), \(job.priority),
                 \(job.specification)::jsonb, \(job.canonicalDigest), \(job.modelName),
                 \(job.modelDigest), \(job.requirement.precision), \(job.maxAttempts),
                 \(job.maxWorkers), \(job.maxFailures), \(job.isSameClass),
-                \(job.after)::uuid[], \(job.startAfter), \(job.webhook),
+                \(job.requirement.numericClass), \(job.after)::uuid[], \(job.startAfter),
+                \(job.webhook),
                 \(job.tasks.reduce(0) { $0 + $1.cost }), \(images), \(job.tasks.count),
                 \(job.tasks.count))
             ON CONFLICT (owner, key) WHERE key IS NOT NULL DO NOTHING
@@ -104,11 +105,11 @@ extension FarmStore {
         let row = try await connection.query(
             """
             INSERT INTO head (job_id, owner, priority, model_digest, precision, memory_bytes, pool,
-                tags, group_size, max_workers, awaits_class, blocked_by)
+                tags, group_size, max_workers, numeric_class, awaits_class, blocked_by)
             SELECT \(job.id), \(job.owner), \(job.priority), \(job.modelDigest),
                 \(wanted.precision), \(wanted.memoryBytes), \(wanted.pool),
                 \(wanted.tags)::text[], \(wanted.groupSize), \(job.maxWorkers),
-                \(job.isSameClass), CASE
+                \(wanted.numericClass), \(job.isSameClass && wanted.numericClass == nil), CASE
                     WHEN EXISTS (
                         SELECT FROM job WHERE job.id = ANY(\(job.after)::uuid[])
                             AND job.state <> 'succeeded'

@@ -76,6 +76,7 @@ package struct NewTask: Sendable {
 /// What a task asks of the worker that takes it; nil and empty are no wish.
 package struct TaskRequirement: Sendable, Hashable {
     package var precision: String?
+    package var numericClass: String?
     package var memoryBytes: Int64?
     package var pool: String?
     package var tags: [String] = []

@@ -1,4 +1,6 @@
+import Diffusion
 import FarmModel
+import FoundationEssentials
 import Testing
 
 @testable import dreamfarm
@@ -46,7 +48,8 @@ struct VerificationJobTests {
 
     @Test("ask for exactly the settings", arguments: [plain, unusual])
     func settings(_ settings: RenderSettings) throws {
-        let job = VerificationJob(settings: settings, model: "flux", precision: "float32")
+        let numericClass = "dreamfarm-1/x86-64-v3+openblas-Zen/float32"
+        let job = VerificationJob(settings: settings, model: "flux", numericClass: numericClass)
         let specification = try job.specification
         let defaults = ModelDefaults(width: 16, height: 16, refRes: 16, steps: 1, guidance: 9)
         let resolved = ResolvedJob(
@@ -59,6 +62,38 @@ struct VerificationJobTests {
         )
         #expect(resolved.imageCount == 1)
         #expect(resolved.settings(at: 0) == settings)
-        #expect(specification.requirements.precision == "float32")
+        #expect(specification.requirements.numericClass == numericClass)
+    }
+
+    @Test("only a worker of the model and class that takes tasks counts as at hand")
+    func workers() throws {
+        let numericClass = RenderPipeline.numericClass
+        func worker(_ change: (inout WorkerView) -> Void = { _ in }) -> Bool {
+            var view = WorkerView(
+                id: WorkerID.timeOrdered(),
+                name: "w",
+                state: .idle,
+                pool: "default",
+                model: "flux",
+                modelDigest: "digest",
+                precision: "float32",
+                numericClass: "\(numericClass)",
+                registeredAt: .now,
+                lastSeenAt: .now,
+                leasedTasks: 0
+            )
+            change(&view)
+            return view.takesTasks(of: "digest", in: numericClass)
+        }
+        #expect(worker())
+        for state in WorkerState.allCases {
+            let takes = [WorkerState.starting, .idle, .busy].contains(state)
+            #expect(worker { $0.state = state } == takes, "\(state)")
+        }
+        for wish in DesiredWorkerState.allCases {
+            #expect(worker { $0.desiredState = wish } == (wish == .run), "\(wish)")
+        }
+        #expect(!worker { $0.modelDigest = "another" })
+        #expect(!worker { $0.numericClass = "another" })
     }
 }

@@ -172,4 +172,30 @@ import Testing
             #expect(tasks.items.map(\.firstIndex) == [0, 4, 8])
         }
     }
+
+    @Test("a job that asks for a numeric class is taken by workers of it alone")
+    func numericClass() async throws {
+        try await TestFarm.withAPI { farm in
+            let other = try await farm.register("other") { $0.model.numericClass = "e/v4/float32" }
+            let text = """
+                parameters: {prompt: a}
+                requirements: {numeric_class: e/v3/float32}
+                """
+            let plan: PlanView = try await farm.call(
+                .post,
+                "/v1/jobs?dry_run=true",
+                farm.document(text)
+            )
+            #expect(plan.eligibleWorkers == 0)
+            #expect(plan.unrunnable.map(\.reason) == [.noWorker])
+            #expect(plan.unrunnable.first?.sentence.contains("numeric class e/v3") == true)
+            let job = try await farm.submit(text)
+            #expect(job.numericClass == "e/v3/float32")
+            #expect(try await farm.claim(other.id).tasks.isEmpty)
+            let wanted = try await farm.register("wanted") {
+                $0.model.numericClass = "e/v3/float32"
+            }
+            #expect(try await farm.claim(wanted.id).tasks.map(\.job) == [job.id])
+        }
+    }
 }

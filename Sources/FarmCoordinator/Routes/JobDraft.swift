@@ -198,6 +198,7 @@ extension TaskRequirement {
     init(_ needs: JobRequirements) {
         self.init()
         precision = needs.precision
+        numericClass = needs.numericClass
         memoryBytes = needs.memoryBytes
         pool = needs.pool
         tags = needs.tags
@@ -210,6 +211,7 @@ extension JobRequirements {
     init(_ requirement: TaskRequirement) {
         self.init(
             precision: requirement.precision,
+            numericClass: requirement.numericClass,
             memoryBytes: requirement.memoryBytes,
             group: requirement.groupSize > 1 ? requirement.groupSize : nil,
             pool: requirement.pool,

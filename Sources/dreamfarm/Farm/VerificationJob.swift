@@ -6,7 +6,8 @@ struct VerificationJob {
     let settings: RenderSettings
     /// The model's name in the farm.
     let model: String
-    let precision: String
+    /// That of the picture, as workers name it.
+    let numericClass: String
 
     /// The job.
     ///
@@ -28,7 +29,7 @@ struct VerificationJob {
                 "guidance": .number(settings.guidance),
             ]),
             "render": .mapping(render),
-            "requirements": .mapping(["precision": .string(precision)]),
+            "requirements": .mapping(["numeric_class": .string(numericClass)]),
         ])
     }
 

@@ -15,7 +15,7 @@ struct VerifyCommand: AsyncParsableCommand {
             A file alone is rendered from what it says of itself. With --job the pictures that the \
             farm keeps are compared with what the job asks for, or a file with the image of its \
             name. Exits with 0 when all are equal, 1 when one is not, 7 when no worker of the \
-            numeric class is at hand.
+            numeric class with the model is at hand, or the last one goes away.
             """
     )
 
@@ -77,7 +77,7 @@ struct VerifyCommand: AsyncParsableCommand {
     ) async throws -> VerificationResult {
         if let picture {
             return try await verifier.check(
-                try bytes(of: picture),
+                try PictureVerifier.bytes(of: picture),
                 named: picture,
                 against: subject.settings,
                 model: job.model
@@ -87,7 +87,7 @@ struct VerifyCommand: AsyncParsableCommand {
         defer { unlink(path) }
         try await client.downloadImage(subject.id, to: path)
         return try await verifier.check(
-            try bytes(of: path),
+            try PictureVerifier.bytes(of: path),
             named: subject.name,
             against: subject.settings,
             model: job.model
@@ -110,77 +110,6 @@ struct VerificationResult: Encodable {
     var job: JobID
 }
 
-/// Reads a whole file.
-private func bytes(of path: String) throws -> [UInt8] {
-    guard let data = FileManager.default.contents(atPath: path) else {
-        throw VerificationError.unreadable(path)
-    }
-    return [UInt8](data)
-}
-
-/// Renders pictures again as jobs of a farm, and compares.
-struct PictureVerifier {
-    let client: CoordinatorClient
-    let timeout: Duration?
-
-    /// Checks a file against what it says of itself.
-    func check(file path: String) async throws -> VerificationResult {
-        let picture = try bytes(of: path)
-        let provenance = try Provenance(reading: picture, name: path)
-        let models = try await client.models().all()
-        guard let model = models.first(where: { $0.digest == provenance.farmModelDigest }) else {
-            throw VerificationError.unknownModel(provenance.farmModelDigest)
-        }
-        return try await check(
-            picture,
-            named: path,
-            against: RenderSettings(provenance),
-            model: model.name
-        )
-    }
-
-    /// Checks a picture's bytes against a new rendering of settings.
-    func check(
-        _ picture: [UInt8],
-        named name: String,
-        against settings: RenderSettings,
-        model: String
-    ) async throws -> VerificationResult {
-        let numericClass = try Provenance(reading: picture, name: name).numericClass
-        let workers = try await client.workers().all()
-        guard workers.contains(where: { $0.numericClass == numericClass.description }) else {
-            throw VerificationError.noWorker(numericClass.description)
-        }
-        let job = try await client.submit(
-            VerificationJob(settings: settings, model: model, precision: numericClass.precision)
-                .specification,
-            key: nil
-        )
-        let progress = JobProgress(client: client, timeout: timeout)
-        guard let ended = try await progress.follow(job.id) else {
-            throw VerificationError.timedOut(job.id)
-        }
-        let image = try await client.images(of: job.id).all(limit: 1).first
-        guard ended.state == .succeeded, let image else {
-            throw VerificationError.notRendered(job.id, image?.failure?.message)
-        }
-        let path = "\(FileManager.default.temporaryDirectory.path())/verify-\(job.id).png"
-        defer { unlink(path) }
-        try await client.downloadImage(image.id, to: path)
-        let again = try bytes(of: path)
-        guard try Provenance(reading: again, name: path).numericClass == numericClass else {
-            throw VerificationError.noWorker(numericClass.description)
-        }
-        let comparison = try PictureComparison(picture, again, names: (name, "the rendering"))
-        return VerificationResult(
-            picture: name,
-            isEqual: comparison == .sameBytes,
-            finding: "\(comparison)",
-            job: job.id
-        )
-    }
-}
-
 /// Why a picture could not be compared.
 enum VerificationError: Error, CustomStringConvertible {
     case unreadable(String)
@@ -197,8 +126,8 @@ enum VerificationError: Error, CustomStringConvertible {
             "no model of the farm has the digest \(digest) that the picture was made with; start "
                 + "a worker with that model"
         case .noWorker(let numericClass):
-            "no worker of the numeric class \(numericClass) is at hand: other processors and "
-                + "engines give other bytes"
+            "no worker of the numeric class \(numericClass) with the model is at hand and takes "
+                + "tasks: other processors and engines give other bytes"
         case .nothingMeant(let job):
             "the job \(job) has no delivered picture of that name or index"
         case .notRendered(let job, let message):
