@@ -35,6 +35,10 @@ package struct DeliveryRequest: Hashable, Sendable {
             + query.joined(separator: "&")
     }
 
+    /// The keys of the query.
+    package static let queryKeys =
+        FenceQuery.keys + ["final", "steps", "seconds", "computed", "found", "cold_start_seconds"]
+
     /// Reads an address, or returns nil where the query lacks the lease or holds no numbers.
     ///
     /// - Parameters:
@@ -84,6 +88,9 @@ package struct CheckpointRequest: Hashable, Sendable {
         return "/v1/attempts/\(fence.attempt)/checkpoint?" + query.joined(separator: "&")
     }
 
+    /// The keys of the query.
+    package static let queryKeys = FenceQuery.keys + ["image", "step", "class"]
+
     /// Reads an address, or returns nil where the query lacks something.
     ///
     /// - Parameters:
@@ -111,6 +118,8 @@ private struct FenceQuery {
         else { return nil }
         fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
     }
+
+    static let keys = ["task", "epoch"]
 
     var items: [String] { ["task=\(fence.task)", "epoch=\(fence.epoch)"] }
 }

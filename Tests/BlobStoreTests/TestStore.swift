@@ -31,7 +31,8 @@ enum TestStore: String, CaseIterable, CustomTestStringConvertible {
         case .s3:
             let server = S3Server()
             try await server.serve { configuration in
-                try await body(S3BlobStore(configuration, retry: S3Server.quick)) { digest, moment in
+                let store = S3BlobStore(configuration, retry: S3Server.quick)
+                try await body(store) { digest, moment in
                     server.state.withLock { state in
                         for key in state.objects.keys where key.hasSuffix("\(digest)") {
                             state.objects[key]?.storedAt = moment

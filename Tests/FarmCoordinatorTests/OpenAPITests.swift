@@ -2,12 +2,14 @@ import BlobStore
 import FarmModel
 import FarmStore
 import FoundationEssentials
+import HTTPTypes
 import Postgres
+import TestSupport
 import Testing
 
 @testable import FarmCoordinator
 
-@Suite struct OpenAPITests {
+@Suite(.database) struct OpenAPITests {
     /// A route as both the router and the description name it.
     private struct Route: Hashable, CustomStringConvertible {
         var method: String
@@ -19,7 +21,7 @@ import Testing
 
     private static let methods = ["get", "put", "post", "patch", "delete", "head"]
 
-    private func declared() throws -> [Route] {
+    private func declarations() throws -> [RouteDeclaration] {
         let folder = FileManager.default.temporaryDirectory.path + "/routes-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: folder) }
         // Nothing connects: a pool does so at its first statement.
@@ -28,7 +30,11 @@ import Testing
             blobs: try FolderBlobStore(folder: folder),
             admin: "a-token-for-tests"
         )
-        return CoordinatorAPI.declarations(of: api).map {
+        return CoordinatorAPI.declarations(of: api)
+    }
+
+    private func declared() throws -> [Route] {
+        try declarations().map {
             Route(method: $0.method, path: $0.path, access: $0.access.description)
         }
     }
@@ -98,45 +104,139 @@ import Testing
         }
     }
 
-    @Test("a message's description names the keys that the message has")
-    func keys() throws {
-        let samples: [(String, any Encodable)] = [
-            ("JobView", Self.job), ("ClaimAnswer", ClaimAnswer(tasks: [])),
-            ("HeartbeatRequest", HeartbeatRequest()),
-            ("TokenRequest", TokenRequest(owner: "o", expiresInSeconds: 1)),
-            ("ProblemDetails", ProblemDetails(.stale, detail: "", problems: [])),
-        ]
-        let schemas = try mapping(
-            try mapping(try mapping(document())["components"])["schemas"]
-        )
-        for (name, message) in samples {
-            let keys = try Self.keys(of: message)
-            let schema = try mapping(schemas[name])
-            let properties = Set(try mapping(schema["properties"]).keys)
-            #expect(keys.subtracting(properties).isEmpty, "\(name)")
-            guard case .list(let required)? = schema["required"] else { continue }
-            for case .string(let key) in required { #expect(keys.contains(key), "\(name)") }
+    @Test("each route is described with the keys of its query, and no others")
+    func queries() throws {
+        let root = try mapping(document())
+        let shared = try mapping(try mapping(root["components"])["parameters"])
+        for declaration in try declarations() {
+            let item = try mapping(try mapping(root["paths"])[declaration.path])
+            let operation = try mapping(item[declaration.method.lowercased()])
+            var described: [String] = []
+            if case .list(let parameters)? = operation["parameters"] {
+                for parameter in parameters {
+                    var entries = try mapping(parameter)
+                    if case .string(let text)? = entries["$ref"] {
+                        entries = try mapping(shared[String(text.split(separator: "/").last ?? "")])
+                    }
+                    guard case .string(let name)? = entries["name"],
+                        entries["in"] == .string("query")
+                    else { continue }
+                    described.append(name)
+                }
+            }
+            let route = "\(declaration.method) \(declaration.path)"
+            #expect(described.sorted() == declaration.query.sorted(), "\(route)")
         }
     }
 
-    private static func keys(of message: some Encodable) throws -> Set<String> {
-        guard case .mapping(let entries) = try SpecificationValue(json: FarmJSON.encode(message))
-        else { return [] }
-        return Set(entries.keys)
+    @Test("a handler sees the keys of its route's query alone")
+    func undeclaredKeys() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.register()
+            let plain: Page<WorkerView> = try await farm.call(.get, "/v1/workers?limit=1&lost=true")
+            #expect(plain.items.count == 1)
+            // No list of workers has states to choose from.
+            let other: Page<WorkerView> = try await farm.call(.get, "/v1/workers?state=x&limit=1")
+            #expect(other.items.count == 1)
+            let alone: Page<WorkerView> = try await farm.call(.get, "/v1/workers?state=x")
+            #expect(alone.items.count == 1)
+            #expect(try await farm.problem(.get, "/v1/workers?state=x&limit=0") == .malformed)
+        }
     }
 
-    private static let job = JobView(
-        id: .random(),
-        key: "k",
-        name: "n",
-        owner: "o",
-        state: .pending,
-        priority: 50,
-        model: "m",
-        modelDigest: "d",
-        images: ImageTally(),
-        createdAt: Date(timeIntervalSince1970: 0),
-        startedAt: Date(timeIntervalSince1970: 0),
-        finishedAt: nil
-    )
+    @Test("the kinds of problems are described with their statuses, each and no other")
+    func problems() throws {
+        let responses = try mapping(try mapping(try mapping(document())["components"])["responses"])
+        let described = try mapping(try mapping(responses["Problem"])["x-statuses"])
+        let known = ProblemKind.allCases.map {
+            ($0.rawValue, SpecificationValue.integer($0.status))
+        }
+        #expect(described == Dictionary(uniqueKeysWithValues: known))
+    }
+
+    // MARK: - Messages
+
+    /// Every message with keys, as the description names it.
+    private static var messages: [any Decodable.Type] {
+        [
+            AccountRequest.self, AccountView.self, AttemptAnswer.self,
+            AttemptFence.self, AttemptProgress.self, AttemptReport.self, AttemptRequest.self,
+            AttemptView.self, AuditView.self, BlobList.self, BlobSweepView.self, CancelOrder.self,
+            CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self, ClaimAnswer.self,
+            ClaimRequest.self, ConditionSpecification.self, CostConstants.self, DeletePreview.self,
+            DeliveryAnswer.self, FailureRequest.self, FailureView.self, FarmView.self,
+            HeartbeatAnswer.self, HeartbeatRequest.self, ImageAssignment.self, ImageTally.self,
+            ImageView.self, JobRequirements.self, JobView.self, LogLine.self,
+            LoraSpecification.self,
+            MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelRequest.self,
+            ModelView.self, PicturePreview.self, PlanView.self, PoolView.self, PriorityRequest.self,
+            ProblemDetails.self, RegistrationAnswer.self, RegistrationRequest.self,
+            RenderSettings.self, RendererModel.self, RetryRequest.self, SessionRequest.self,
+            SessionView.self, SpecificationProblem.self, StepView.self, TableView.self,
+            TaskAssignment.self, TaskTally.self, TaskView.self, TokenRequest.self, TokenView.self,
+            TrueGuidance.self, WebhookView.self, WhyView.self, WorkerFigures.self,
+            WorkerStateRequest.self, WorkerView.self,
+        ]
+    }
+
+    /// Every word that is one of a few.
+    private static var words: [any (CaseIterable & RawRepresentable<String>).Type] {
+        [
+            AttemptEnding.self, CancelMode.self, ConditionTask.self, DesiredWorkerState.self,
+            FailureClass.self,
+            ImageState.self, JobState.self, LogLevel.self, NoTaskReason.self, NoisePrecision.self,
+            PosteriorChoice.self, Preparation.self, ReleaseReason.self, RenderPhase.self,
+            TaskState.self, TokenRole.self, WaitingReason.self, WorkerState.self,
+        ]
+    }
+
+    private func schemas() throws -> [String: [String: SpecificationValue]] {
+        try mapping(try mapping(try mapping(document())["components"])["schemas"])
+            .mapValues { try mapping($0) }
+    }
+
+    @Test("a message's description has the keys that the message has, and requires the same")
+    func keys() throws {
+        let schemas = try schemas()
+        for message in Self.messages {
+            let name = "\(message)"
+            let schema = try #require(schemas[name], "\(name) is not described")
+            let shape = try MessageShape(of: message)
+            let properties = Set(try mapping(schema["properties"]).keys)
+            #expect(properties.subtracting(shape.keys).isEmpty, "\(name) has no such keys")
+            #expect(shape.keys.subtracting(properties).isEmpty, "\(name) is described without")
+            let required = Set(Self.texts(schema["required"]))
+            #expect(required.subtracting(shape.required).isEmpty, "\(name) does not require")
+            #expect(shape.required.subtracting(required).isEmpty, "\(name) requires, too")
+        }
+    }
+
+    @Test("a word's description has its values, and no others")
+    func values() throws {
+        let schemas = try schemas()
+        for word in Self.words {
+            let name = "\(word)"
+            let schema = try #require(schemas[name], "\(name) is not described")
+            #expect(Set(Self.texts(schema["enum"])) == Self.values(of: word), "\(name)")
+        }
+    }
+
+    @Test("every description of a message or word is compared with the code")
+    func completeness() throws {
+        // A page is of any items; a specification is described in docs/job.md.
+        let others: Set = ["Page", "JobSpecification"]
+        let compared = Set(Self.messages.map { "\($0)" } + Self.words.map { "\($0)" })
+        #expect(Set(try schemas().keys) == compared.union(others))
+    }
+
+    private static func texts(_ value: SpecificationValue?) -> [String] {
+        guard case .list(let elements)? = value else { return [] }
+        return elements.compactMap { if case .string(let text) = $0 { text } else { nil } }
+    }
+
+    private static func values<Word: CaseIterable & RawRepresentable<String>>(
+        of word: Word.Type
+    ) -> Set<String> {
+        Set(word.allCases.map(\.rawValue))
+    }
 }

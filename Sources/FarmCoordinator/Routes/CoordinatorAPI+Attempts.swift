@@ -11,10 +11,20 @@ extension CoordinatorAPI {
     private static let largestArtifact: Int64 = 256 << 20
 
     func addAttemptRoutes(to table: RouteTable) {
-        table.on(.put, "/v1/attempts/{attempt}/images/{index}", for: .least(.worker)) {
+        table.on(
+            .put,
+            "/v1/attempts/{attempt}/images/{index}",
+            query: DeliveryRequest.queryKeys,
+            for: .least(.worker)
+        ) {
             try await deliver($0, $1)
         }
-        table.on(.put, "/v1/attempts/{attempt}/checkpoint", for: .least(.worker)) {
+        table.on(
+            .put,
+            "/v1/attempts/{attempt}/checkpoint",
+            query: CheckpointRequest.queryKeys,
+            for: .least(.worker)
+        ) {
             try await keepCheckpoint($0, $1)
         }
         table.on(.post, "/v1/attempts/{attempt}/complete", for: .least(.worker)) {
@@ -45,8 +55,18 @@ extension CoordinatorAPI {
                 store.releaseAttempt(fence, totals: AttemptTotals(message.report))
             )
         }
-        table.on(.get, "/v1/artifacts/{key}", for: .least(.worker)) { try await artifact($0, $1) }
-        table.on(.put, "/v1/artifacts/{key}", for: .least(.worker)) {
+        table.on(
+            .get,
+            "/v1/artifacts/{key}",
+            query: ["attempt", "task", "epoch"],
+            for: .least(.worker)
+        ) { try await artifact($0, $1) }
+        table.on(
+            .put,
+            "/v1/artifacts/{key}",
+            query: ["attempt", "task", "epoch"],
+            for: .least(.worker)
+        ) {
             try await keepArtifact($0, $1)
         }
     }

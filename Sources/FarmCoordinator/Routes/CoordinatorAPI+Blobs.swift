@@ -40,7 +40,9 @@ extension CoordinatorAPI {
             response.headers[.acceptRanges] = "bytes"
             return response
         }
-        table.on(.post, "/v1/blobs/sweep", for: .least(.operator)) { request, _ in
+        table.on(.post, "/v1/blobs/sweep", query: ["dry_run"], for: .least(.operator)) {
+            request,
+            _ in
             try Response(message: await sweep.run(isDryRun: request.flag("dry_run")))
         }
     }

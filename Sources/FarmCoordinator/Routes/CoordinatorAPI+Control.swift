@@ -4,7 +4,9 @@ import Hummingbird
 
 extension CoordinatorAPI {
     func addControlRoutes(to table: RouteTable) {
-        table.on(.post, "/v1/jobs/{job}/cancel", for: .least(.submitter)) { request, context in
+        table.on(.post, "/v1/jobs/{job}/cancel", query: ["mode"], for: .least(.submitter)) {
+            request,
+            context in
             let mode = try Self.cancelMode(request)
             let job = try await job(context)
             _ = try await store.cancelJob(job.id, mode: mode, by: context.bearer().owner)
@@ -40,7 +42,9 @@ extension CoordinatorAPI {
         table.on(.patch, "/v1/jobs/{job}", for: .least(.submitter)) { request, context in
             try await prioritize(request, context)
         }
-        table.on(.delete, "/v1/jobs/{job}", for: .least(.submitter)) { request, context in
+        table.on(.delete, "/v1/jobs/{job}", query: ["what_if"], for: .least(.submitter)) {
+            request,
+            context in
             try await delete(request, context)
         }
     }

@@ -11,7 +11,9 @@ extension CoordinatorAPI {
     private static let poll: Duration = .seconds(2)
 
     func addEventRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/jobs/{job}/events", for: .least(.viewer)) { request, context in
+        table.on(.get, "/v1/jobs/{job}/events", query: ["after"], for: .least(.viewer)) {
+            request,
+            context in
             let job = try await job(context)
             let after = try Self.lastEvent(request)
             return events(of: job.id, after: after, context)

@@ -4,7 +4,8 @@ import Hummingbird
 
 extension CoordinatorAPI {
     func addFleetRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/workers", for: .least(.viewer)) { request, _ in
+        table.on(.get, "/v1/workers", query: ["lost"] + PageRequest.queryKeys, for: .least(.viewer))
+        { request, _ in
             let page = try PageRequest(request)
             let workers = try await store.workers(includingLost: request.flag("lost"))
             return try Response(

@@ -7,7 +7,12 @@ import NIOCore
 
 extension CoordinatorAPI {
     func addJobRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/jobs", for: .least(.viewer)) { request, context in
+        table.on(
+            .get,
+            "/v1/jobs",
+            query: ["state", "owner", "name"] + PageRequest.queryKeys,
+            for: .least(.viewer)
+        ) { request, context in
             try await jobs(request, context)
         }
         table.on(.get, "/v1/jobs/{job}", for: .least(.viewer)) { _, context in
@@ -19,10 +24,20 @@ extension CoordinatorAPI {
             }
             return try Response(message: view)
         }
-        table.on(.get, "/v1/jobs/{job}/images", for: .least(.viewer)) { request, context in
+        table.on(
+            .get,
+            "/v1/jobs/{job}/images",
+            query: ["state"] + PageRequest.queryKeys,
+            for: .least(.viewer)
+        ) { request, context in
             try await images(request, context)
         }
-        table.on(.get, "/v1/jobs/{job}/tasks", for: .least(.viewer)) { request, context in
+        table.on(
+            .get,
+            "/v1/jobs/{job}/tasks",
+            query: ["state"] + PageRequest.queryKeys,
+            for: .least(.viewer)
+        ) { request, context in
             try await tasks(request, context)
         }
         table.on(.get, "/v1/jobs/{job}/why", for: .least(.viewer)) { _, context in

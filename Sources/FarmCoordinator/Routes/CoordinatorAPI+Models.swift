@@ -5,7 +5,7 @@ import Hummingbird
 
 extension CoordinatorAPI {
     func addModelRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/models", for: .token) { request, _ in
+        table.on(.get, "/v1/models", query: PageRequest.queryKeys, for: .token) { request, _ in
             let page = try PageRequest(request)
             return try Response(
                 message: page.page(ofAll: await store.models(), cursor: \.name) {

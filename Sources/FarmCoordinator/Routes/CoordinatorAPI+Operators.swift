@@ -5,7 +5,9 @@ import Hummingbird
 
 extension CoordinatorAPI {
     func addOperatorRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/tokens", for: .least(.admin)) { request, _ in
+        table.on(.get, "/v1/tokens", query: PageRequest.queryKeys, for: .least(.admin)) {
+            request,
+            _ in
             let page = try PageRequest(request)
             return try Response(
                 message: page.page(ofAll: await store.tokens(), cursor: { $0.id.description }) {
@@ -24,7 +26,9 @@ extension CoordinatorAPI {
             tokens.forget()
             return Response(status: .noContent)
         }
-        table.on(.get, "/v1/accounts", for: .least(.operator)) { request, _ in
+        table.on(.get, "/v1/accounts", query: PageRequest.queryKeys, for: .least(.operator)) {
+            request,
+            _ in
             let page = try PageRequest(request)
             return try Response(
                 message: page.page(ofAll: await store.accounts(), cursor: \.owner) {
@@ -44,13 +48,17 @@ extension CoordinatorAPI {
                 message: AccountView(owner: owner, weight: weight, charge: account?.charge ?? 0)
             )
         }
-        table.on(.get, "/v1/webhooks", for: .least(.operator)) { request, _ in
+        table.on(.get, "/v1/webhooks", query: ["job", "limit"], for: .least(.operator)) {
+            request,
+            _ in
             let limit = try PageRequest(request).limit
             let job = request.uri.queryParameters.get("job").flatMap { JobID($0) }
             let webhooks = try await store.webhooks(of: job, limit: limit)
             return try Response(message: Page(items: webhooks.map { WebhookView($0) }))
         }
-        table.on(.get, "/v1/audit", for: .least(.operator)) { request, _ in
+        table.on(.get, "/v1/audit", query: PageRequest.queryKeys, for: .least(.operator)) {
+            request,
+            _ in
             let page = try PageRequest(request)
             let rows = try await store.auditTrail(
                 before: page.cursor { Int64($0) },

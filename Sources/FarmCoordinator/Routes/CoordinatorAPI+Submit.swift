@@ -9,10 +9,20 @@ extension CoordinatorAPI {
     private static let largestSpecification = 16 << 20
 
     func addSubmitRoutes(to table: RouteTable) {
-        table.on(.post, "/v1/jobs", for: .least(.submitter)) { request, context in
+        table.on(
+            .post,
+            "/v1/jobs",
+            query: ["dry_run", "require_runnable"],
+            for: .least(.submitter)
+        ) { request, context in
             try await submit(request, key: nil, context.bearer())
         }
-        table.on(.put, "/v1/jobs/{job}", for: .least(.submitter)) { request, context in
+        table.on(
+            .put,
+            "/v1/jobs/{job}",
+            query: ["dry_run", "require_runnable"],
+            for: .least(.submitter)
+        ) { request, context in
             let key = try context.part("job", JobKey.init(rawValue:))
             return try await submit(request, key: key, context.bearer())
         }

@@ -10,7 +10,12 @@ extension CoordinatorAPI {
             view.waiting = try await why(task.id)
             return try Response(message: view)
         }
-        table.on(.get, "/v1/tasks/{task}/attempts", for: .least(.viewer)) { request, context in
+        table.on(
+            .get,
+            "/v1/tasks/{task}/attempts",
+            query: PageRequest.queryKeys,
+            for: .least(.viewer)
+        ) { request, context in
             let page = try PageRequest(request)
             let task = try await task(context)
             let attempts = try await store.attempts(of: task.id)
@@ -27,7 +32,9 @@ extension CoordinatorAPI {
             }
             return try Response(message: why)
         }
-        table.on(.get, "/v1/tasks/{task}/log", for: .least(.viewer)) { request, context in
+        table.on(.get, "/v1/tasks/{task}/log", query: PageRequest.queryKeys, for: .least(.viewer)) {
+            request,
+            context in
             let page = try PageRequest(request)
             let task = try await task(context)
             let offset = try page.cursor { Int($0) } ?? 0

@@ -31,7 +31,9 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/workers/{worker}/claim", for: .least(.worker)) {
             try await claim($1.part("worker") { WorkerID($0) }, $0.message(), $1)
         }
-        table.on(.post, "/v1/workers/{worker}/leave", for: .least(.worker)) { request, context in
+        table.on(.post, "/v1/workers/{worker}/leave", query: ["epoch"], for: .least(.worker)) {
+            request,
+            context in
             let worker = try await workers.worker(context.part("worker") { WorkerID($0) })
             let epoch = try request.integer("epoch") ?? worker.epoch
             if try await store.leaveWorker(worker.id, epoch: epoch) != nil {

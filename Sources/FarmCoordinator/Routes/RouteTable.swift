@@ -7,6 +7,8 @@ package struct RouteDeclaration: Hashable, Sendable {
     package var method: String
     /// The path with its parts in braces, as `/v1/jobs/{job}`.
     package var path: String
+    /// The keys of the query that it reads.
+    package var query: [String]
     package var access: RouteAccess
 }
 
@@ -22,15 +24,18 @@ final class RouteTable {
         self.router = router
     }
 
-    /// Declares a route and who may use it.
+    /// Declares a route, the keys of its query, and who may use it.
+    ///
+    /// The handler sees no other keys of the query.
     func on(
         _ method: HTTPTypes.HTTPRequest.Method,
         _ path: String,
+        query: [String] = [],
         for access: RouteAccess,
         _ handler: @escaping Handler
     ) {
         declarations.append(
-            RouteDeclaration(method: method.rawValue, path: path, access: access)
+            RouteDeclaration(method: method.rawValue, path: path, query: query, access: access)
         )
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard access.admits(context.caller) else {
@@ -40,8 +45,23 @@ final class RouteTable {
                     "the token's role is \(caller.role.rawValue); this takes \(access.description)"
                 )
             }
-            return try await handler(request, context)
+            return try await handler(request.asking(only: query), context)
         }
+    }
+}
+
+extension Request {
+    /// The request without the keys of its query that are not among `names`.
+    fileprivate func asking(only names: [String]) -> Request {
+        guard let path = head.path, let mark = path.firstIndex(of: "?") else { return self }
+        let items = path[path.index(after: mark)...].split(separator: "&")
+        let kept = items.filter { item in
+            names.contains(String(item.prefix { $0 != "=" }))
+        }
+        guard kept.count < items.count else { return self }
+        var head = head
+        head.path = path[..<mark] + (kept.isEmpty ? "" : "?" + kept.joined(separator: "&"))
+        return Request(head: head, body: body)
     }
 }
 

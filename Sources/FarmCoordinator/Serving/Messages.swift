@@ -108,6 +108,9 @@ struct PageRequest {
     var after: String?
     var limit: Int
 
+    /// What is read of a query.
+    static let queryKeys = ["after", "limit"]
+
     /// Reads `after` and `limit` of a query.
     init(_ request: Request) throws {
         let query = request.uri.queryParameters
