@@ -22,7 +22,7 @@ let package = Package(
             name: "dreamfarm",
             dependencies: [
                 "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Imaging",
-                "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
+                "Networks", "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -32,7 +32,7 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm-worker",
             dependencies: [
-                "FarmClient", "FarmModel", "FarmWorker", .argumentParser, .logging,
+                "FarmClient", "FarmModel", "FarmWorker", "Tensors", .argumentParser, .logging,
                 .serviceLifecycle, .unixSignals,
             ]
         ),
@@ -149,7 +149,8 @@ let package = Package(
         .testTarget(
             name: "DreamfarmTests",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "dreamfarm", .argumentParser,
+                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Networks", "Tensors",
+                "dreamfarm", .argumentParser,
             ]
         ),
         .testTarget(name: "FarmClientTests", dependencies: ["FarmClient", "FarmModel"]),

@@ -162,22 +162,3 @@ KERNEL void kernel_multiply_f32(float *x, const float *y, size_t rows, size_t co
             to[c] *= from[c];
     }
 }
-
-KERNEL void kernel_few_rows_product_f32(float *out, const float *x, const float *weight,
-                                        size_t rows, size_t outputs, size_t inputs,
-                                        size_t out_stride, size_t x_stride, size_t weight_stride) {
-    const size_t whole = inputs / LANES * LANES;
-    for (size_t n = 0; n < outputs; n++) {
-        const float *w = weight + n * weight_stride;
-        for (size_t r = 0; r < rows; r++) {
-            const float *in = x + r * x_stride;
-            float lanes[LANES] = {0};
-            for (size_t k = 0; k < whole; k += LANES)
-                for (size_t l = 0; l < LANES; l++)
-                    lanes[l] += in[k + l] * w[k + l];
-            for (size_t k = whole; k < inputs; k++)
-                lanes[k - whole] += in[k] * w[k];
-            out[r * out_stride + n] = sum_lanes(lanes);
-        }
-    }
-}

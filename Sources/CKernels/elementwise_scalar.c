@@ -104,15 +104,3 @@ void kernel_multiply_f32_scalar(float *x, const float *y, size_t rows, size_t co
         for (size_t c = 0; c < columns; c++)
             x[r * x_stride + c] *= y[r * y_stride + c];
 }
-
-void kernel_few_rows_product_f32_scalar(float *out, const float *x, const float *weight,
-                                        size_t rows, size_t outputs, size_t inputs,
-                                        size_t out_stride, size_t x_stride, size_t weight_stride) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t n = 0; n < outputs; n++) {
-            double sum = 0;
-            for (size_t k = 0; k < inputs; k++)
-                sum += (double)x[r * x_stride + k] * weight[n * weight_stride + k];
-            out[r * out_stride + n] = (float)sum;
-        }
-}

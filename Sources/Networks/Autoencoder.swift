@@ -88,8 +88,14 @@ extension AutoencoderConfiguration {
     func norm(
         _ name: String,
         channels: Int,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws -> GroupNorm {
-        try GroupNorm(name, channels: channels, groups: normNumGroups, eps: 1e-6, from: source)
+        try GroupNorm(
+            name,
+            channels: channels,
+            groups: normNumGroups,
+            eps: 1e-6,
+            from: reader.source
+        )
     }
 }

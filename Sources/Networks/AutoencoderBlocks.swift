@@ -29,34 +29,34 @@ struct ResidualBlock: Sendable {
     /// Its bias includes the shortcut's.
     let conv2: Convolution
     /// The weight of the 1×1 convolution: (outputs, inputs).
-    let shortcut: Tensor?
+    let shortcut: PackedRows?
 
     init(
         _ name: String,
         inputs: Int,
         outputs: Int,
         _ configuration: AutoencoderConfiguration,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
-        norm1 = try configuration.norm("\(name).norm1", channels: inputs, from: source)
-        conv1 = try Convolution("\(name).conv1", inputs: inputs, outputs: outputs, from: source)
-        norm2 = try configuration.norm("\(name).norm2", channels: outputs, from: source)
-        conv2 = try Convolution("\(name).conv2", inputs: outputs, outputs: outputs, from: source)
+        norm1 = try configuration.norm("\(name).norm1", channels: inputs, from: reader)
+        conv1 = try Convolution("\(name).conv1", inputs: inputs, outputs: outputs, from: reader)
+        norm2 = try configuration.norm("\(name).norm2", channels: outputs, from: reader)
+        conv2 = try Convolution("\(name).conv2", inputs: outputs, outputs: outputs, from: reader)
         guard inputs != outputs else {
             shortcut = nil
             return
         }
         let weight = Tensor(rows: outputs, columns: inputs)
-        try source.read(
+        try reader.source.read(
             "\(name).conv_shortcut.weight",
             shape: [outputs, inputs, 1, 1],
             into: weight.elements
         )
-        let bias = try source.vector("\(name).conv_shortcut.bias", count: outputs)
+        let bias = try reader.source.vector("\(name).conv_shortcut.bias", count: outputs)
         for index in 0..<outputs {
             conv2.bias.base[index] += bias.base[index]
         }
-        shortcut = weight
+        shortcut = PackedRows(weight, precision: reader.precision.floating)
     }
 
     /// What is added to the second convolution's output.
@@ -122,11 +122,15 @@ struct MiddleBlock: Sendable {
         _ name: String,
         channels: Int,
         _ configuration: AutoencoderConfiguration,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
         let attention = "\(name).attentions.0"
         func linear(_ layer: String) throws -> Linear {
-            try Linear("\(attention).\(layer)", inputs: channels, outputs: channels, from: source)
+            try reader.floating.linear(
+                "\(attention).\(layer)",
+                inputs: channels,
+                outputs: channels
+            )
         }
         func block(_ index: Int) throws -> ResidualBlock {
             try ResidualBlock(
@@ -134,11 +138,11 @@ struct MiddleBlock: Sendable {
                 inputs: channels,
                 outputs: channels,
                 configuration,
-                from: source
+                from: reader
             )
         }
         first = try block(0)
-        norm = try configuration.norm("\(attention).group_norm", channels: channels, from: source)
+        norm = try configuration.norm("\(attention).group_norm", channels: channels, from: reader)
         query = try linear("to_q")
         key = try linear("to_k")
         value = try linear("to_v")
@@ -175,7 +179,8 @@ struct MiddleBlock: Sendable {
             k: k,
             v: v,
             heads: 1,
-            scale: 1 / Float(channels).squareRoot()
+            scale: 1 / Float(channels).squareRoot(),
+            query.precision
         )
         compute.linear(q, normed, output)
         compute.addTransposed(x.tensor, q)

@@ -13,12 +13,13 @@ package struct AutoencoderDecoder: Sendable {
     private let normOut: GroupNorm
     private let convOut: Convolution
 
-    /// Reads the parameters below `decoder.`.
+    /// Reads the parameters below `decoder.`; the first and the last convolution are in float32 in
+    /// every precision.
     ///
     /// - Throws: `AutoencoderError`, or what the source throws.
     package init(
         _ configuration: AutoencoderConfiguration,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
         try configuration.validate()
         let channels = [Int](configuration.blockOutChannels.reversed())
@@ -26,13 +27,13 @@ package struct AutoencoderDecoder: Sendable {
             "decoder.conv_in",
             inputs: configuration.latentChannels,
             outputs: channels[0],
-            from: source
+            from: reader.exact
         )
         middle = try MiddleBlock(
             "decoder.mid_block",
             channels: channels[0],
             configuration,
-            from: source
+            from: reader
         )
         levels = try channels.indices.map { index in
             let name = "decoder.up_blocks.\(index)"
@@ -43,7 +44,7 @@ package struct AutoencoderDecoder: Sendable {
                     inputs: block == 0 ? before : channels[index],
                     outputs: channels[index],
                     configuration,
-                    from: source
+                    from: reader
                 )
             }
             guard index < channels.count - 1 else { return Level(blocks: blocks, upsample: nil) }
@@ -52,17 +53,17 @@ package struct AutoencoderDecoder: Sendable {
                 kind: .doubling,
                 inputs: channels[index],
                 outputs: channels[index],
-                from: source
+                from: reader
             )
             return Level(blocks: blocks, upsample: upsample)
         }
         let last = channels[channels.count - 1]
-        normOut = try configuration.norm("decoder.conv_norm_out", channels: last, from: source)
+        normOut = try configuration.norm("decoder.conv_norm_out", channels: last, from: reader)
         convOut = try Convolution(
             "decoder.conv_out",
             inputs: last,
             outputs: configuration.outChannels,
-            from: source
+            from: reader.exact
         )
     }
 

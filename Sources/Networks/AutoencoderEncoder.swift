@@ -13,12 +13,13 @@ package struct AutoencoderEncoder: Sendable {
     private let normOut: GroupNorm
     private let convOut: Convolution
 
-    /// Reads the parameters below `encoder.`.
+    /// Reads the parameters below `encoder.`; the first and the last convolution are in float32 in
+    /// every precision.
     ///
     /// - Throws: `AutoencoderError`, or what the source throws.
     package init(
         _ configuration: AutoencoderConfiguration,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
         try configuration.validate()
         let channels = configuration.blockOutChannels
@@ -26,7 +27,7 @@ package struct AutoencoderEncoder: Sendable {
             "encoder.conv_in",
             inputs: configuration.inChannels,
             outputs: channels[0],
-            from: source
+            from: reader.exact
         )
         levels = try channels.indices.map { index in
             let name = "encoder.down_blocks.\(index)"
@@ -37,7 +38,7 @@ package struct AutoencoderEncoder: Sendable {
                     inputs: block == 0 ? before : channels[index],
                     outputs: channels[index],
                     configuration,
-                    from: source
+                    from: reader
                 )
             }
             guard index < channels.count - 1 else { return Level(blocks: blocks, downsample: nil) }
@@ -46,7 +47,7 @@ package struct AutoencoderEncoder: Sendable {
                 kind: .halving,
                 inputs: channels[index],
                 outputs: channels[index],
-                from: source
+                from: reader
             )
             return Level(blocks: blocks, downsample: downsample)
         }
@@ -55,14 +56,14 @@ package struct AutoencoderEncoder: Sendable {
             "encoder.mid_block",
             channels: last,
             configuration,
-            from: source
+            from: reader
         )
-        normOut = try configuration.norm("encoder.conv_norm_out", channels: last, from: source)
+        normOut = try configuration.norm("encoder.conv_norm_out", channels: last, from: reader)
         convOut = try Convolution(
             "encoder.conv_out",
             inputs: last,
             outputs: 2 * configuration.latentChannels,
-            from: source
+            from: reader.exact
         )
     }
 

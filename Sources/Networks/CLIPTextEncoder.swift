@@ -31,8 +31,9 @@ package struct CLIPTextEncoder: Sendable {
     }
 
     /// Reads all parameters, under names that begin with `text_model.`.
-    package init(_ configuration: CLIPConfiguration, from source: any ParameterSource) throws {
+    package init(_ configuration: CLIPConfiguration, from reader: LayerReader) throws {
         let c = configuration
+        let source = reader.source
         self.configuration = c
         tokenEmbedding = try source.matrix(
             "text_model.embeddings.token_embedding.weight",
@@ -47,16 +48,15 @@ package struct CLIPTextEncoder: Sendable {
         layers = try (0..<c.numHiddenLayers).map { index in
             let name = "text_model.encoder.layers.\(index)"
             func linear(_ part: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-                try Linear("\(name).\(part)", inputs: inputs, outputs: outputs, from: source)
+                try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs)
             }
             return Layer(
                 layerNorm1: try Affine("\(name).layer_norm1", count: c.hiddenSize, from: source),
-                qkv: try Linear(
+                qkv: try reader.linear(
                     fusing: ["q_proj", "k_proj", "v_proj"].map {
                         ("\(name).self_attn.\($0)", c.hiddenSize)
                     },
-                    inputs: c.hiddenSize,
-                    from: source
+                    inputs: [c.hiddenSize]
                 ),
                 outProj: try linear("self_attn.out_proj", c.hiddenSize, c.hiddenSize),
                 layerNorm2: try Affine("\(name).layer_norm2", count: c.hiddenSize, from: source),
@@ -97,7 +97,7 @@ package struct CLIPTextEncoder: Sendable {
                 norm(h, x, layer.layerNorm1, in: compute)
                 compute.linear(qkv, h, layer.qkv)
                 let q = qkv.columns(0..<c.hiddenSize)
-                compute.attention(
+                compute.biasedAttention(
                     q,
                     q: q,
                     k: qkv.columns(c.hiddenSize..<2 * c.hiddenSize),

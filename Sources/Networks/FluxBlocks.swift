@@ -28,51 +28,44 @@ private struct QKV: Sendable {
         normQ: String,
         normK: String,
         _ c: FluxConfiguration,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
-        linear = try Linear(
+        linear = try reader.linear(
             fusing: [(k, c.hidden), (v, c.hidden), (q, c.hidden)],
-            inputs: c.hidden,
-            from: source
+            inputs: [c.hidden]
         )
-        self.normQ = try source.vector("\(normQ).weight", count: c.attentionHeadDim)
-        self.normK = try source.vector("\(normK).weight", count: c.attentionHeadDim)
+        self.normQ = try reader.source.vector("\(normQ).weight", count: c.attentionHeadDim)
+        self.normK = try reader.source.vector("\(normK).weight", count: c.attentionHeadDim)
     }
 
     /// Projects h (tokens, hidden) into kvq (tokens, 3 · hidden); norms and rotates q and k.
-    func callAsFunction(
-        _ kvq: Tensor,
-        _ h: Tensor,
-        rope: RotaryTable,
-        heads: Int,
-        in compute: Compute
-    ) {
-        let hidden = h.columns
-        compute.linear(kvq, h, linear)
-        for (part, weight) in [(0, normK), (2, normQ)] {
-            compute.headNormRope(
-                kvq.columns(part * hidden..<(part + 1) * hidden),
-                weight: weight,
-                rope: rope,
-                heads: heads,
-                eps: FluxTransformer.eps
-            )
-        }
+    func callAsFunction(_ kvq: Tensor, _ h: Operand, rope: RotaryTable, in compute: Compute) {
+        compute.projectHeads(
+            kvq,
+            h,
+            linear,
+            keyNorm: normK,
+            queryNorm: normQ,
+            rope: rope,
+            eps: FluxTransformer.eps
+        )
     }
-}
 
-/// Attention over kvq (tokens, 3 · hidden); the result replaces the queries.
-private func attend(_ kvq: Tensor, hidden: Int, heads: Int, in compute: Compute) -> Tensor {
-    let q = kvq.columns(2 * hidden..<3 * hidden)
-    compute.attention(
-        q,
-        q: q,
-        k: kvq.columns(0..<hidden),
-        v: kvq.columns(hidden..<2 * hidden),
-        heads: heads,
-        scale: 1 / Float(hidden / heads).squareRoot()
-    )
-    return q
+    /// Attention over kvq (tokens, 3 · hidden); the result replaces the queries.
+    func attend(_ kvq: Tensor, heads: Int, in compute: Compute) -> Tensor {
+        let hidden = kvq.columns / 3
+        let q = kvq.columns(2 * hidden..<3 * hidden)
+        compute.attention(
+            q,
+            q: q,
+            k: kvq.columns(0..<hidden),
+            v: kvq.columns(hidden..<2 * hidden),
+            heads: heads,
+            scale: 1 / Float(hidden / heads).squareRoot(),
+            linear.precision.floating
+        )
+        return q
+    }
 }
 
 /// A block with weights of their own for text and picture, which meet in the attention.
@@ -81,9 +74,9 @@ struct DoubleStreamBlock: Sendable {
     private let text: Stream
     private let heads: Int
 
-    init(_ name: String, _ c: FluxConfiguration, from source: any ParameterSource) throws {
+    init(_ name: String, _ c: FluxConfiguration, from reader: LayerReader) throws {
         func linear(_ part: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try Linear("\(name).\(part)", inputs: inputs, outputs: outputs, from: source)
+            try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs)
         }
         let attn = "\(name).attn"
         image = Stream(
@@ -95,7 +88,7 @@ struct DoubleStreamBlock: Sendable {
                 normQ: "\(attn).norm_q",
                 normK: "\(attn).norm_k",
                 c,
-                from: source
+                from: reader
             ),
             projection: try linear("attn.to_out.0", c.hidden, c.hidden),
             mlpIn: try linear("ff.net.0.proj", c.hidden, c.mlp),
@@ -110,7 +103,7 @@ struct DoubleStreamBlock: Sendable {
                 normQ: "\(attn).norm_added_q",
                 normK: "\(attn).norm_added_k",
                 c,
-                from: source
+                from: reader
             ),
             projection: try linear("attn.to_add_out", c.hidden, c.hidden),
             mlpIn: try linear("ff_context.net.0.proj", c.hidden, c.mlp),
@@ -129,42 +122,35 @@ struct DoubleStreamBlock: Sendable {
     ) {
         let hidden = x.columns
         let imageRows = textRows.upperBound..<x.rows
+        let streams = [(text, textRows), (image, imageRows)]
         compute.withScratch {
             let modulation = compute.scratch(2, 6 * hidden)
-            let h = compute.scratch(x.rows, hidden)
-            let streams = [
-                (text, textRows, modulation.rows(0..<1)),
-                (image, imageRows, modulation.rows(1..<2)),
-            ]
-            func chunk(_ modulation: Tensor, _ index: Int) -> Tensor {
-                modulation.columns(index * hidden..<(index + 1) * hidden)
+            func chunk(_ stream: Int, _ index: Int) -> Tensor {
+                modulation.rows(stream..<stream + 1)
+                    .columns(index * hidden..<(index + 1) * hidden)
             }
 
             // attention, text and picture together
             compute.withScratch {
                 let kvq = compute.scratch(x.rows, 3 * hidden)
-                for (stream, rows, mod) in streams {
-                    compute.linear(mod, vec, stream.modulation)
-                    compute.modulatedLayerNorm(
-                        h.rows(rows),
-                        x.rows(rows),
-                        scale: chunk(mod, 1),
-                        shift: chunk(mod, 0),
-                        eps: FluxTransformer.eps
-                    )
-                    stream.attention(
-                        kvq.rows(rows),
-                        h.rows(rows),
-                        rope: rope.rows(rows),
-                        heads: heads,
-                        in: compute
-                    )
+                for (index, (stream, rows)) in streams.enumerated() {
+                    compute.linear(modulation.rows(index..<index + 1), vec, stream.modulation)
+                    compute.withScratch {
+                        let h = compute.modulatedLayerNorm(
+                            x.rows(rows),
+                            scale: chunk(index, 1),
+                            shift: chunk(index, 0),
+                            eps: FluxTransformer.eps,
+                            stream.attention.linear.precision
+                        )
+                        stream.attention(kvq.rows(rows), h, rope: rope.rows(rows), in: compute)
+                    }
                 }
-                let attention = attend(kvq, hidden: hidden, heads: heads, in: compute)
-                for (stream, rows, mod) in streams {
+                let attention = image.attention.attend(kvq, heads: heads, in: compute)
+                for (index, (stream, rows)) in streams.enumerated() {
                     compute.addLinear(
                         x.rows(rows),
-                        gate: chunk(mod, 2),
+                        gate: chunk(index, 2),
                         attention.rows(rows),
                         stream.projection
                     )
@@ -172,18 +158,22 @@ struct DoubleStreamBlock: Sendable {
             }
 
             // feed-forward, each stream by itself
-            for (stream, rows, mod) in streams {
+            for (index, (stream, rows)) in streams.enumerated() {
                 compute.withScratch {
-                    compute.modulatedLayerNorm(
-                        h.rows(rows),
+                    let h = compute.modulatedLayerNorm(
                         x.rows(rows),
-                        scale: chunk(mod, 4),
-                        shift: chunk(mod, 3),
-                        eps: FluxTransformer.eps
+                        scale: chunk(index, 4),
+                        shift: chunk(index, 3),
+                        eps: FluxTransformer.eps,
+                        stream.mlpIn.precision
                     )
-                    let m = compute.scratch(rows.count, stream.mlpIn.outputs)
-                    compute.linear(m, h.rows(rows), stream.mlpIn, activation: .geluTanh)
-                    compute.addLinear(x.rows(rows), gate: chunk(mod, 5), m, stream.mlpOut)
+                    let inner = compute.activated(h, stream.mlpIn, .geluTanh)
+                    compute.addLinear(
+                        x.rows(rows),
+                        gate: chunk(index, 5),
+                        [inner],
+                        stream.mlpOut
+                    )
                 }
             }
         }
@@ -198,9 +188,9 @@ struct SingleStreamBlock: Sendable {
     private let projOut: Linear
     private let heads: Int
 
-    init(_ name: String, _ c: FluxConfiguration, from source: any ParameterSource) throws {
+    init(_ name: String, _ c: FluxConfiguration, from reader: LayerReader) throws {
         func linear(_ part: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try Linear("\(name).\(part)", inputs: inputs, outputs: outputs, from: source)
+            try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs)
         }
         modulation = try linear("norm.linear", c.hidden, 3 * c.hidden)
         attention = try QKV(
@@ -210,10 +200,14 @@ struct SingleStreamBlock: Sendable {
             normQ: "\(name).attn.norm_q",
             normK: "\(name).attn.norm_k",
             c,
-            from: source
+            from: reader
         )
         projMLP = try linear("proj_mlp", c.hidden, c.mlp)
-        projOut = try linear("proj_out", c.hidden + c.mlp, c.hidden)
+        // attention and feed-forward come with scales of their own
+        projOut = try reader.linear(
+            fusing: [("\(name).proj_out", c.hidden)],
+            inputs: [c.hidden, c.mlp]
+        )
         heads = c.numAttentionHeads
     }
 
@@ -223,31 +217,21 @@ struct SingleStreamBlock: Sendable {
         compute.withScratch {
             let mod = compute.scratch(1, 3 * hidden)
             compute.linear(mod, vec, modulation)
-            // keys | values | queries, then attention | mlp: the last two are projOut's input
-            let kvqm = compute.scratch(x.rows, 3 * hidden + projMLP.outputs)
-            let kvq = kvqm.columns(0..<3 * hidden)
-            compute.withScratch {
-                let h = compute.scratch(x.rows, hidden)
-                compute.modulatedLayerNorm(
-                    h,
-                    x,
-                    scale: mod.columns(hidden..<2 * hidden),
-                    shift: mod.columns(0..<hidden),
-                    eps: FluxTransformer.eps
-                )
-                attention(kvq, h, rope: rope, heads: heads, in: compute)
-                compute.linear(
-                    kvqm.columns(3 * hidden..<kvqm.columns),
-                    h,
-                    projMLP,
-                    activation: .geluTanh
-                )
-            }
-            _ = attend(kvq, hidden: hidden, heads: heads, in: compute)
+            let h = compute.modulatedLayerNorm(
+                x,
+                scale: mod.columns(hidden..<2 * hidden),
+                shift: mod.columns(0..<hidden),
+                eps: FluxTransformer.eps,
+                projMLP.precision
+            )
+            let inner = compute.activated(h, projMLP, .geluTanh)
+            let kvq = compute.scratch(x.rows, 3 * hidden)
+            attention(kvq, h, rope: rope, in: compute)
+            let attended = attention.attend(kvq, heads: heads, in: compute)
             compute.addLinear(
                 x,
                 gate: mod.columns(2 * hidden..<3 * hidden),
-                kvqm.columns(2 * hidden..<kvqm.columns),
+                [compute.operand(attended, projOut.precision), inner],
                 projOut
             )
         }

@@ -9,9 +9,9 @@ private struct MLPEmbedder: Sendable {
     let linear1: Linear
     let linear2: Linear
 
-    init(_ name: String, inputs: Int, hidden: Int, from source: any ParameterSource) throws {
-        linear1 = try Linear("\(name).linear_1", inputs: inputs, outputs: hidden, from: source)
-        linear2 = try Linear("\(name).linear_2", inputs: hidden, outputs: hidden, from: source)
+    init(_ name: String, inputs: Int, hidden: Int, from reader: LayerReader) throws {
+        linear1 = try reader.linear("\(name).linear_1", inputs: inputs, outputs: hidden)
+        linear2 = try reader.linear("\(name).linear_2", inputs: hidden, outputs: hidden)
     }
 
     /// out = linear2(SiLU(linear1(x))); x is (1, inputs), out (1, hidden).
@@ -32,13 +32,13 @@ struct TimeTextEmbedding: Sendable {
 
     private static let channels = 256
 
-    init(_ c: FluxConfiguration, from source: any ParameterSource) throws {
+    init(_ c: FluxConfiguration, from reader: LayerReader) throws {
         func embedder(_ name: String, _ inputs: Int) throws -> MLPEmbedder {
             try MLPEmbedder(
                 "time_text_embed.\(name)",
                 inputs: inputs,
                 hidden: c.hidden,
-                from: source
+                from: reader
             )
         }
         timestepEmbedder = try embedder("timestep_embedder", TimeTextEmbedding.channels)

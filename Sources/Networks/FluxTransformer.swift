@@ -12,8 +12,7 @@ package struct FluxTransformer: Sendable {
     private let xEmbedder: Linear
     private let contextEmbedder: Linear
     private let timeTextEmbed: TimeTextEmbedding
-    private let transformerBlocks: [DoubleStreamBlock]
-    private let singleTransformerBlocks: [SingleStreamBlock]
+    private let blocks: FluxBlockStack
     private let normOut: Linear
     private let projOut: Linear
 
@@ -21,31 +20,24 @@ package struct FluxTransformer: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: The sizes.
-    ///   - source: Where the parameters come from, under their diffusers names.
+    ///   - reader: Where the parameters come from, under their diffusers names. In int8 the
+    ///     embedders and the final layer are in bfloat16.
     ///   - progress: Called after each block with the share of blocks read, 0…1.
     /// - Throws: What the source throws.
     package init(
         _ configuration: FluxConfiguration,
-        from source: any ParameterSource,
+        from reader: LayerReader,
         progress: (Double) -> Void = { _ in }
     ) throws {
         let c = configuration
         self.configuration = c
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try Linear(name, inputs: inputs, outputs: outputs, from: source)
+            try reader.floating.linear(name, inputs: inputs, outputs: outputs)
         }
         xEmbedder = try linear("x_embedder", c.inChannels, c.hidden)
         contextEmbedder = try linear("context_embedder", c.jointAttentionDim, c.hidden)
-        timeTextEmbed = try TimeTextEmbedding(c, from: source)
-        let blocks = Double(c.numLayers + c.numSingleLayers)
-        transformerBlocks = try (0..<c.numLayers).map { index in
-            defer { progress(Double(index + 1) / blocks) }
-            return try DoubleStreamBlock("transformer_blocks.\(index)", c, from: source)
-        }
-        singleTransformerBlocks = try (0..<c.numSingleLayers).map { index in
-            defer { progress(Double(c.numLayers + index + 1) / blocks) }
-            return try SingleStreamBlock("single_transformer_blocks.\(index)", c, from: source)
-        }
+        timeTextEmbed = try TimeTextEmbedding(c, from: reader.floating)
+        blocks = try FluxBlockStack(c, from: reader, progress: progress)
         normOut = try linear("norm_out.linear", c.hidden, 2 * c.hidden)
         projOut = try linear("proj_out", c.hidden, c.inChannels)
     }
@@ -162,16 +154,7 @@ package struct FluxTransformer: Sendable {
                 x.rows(outputRows.upperBound..<total).copy(from: references)
             }
 
-            let imageRows = outputRows.lowerBound..<total
-            for (index, block) in transformerBlocks.enumerated() {
-                block(x, text: textRows, vec: temb, rope: context.rope, in: compute)
-                trace?("after_double\(index)_txt", x.rows(textRows))
-                trace?("after_double\(index)_img", x.rows(imageRows))
-            }
-            for (index, block) in singleTransformerBlocks.enumerated() {
-                block(x, vec: temb, rope: context.rope, in: compute)
-                trace?("after_single\(index)", x)
-            }
+            blocks(x, text: textRows, vec: temb, rope: context.rope, in: compute, trace: trace)
 
             let modulation = compute.scratch(1, 2 * hidden)
             compute.linear(modulation, temb, normOut)

@@ -6,7 +6,7 @@ package import Tensors
 /// The T5 text encoder, as a function of its weights.
 package struct T5Encoder: Sendable {
     package let configuration: T5Configuration
-    private let shared: Tensor
+    private let shared: EmbeddingTable
     private let placeholders: Tensor?
     private let firstPlaceholder: Int
     private let blocks: [Block]
@@ -27,34 +27,34 @@ package struct T5Encoder: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: The sizes.
-    ///   - source: Where the parameters come from.
+    ///   - reader: Where the parameters come from.
     ///   - placeholders: The input rows of added tokens: (tokens, model width), or nil.
     ///   - firstPlaceholder: The id of the first of them; ids from there on use these rows.
     /// - Throws: What the source throws.
     package init(
         _ configuration: T5Configuration,
-        from source: any ParameterSource,
+        from reader: LayerReader,
         placeholders: Tensor? = nil,
         firstPlaceholder: Int = .max
     ) throws {
         let c = configuration
+        let source = reader.source
         self.configuration = c
         self.placeholders = placeholders
         self.firstPlaceholder = firstPlaceholder
-        shared = try source.matrix("shared.weight", rows: c.vocabSize, columns: c.dModel)
+        shared = try reader.embeddings("shared.weight", rows: c.vocabSize, columns: c.dModel)
         blocks = try (0..<c.numLayers).map { index in
             let attention = "encoder.block.\(index).layer.0"
             let feedForward = "encoder.block.\(index).layer.1"
             func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-                try Linear(name, inputs: inputs, outputs: outputs, bias: false, from: source)
+                try reader.linear(name, inputs: inputs, outputs: outputs, bias: false)
             }
             return Block(
                 attentionNorm: try source.vector("\(attention).layer_norm.weight", count: c.dModel),
-                qkv: try Linear(
+                qkv: try reader.linear(
                     fusing: ["q", "k", "v"].map { ("\(attention).SelfAttention.\($0)", c.inner) },
-                    inputs: c.dModel,
-                    bias: false,
-                    from: source
+                    inputs: [c.dModel],
+                    bias: false
                 ),
                 o: try linear("\(attention).SelfAttention.o", c.inner, c.dModel),
                 feedForwardNorm: try source.vector(
@@ -86,7 +86,7 @@ package struct T5Encoder: Sendable {
         let c = configuration
         let x = Tensor(rows: ids.count, columns: c.dModel)
         for (row, id) in ids.enumerated() {
-            x.row(row).update(from: embedding(id), count: c.dModel)
+            embed(id, to: x.row(row))
         }
         compute.withScratch {
             let bias = compute.scratch(c.numHeads * ids.count, ids.count)
@@ -99,7 +99,7 @@ package struct T5Encoder: Sendable {
                 compute.rmsNorm(h, x, weight: block.attentionNorm, eps: c.layerNormEpsilon)
                 compute.linear(qkv, h, block.qkv)
                 let q = qkv.columns(0..<c.inner)
-                compute.attention(
+                compute.biasedAttention(
                     q,
                     q: q,
                     k: qkv.columns(c.inner..<2 * c.inner),
@@ -123,12 +123,12 @@ package struct T5Encoder: Sendable {
         return x
     }
 
-    private func embedding(_ id: Int) -> UnsafeMutablePointer<Float> {
+    private func embed(_ id: Int, to out: UnsafeMutablePointer<Float>) {
         if id >= firstPlaceholder, let placeholders {
-            return placeholders.row(id - firstPlaceholder)
+            out.update(from: placeholders.row(id - firstPlaceholder), count: configuration.dModel)
+        } else {
+            shared.copyRow(id, to: out)
         }
-        precondition(id < shared.rows, "token id \(id) is beyond the table's \(shared.rows) rows")
-        return shared.row(id)
     }
 
     /// Fills bias (heads · tokens, tokens) by the distance from query to key.

@@ -22,4 +22,28 @@ package protocol ParameterSource: Sendable {
         shape: [Int],
         into destination: UnsafeMutableBufferPointer<Float>
     ) throws
+
+    /// The weight of a layer as it was packed before, or nil where it has to be read and packed.
+    ///
+    /// - Parameters:
+    ///   - modules: The names of the layers that make one, and their counts of outputs.
+    ///   - inputs: The width of the common input, cut into what comes as operands of their own.
+    ///   - precision: What products with it are computed in.
+    /// - Returns: A weight a part of the inputs.
+    /// - Throws: An error that names the layer when it was packed in another way.
+    func packed(
+        _ modules: [(name: String, outputs: Int)],
+        inputs: [Int],
+        _ precision: Precision
+    ) throws -> [PackedMatrix]?
+}
+
+extension ParameterSource {
+    package func packed(
+        _ modules: [(name: String, outputs: Int)],
+        inputs: [Int],
+        _ precision: Precision
+    ) throws -> [PackedMatrix]? {
+        nil
+    }
 }

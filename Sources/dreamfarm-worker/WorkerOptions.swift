@@ -4,6 +4,7 @@ import FarmModel
 import FarmWorker
 import FoundationEssentials
 import Glibc
+import Tensors
 
 /// Where the coordinator is and what this process keeps, for every command.
 struct FarmAccessOptions: ParsableArguments {
@@ -75,8 +76,11 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: "A tag that jobs can ask for; may be given several times.")
     var tag: [String] = []
 
-    @Option(help: "The precision of the arithmetic: float32.")
+    @Option(help: "float32, bfloat16 or int8; the model's or the fastest when left out.")
     var precision: String?
+
+    @Option(help: "The instructions they use, as avx2; the best of this processor if left out.")
+    var kernels: String?
 
     @Option(help: "How many threads compute; all cores when left out.")
     var threads: String?
@@ -129,14 +133,6 @@ struct WorkerOptions: ParsableArguments {
         }
         let isDirectory = model.contains("/") || FileManager.default.fileExists(atPath: model)
         let path = isDirectory ? model : "\(data)/models/\(model)"
-        let precision = try layers.text("precision", precision) ?? "float32"
-        guard precision == "float32" else {
-            throw SettingsError.wrong(
-                source: "precision",
-                text: precision,
-                wanted: "float32, which is what this engine computes in"
-            )
-        }
         var renderer = PipelineRenderer.Configuration(
             path: path,
             name: try layers.text("model-name", modelName)
@@ -145,6 +141,8 @@ struct WorkerOptions: ParsableArguments {
             usesTurbo: !(try layers.flag("no-turbo", noTurbo)),
             threads: try layers.integer("threads", threads, in: 1...1024)
         )
+        renderer.precision = try precision(layers)
+        renderer.kernels = try kernels(layers)
         if let bytes = try layers.bytes("condition-memory", conditionMemory) {
             renderer.conditionBytes = Int(bytes)
         }
@@ -154,6 +152,31 @@ struct WorkerOptions: ParsableArguments {
             client: try access.client(layers),
             fetch: isDirectory ? nil : (model, path)
         )
+    }
+
+    private func precision(_ layers: LayeredSettings) throws -> Precision? {
+        guard let text = try layers.text("precision", precision) else { return nil }
+        guard let precision = Precision(rawValue: text) else {
+            throw SettingsError.wrong(
+                source: "precision",
+                text: text,
+                wanted: Precision.allCases.map(\.rawValue).joined(separator: ", ")
+            )
+        }
+        return precision
+    }
+
+    private func kernels(_ layers: LayeredSettings) throws -> KernelLevel? {
+        guard let text = try layers.text("kernels", kernels) else { return nil }
+        guard let level = KernelLevel(rawValue: text), level <= .best else {
+            throw SettingsError.wrong(
+                source: "kernels",
+                text: text,
+                wanted: "what this processor has: "
+                    + KernelLevel.available.map(\.rawValue).joined(separator: ", ")
+            )
+        }
+        return level
     }
 
     private func configuration(

@@ -18,8 +18,8 @@ struct Autoencoder {
         _ configuration: AutoencoderConfiguration,
         from source: any ParameterSource
     ) throws {
-        encoder = try AutoencoderEncoder(configuration, from: source)
-        decoder = try AutoencoderDecoder(configuration, from: source)
+        encoder = try AutoencoderEncoder(configuration, from: LayerReader(source))
+        decoder = try AutoencoderDecoder(configuration, from: LayerReader(source))
     }
 
     /// Encodes a picture; see `AutoencoderEncoder.encode`.

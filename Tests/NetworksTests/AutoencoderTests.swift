@@ -11,14 +11,16 @@ struct AutoencoderTests {
 
     @Test(arguments: AutoencoderGolden.all)
     func decodesAsTheReference(_ golden: AutoencoderGolden) throws {
-        let decoder = try AutoencoderDecoder(golden.configuration, from: FormulaSource())
+        let reader = LayerReader(FormulaSource())
+        let decoder = try AutoencoderDecoder(golden.configuration, from: reader)
         let out = golden.decode(decoder, tiling: .never, threads: 2)
         expectClose(out, golden.decoded)
     }
 
     @Test(arguments: AutoencoderGolden.all)
     func encodesAsTheReference(_ golden: AutoencoderGolden) throws {
-        let encoder = try AutoencoderEncoder(golden.configuration, from: FormulaSource())
+        let reader = LayerReader(FormulaSource())
+        let encoder = try AutoencoderEncoder(golden.configuration, from: reader)
         let out = golden.encode(encoder, tiling: .never, threads: 2)
         expectClose(out.mean, golden.mean)
         expectClose(out.logVariance, golden.logVariance)
@@ -64,7 +66,7 @@ struct AutoencoderTests {
     @Test
     func aLargerPictureIsTheSameWhenSavingMemory() throws {
         let configuration = try #require(AutoencoderGolden.all.first).configuration
-        let decoder = try AutoencoderDecoder(configuration, from: FormulaSource())
+        let decoder = try AutoencoderDecoder(configuration, from: LayerReader(FormulaSource()))
         let latent = FormulaSource.tensor("latent", rows: 4, columns: 90 * 80)
         let compute = Compute(threads: 2)
         func decode(_ tiling: AutoencoderTiling) -> [Float] {
@@ -82,7 +84,7 @@ struct AutoencoderTests {
         let golden = try #require(AutoencoderGolden.all.first)
         var source = FormulaSource()
         source.constants["encoder.conv_out.bias"] = bias
-        let encoder = try AutoencoderEncoder(golden.configuration, from: source)
+        let encoder = try AutoencoderEncoder(golden.configuration, from: LayerReader(source))
         let out = golden.encode(encoder, tiling: .init(), threads: 1)
         #expect(out.logVariance.values.allSatisfy { $0 == bound })
         #expect(out.mean.values.allSatisfy { abs($0) > 50 })

@@ -11,14 +11,14 @@ struct TextEncoderTests {
         let configuration = try golden.configuration(T5Configuration.self, of: "text_encoder_2")
         let source = try SafetensorsSet(folder: "\(golden.model)/text_encoder_2")
         guard golden.name != "plain-bfloat16" else {
-            return try T5Encoder(configuration, from: source)
+            return try T5Encoder(configuration, from: LayerReader(source))
         }
         let dreamO = try SafetensorsFile(path: "\(golden.model)/dreamo/dreamo.safetensors")
         let rows = try dreamO.values(of: "dreamo_t5_embedding.weight")
         let vocabulary = try #require(try golden.run().values("t5_vocab").first)
         return try T5Encoder(
             configuration,
-            from: source,
+            from: LayerReader(source),
             placeholders: Tensor(
                 rows: 10,
                 columns: configuration.dModel,
@@ -31,7 +31,7 @@ struct TextEncoderTests {
     private func clip(_ golden: Golden) throws -> CLIPTextEncoder {
         try CLIPTextEncoder(
             golden.configuration(CLIPConfiguration.self, of: "text_encoder"),
-            from: SafetensorsSet(folder: "\(golden.model)/text_encoder")
+            from: LayerReader(SafetensorsSet(folder: "\(golden.model)/text_encoder"))
         )
     }
 

@@ -228,37 +228,4 @@ struct ElementwiseKernelTests {
             #expect(fast.values[index] == start.values[index] + added)
         }
     }
-
-    @Test(arguments: 0...70)
-    func fewRowsProduct(inputs: Int) {
-        for rows in 1...4 {
-            let start = TestMatrix(rows, 5, gap: 2, seed: 1)
-            let x = TestMatrix(rows, inputs, gap: 3, seed: 2)
-            let weight = TestMatrix(5, inputs, gap: 1, seed: 3)
-            var (fast, plain) = (start, start)
-            kernel_few_rows_product_f32(
-                &fast.values,
-                x.values,
-                weight.values,
-                rows,
-                5,
-                inputs,
-                fast.stride,
-                x.stride,
-                weight.stride
-            )
-            kernel_few_rows_product_f32_scalar(
-                &plain.values,
-                x.values,
-                weight.values,
-                rows,
-                5,
-                inputs,
-                plain.stride,
-                x.stride,
-                weight.stride
-            )
-            #expect(fast.problem(plain, start: start, tolerance: 5e-6) == nil)
-        }
-    }
 }

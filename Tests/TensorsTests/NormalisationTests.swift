@@ -80,12 +80,33 @@ struct NormalisationTests {
             cosine: Tensor(rows: tokens, columns: pairs, values: angles.map { Float(cos($0)) }),
             sine: Tensor(rows: tokens, columns: pairs, values: angles.map { Float(sin($0)) })
         )
-        let out = onAllThreads { compute in
-            let x = Tensor.gapped(tokens, heads * width, seed: 1)
-            compute.headNormRope(x, weight: weight, rope: rope, heads: heads, eps: 1e-6)
-            return x
+        // a projection that copies its input: keys, values, queries
+        let inner = heads * width
+        let input = Tensor.gapped(tokens, 3 * inner, seed: 1)
+        let identity = Tensor(rows: 3 * inner, columns: 3 * inner)
+        for index in 0..<3 * inner { identity.row(index)[index] = 1 }
+        let ones = Tensor(rows: 1, columns: width)
+        ones.fill(1)
+        let kvq = onAllThreads { compute in
+            let kvq = Tensor.unwritten(tokens, 3 * inner)
+            compute.withScratch {
+                compute.projectHeads(
+                    kvq,
+                    compute.operand(input, .float32),
+                    Linear(weight: identity, bias: nil),
+                    keyNorm: weight,
+                    queryNorm: ones,
+                    rope: rope,
+                    eps: 1e-6
+                )
+            }
+            return kvq
         }
-        let x = rows(Tensor.gapped(tokens, heads * width, seed: 1))
+        let result = Tensor(rows: tokens, columns: 3 * inner, values: kvq)
+        let out = result.columns(0..<inner).values
+        let values = result.columns(inner..<2 * inner).values
+        #expect(values == input.columns(inner..<2 * inner).values)
+        let x = rows(input.columns(0..<inner))
         var expected: [Double] = []
         for token in 0..<tokens {
             for head in 0..<heads {

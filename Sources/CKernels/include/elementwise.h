@@ -77,15 +77,6 @@ void kernel_multiply_f32(float *x, const float *y, size_t rows, size_t columns, 
 void kernel_multiply_f32_scalar(float *x, const float *y, size_t rows, size_t columns,
                                 size_t x_stride, size_t y_stride);
 
-/// out[r, n] = sum_k x[r, k] * weight[n, k]; for few rows, where a matrix product would spend its
-/// time packing. out is (rows, outputs), x is (rows, inputs), weight is (outputs, inputs).
-void kernel_few_rows_product_f32(float *out, const float *x, const float *weight, size_t rows,
-                                 size_t outputs, size_t inputs, size_t out_stride, size_t x_stride,
-                                 size_t weight_stride);
-void kernel_few_rows_product_f32_scalar(float *out, const float *x, const float *weight,
-                                        size_t rows, size_t outputs, size_t inputs,
-                                        size_t out_stride, size_t x_stride, size_t weight_stride);
-
 #ifdef __cplusplus
 }
 #endif

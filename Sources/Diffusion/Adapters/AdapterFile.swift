@@ -119,6 +119,26 @@ package struct AdapterFile: Sendable {
         }
     }
 
+    /// Reads one pair as matrices.
+    ///
+    /// - Parameters:
+    ///   - pair: One of `pairs`.
+    ///   - strength: The adapter's weight.
+    /// - Returns: down (rank, in), and up (target rows, rank) times everything that it is
+    ///   multiplied by.
+    /// - Throws: As `add`.
+    func matrices(of pair: LowRankPair, strength: Float) throws -> (down: Tensor, up: Tensor) {
+        let down = Tensor(
+            rows: pair.rank,
+            columns: pair.inFeatures,
+            values: try file.values(of: pair.downKey)
+        )
+        let used = pair.sourceRows.lowerBound * pair.rank..<pair.sourceRows.upperBound * pair.rank
+        let factor = strength * pair.scale
+        let up = try file.values(of: pair.upKey)[used].map { $0 * factor }
+        return (down, Tensor(rows: pair.sourceRows.count, columns: pair.rank, values: up))
+    }
+
     /// Refuses two pairs for one row, of which only one could be meant.
     private static func checkOverlaps(_ pairs: [LowRankPair], file: String) throws(AdapterError) {
         for (first, second) in zip(pairs, pairs.dropFirst())

@@ -114,9 +114,12 @@ package struct AdapterSet: Sendable {
         ]
     }
 
-    /// The base weights with these adapters added.
+    /// The users' own adapters.
+    var users: ArraySlice<WeightedAdapter> { adapters.suffix(loraCount) }
+
+    /// The base weights with DreamO's adapters added; the users' stand beside the weights.
     package func adapting(_ base: any ParameterSource, threads: Int) -> AdaptedSource {
-        AdaptedSource(base: base, adapters: adapters, threads: threads)
+        AdaptedSource(base: base, adapters: adapters.dropLast(loraCount), threads: threads)
     }
 
     /// Which version's files to use, or nil for plain FLUX.

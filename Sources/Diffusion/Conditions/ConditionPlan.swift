@@ -55,16 +55,18 @@ package struct ConditionPlan: Sendable {
     ///   - t5Tokenizer: T5's.
     ///   - clipTokenizer: CLIP's.
     ///   - digest: The base model's.
+    ///   - numericClass: The class that the conditions are computed in.
     ///   - placeholders: The embeddings that DreamO adds to T5's table, or nil.
     init(
         t5Tokenizer: T5Tokenizer,
         clipTokenizer: CLIPTokenizer,
         digest: ModelDigest,
+        numericClass: Provenance.NumericClass,
         placeholders: [Float]?
     ) {
         self.t5Tokenizer = t5Tokenizer
         self.clipTokenizer = clipTokenizer
-        let numericClass = "class \(RenderPipeline.numericClass)"
+        let numericClass = "class \(numericClass)"
         let added = placeholders.map { values in
             values.withUnsafeBytes { hexadecimal(SHA256.hash(data: $0)) }
         }

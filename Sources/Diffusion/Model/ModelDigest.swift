@@ -38,7 +38,7 @@ package struct ModelDigest: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Digests a base model's lines, and those of its encoders by themselves.
-    fileprivate init(base lines: [String]) {
+    init(base lines: [String]) {
         description = Self.digest(lines)
         let pairs = Self.encoders.map { part in
             (
@@ -100,6 +100,7 @@ extension ModelDirectory {
         threads: Int = 2,
         cache: DigestCache? = nil
     ) async throws -> ModelDigest {
+        if let packed, let digest = ModelDigest(record: packed.digest) { return digest }
         func compute() async throws -> ModelDigest {
             ModelDigest(base: try await baseLines(threads: threads))
         }
@@ -133,6 +134,7 @@ extension ModelDirectory {
     }
 
     private func baseLines(threads: Int) async throws -> [String] {
+        if let packed { return ["packed \(packed.precision) \(packed.digest)"] }
         let tensors =
             transformer.storedTensors + textEncoder.storedTensors + textEncoder2.storedTensors
             + autoencoder.storedTensors

@@ -48,6 +48,8 @@ package struct ModelDirectory: Sendable {
     package let defaults: ModelDefaults?
     /// DreamO's folder of adapters, if there is one.
     package let adaptersFolder: String?
+    /// What the packed weights say of themselves, or nil where the weights are plain.
+    package let packed: PackedModel?
 
     /// Opens a model and checks every shape against its configuration.
     ///
@@ -60,6 +62,7 @@ package struct ModelDirectory: Sendable {
         self.path = places.root
         layout = places.transformerLayout
         transformer = try Self.transformer(places)
+        packed = try PackedModel(transformer.set.files[0])
         autoencoder = try Self.autoencoder(places)
 
         let clip = try places.folder("text_encoder", "the CLIP text encoder")
@@ -106,6 +109,7 @@ package struct ModelDirectory: Sendable {
     private static func transformer(_ places: ModelPlaces) throws -> ModelPart<FluxConfiguration> {
         let set = try places.transformerSet()
         let bfl = BFLTransformerSource.matches(set) ? BFLTransformerSource(set) : nil
+        let packed: (any MappedSource)? = try PackedPartSource(set)
         var configuration = FluxConfiguration.dev
         let file = places.beside("transformer/config.json")
         if let file {
@@ -126,7 +130,7 @@ package struct ModelDirectory: Sendable {
         return try ModelPart(
             name: "transformer",
             configuration: configuration,
-            source: bfl ?? DiffusersSource(set, prefix: prefix ?? ""),
+            source: packed ?? bfl ?? DiffusersSource(set, prefix: prefix ?? ""),
             set: set,
             parameters: ModelParameters(configuration),
             configurationFile: file
@@ -257,10 +261,11 @@ extension ModelPart where Configuration: CheckedConfiguration {
             .decode(Configuration.self, defaults: Configuration.defaults)
         try configuration.check(file: file)
         let set = try SafetensorsSet(folder: folder)
+        let packed: (any MappedSource)? = try PackedPartSource(set)
         return try ModelPart(
             name: name,
             configuration: configuration,
-            source: DiffusersSource(set),
+            source: packed ?? DiffusersSource(set),
             set: set,
             parameters: parameters(configuration),
             configurationFile: file

@@ -10,6 +10,8 @@ package enum ModelError: Error, Equatable, CustomStringConvertible {
     case contradiction(file: String, problem: String)
     /// A model cannot be written.
     case unwritable(path: String, reason: String)
+    /// A model with packed weights is used in another way than it was packed for.
+    case packed(path: String, problem: String, remedy: String)
 
     package var description: String {
         switch self {
@@ -23,6 +25,8 @@ package enum ModelError: Error, Equatable, CustomStringConvertible {
             "\(file): \(problem); take all parts of the model from one place"
         case .unwritable(let path, let reason):
             "\(path): cannot be written: \(reason); choose another folder or free some space"
+        case .packed(let path, let problem, let remedy):
+            "\(path): \(problem); \(remedy)"
         }
     }
 }

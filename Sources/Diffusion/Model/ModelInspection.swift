@@ -88,7 +88,10 @@ package struct ModelInspection: Codable, Sendable {
             )
         }
         if adapters.isEmpty { lines.append("  no adapters: plain FLUX") }
-        lines.append("  memory needed   \(Self.size(memory)) for float32 weights")
+        let memories = Precision.allCases.map {
+            "\(Self.size(memory / $0.valuesPerWord)) in \($0)"
+        }
+        lines.append("  memory needed   \(memories.joined(separator: ", "))")
         lines.append("  digest          \(digest)")
         return lines.joined(separator: "\n")
     }

@@ -10,6 +10,8 @@ package struct RandomModel: Sendable {
     private let seed: UInt64
     private let layout: ModelDirectory.Layout
     private let type: SafetensorsType
+    /// What transformer and T5 are packed in, or nil for plain weights.
+    private let packing: Precision?
 
     /// Describes the model.
     ///
@@ -18,16 +20,20 @@ package struct RandomModel: Sendable {
     ///   - seed: The seed of its weights.
     ///   - layout: How transformer and autoencoder are stored.
     ///   - type: `float32` or `bfloat16`.
+    ///   - packing: What transformer and T5 are packed in, in the diffusers layout; nil for plain
+    ///     weights.
     package init(
         geometry: ModelGeometry,
         seed: UInt64,
         layout: ModelDirectory.Layout,
-        type: SafetensorsType
+        type: SafetensorsType,
+        packing: Precision? = nil
     ) {
         self.geometry = geometry
         self.seed = seed
         self.layout = layout
         self.type = type
+        self.packing = packing
     }
 
     /// Writes the model's directory, which must not exist yet.
@@ -47,9 +53,14 @@ package struct RandomModel: Sendable {
                 try folder.write(file.bytes, to: "tokenizer_2/\(file.name)")
             }
             try write(ModelParameters(geometry.textEncoder), folder, "text_encoder/model")
-            try write(ModelParameters(geometry.textEncoder2), folder, "text_encoder_2/model")
             let flux = ModelParameters(geometry.transformer)
             let vae = ModelParameters(geometry.autoencoder)
+            if let packing {
+                try write(vae, folder, "vae/diffusion_pytorch_model")
+                try writePacked(packing, folder)
+                return
+            }
+            try write(ModelParameters(geometry.textEncoder2), folder, "text_encoder_2/model")
             switch layout {
             case .diffusers:
                 try write(flux, folder, "transformer/diffusion_pytorch_model")
@@ -60,6 +71,24 @@ package struct RandomModel: Sendable {
                 try write(BFLLayout.autoencoder(geometry.autoencoder), of: vae, folder, "ae")
             }
         }
+    }
+
+    private func writePacked(_ precision: Precision, _ folder: NewDirectory) throws {
+        let noise = NoiseSource(seed: seed, type: type)
+        let description = "random \(geometry.transformer) \(geometry.textEncoder2) \(seed) \(type)"
+        let packing = ModelPacking(precision, threads: Compute.availableProcessors)
+        try packing.pack(
+            transformer: noise,
+            geometry.transformer,
+            t5: noise,
+            geometry.textEncoder2,
+            PackedModel(
+                precision: precision,
+                digest: ModelDigest(base: [description]).record,
+                adapters: []
+            ),
+            folder
+        )
     }
 
     private func writeConfigurations(_ folder: NewDirectory) throws {
@@ -113,57 +142,14 @@ package struct RandomModel: Sendable {
             for start in stride(from: rows.lowerBound * width, to: end, by: values.count) {
                 try folder.check()
                 let count = min(values.count, end - start)
-                noise.fill(&values, count: count, from: start)
+                values.withUnsafeMutableBufferPointer {
+                    noise.fill(UnsafeMutableBufferPointer(rebasing: $0[..<count]), from: start)
+                }
                 try values.withUnsafeBufferPointer { buffer in
                     try writer.write(UnsafeBufferPointer(rebasing: buffer[..<count]), as: type)
                 }
             }
         }
         try writer.finish()
-    }
-}
-
-/// The random values of one tensor, with a spread that makes every path of a network matter.
-private struct TensorNoise {
-    private let key: UInt64
-    private let mean: Float
-    private let spread: Float
-
-    init(name: String, shape: [Int], seed: UInt64) {
-        // FNV-1a over the name, mixed with the seed.
-        let hash = name.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) {
-            ($0 ^ UInt64($1)) &* 0x100_0000_01b3
-        }
-        key = Self.mix(hash ^ Self.mix(seed))
-        let isScale = shape.count == 1 && name.contains("norm") && name.hasSuffix("weight")
-        mean = isScale ? 1 : 0
-        if shape.count > 1 {
-            spread = 0.7 / Float(shape.dropFirst().reduce(1, *)).squareRoot()
-        } else {
-            spread = isScale ? 0.1 : 0.05
-        }
-    }
-
-    /// Values that are nearly normal: sums of four uniforms of 16 bits.
-    func fill(_ values: inout [Float], count: Int, from first: Int) {
-        let scale = spread * 1.732_050_8 / 65536
-        values.withUnsafeMutableBufferPointer { values in
-            for index in 0..<count {
-                let counter = UInt64(truncatingIfNeeded: first + index)
-                let bits = Self.mix(key &+ counter &* 0x9e37_79b9_7f4a_7c15)
-                let sum =
-                    Int32(bits & 0xFFFF) + Int32(bits >> 16 & 0xFFFF)
-                    + Int32(bits >> 32 & 0xFFFF) + Int32(bits >> 48)
-                values[index] = mean + Float(sum - 131_070) * scale
-            }
-        }
-    }
-
-    /// The finaliser of SplitMix64.
-    private static func mix(_ value: UInt64) -> UInt64 {
-        var z = value &+ 0x9e37_79b9_7f4a_7c15
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

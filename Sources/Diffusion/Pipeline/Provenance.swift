@@ -71,7 +71,7 @@ package struct Provenance: Codable, Sendable, Equatable {
         }
         model = pipeline.modelDigest.description
         negativePrompt = request.usesTrueCFG ? request.negativePrompt : nil
-        numericClass = RenderPipeline.numericClass
+        numericClass = pipeline.numericClass
         prompt = request.prompt
         references = request.conditions.map {
             Reference(digest: $0.digest, slot: $0.slot, task: $0.task)
@@ -107,14 +107,24 @@ package struct Provenance: Codable, Sendable, Equatable {
 
 extension RenderPipeline {
     /// What pictures of this pipeline share with those that are equal to the last bit.
-    package static let numericClass = Provenance.NumericClass(
-        engine: engineVersion,
-        kernels: Compute.kernelFamily,
-        precision: "float32"
-    )
+    package var numericClass: Provenance.NumericClass {
+        Self.numericClass(precision, compute)
+    }
+
+    /// The class of pictures in a precision on a compute.
+    static func numericClass(
+        _ precision: Precision,
+        _ compute: Compute
+    ) -> Provenance.NumericClass {
+        Provenance.NumericClass(
+            engine: engineVersion,
+            kernels: compute.kernelFamily,
+            precision: precision.rawValue
+        )
+    }
 
     /// Counts up when a change of the engine changes bytes of pictures.
-    private static let engineVersion = "1"
+    private static let engineVersion = "2"
 }
 
 extension AdapterListing {

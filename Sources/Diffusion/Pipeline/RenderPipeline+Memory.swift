@@ -9,7 +9,10 @@ extension RenderPipeline {
         for part: ModelPart<Configuration>,
         named name: String
     ) throws(RenderError) {
-        try requireMemory(part.parameters.count * MemoryLayout<Float>.stride, for: name)
+        // packed weights are mapped: the system brings them in and drops them as it can
+        let isMapped = part.source is PackedPartSource
+        let bytes = part.parameters.count * MemoryLayout<Float>.stride / precision.valuesPerWord
+        try requireMemory(isMapped ? 0 : bytes, for: name)
     }
 
     /// Checks that there is memory for a picture's tokens and for decoding it.

@@ -99,7 +99,7 @@ extension RenderPipeline {
     ) throws -> RenderFingerprint {
         RenderFingerprint(
             model: digest(with: listing).description,
-            numericClass: "\(Self.numericClass)",
+            numericClass: "\(self.numericClass)",
             request: Diffusion.digest(ofLines: [try provenance.chunk.text]),
             schedule: Diffusion.digest(
                 ofLines: schedule(request).sigmas.map { "\($0.bitPattern)" }

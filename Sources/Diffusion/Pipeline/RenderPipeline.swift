@@ -37,6 +37,8 @@ package final class RenderPipeline {
     var availableMemory: () -> Int? = { SystemMemory.available }
 
     let compute: Compute
+    /// What the networks' products are computed in.
+    package let precision: Precision
     private let t5Tokenizer: T5Tokenizer
     private let clipTokenizer: CLIPTokenizer
 
@@ -46,8 +48,8 @@ package final class RenderPipeline {
     private var decoder: AutoencoderDecoder?
     /// The transformer with `adapters` in its weights.
     var transformer: FluxTransformer?
-    /// Where the transformer's weights are.
-    var weights: TransformerWeights?
+    /// The transformer's layers, to which users' adapters are added.
+    let branches = BranchTable()
     private var projection: LatentProjection?
 
     /// The conditions computed so far.
@@ -65,6 +67,8 @@ package final class RenderPipeline {
     ///   - model: The model.
     ///   - digest: The model's digest.
     ///   - selection: The adapters to use.
+    ///   - precision: What the networks' products are computed in; nil for what the model is packed
+    ///     in, else the fastest of this processor.
     ///   - compute: Where to run.
     /// - Throws: `AdapterError`, `SafetensorsError`, `TokenizerError` or `ModelError` for files
     ///   that are missing, broken, or do not fit each other.
@@ -72,10 +76,13 @@ package final class RenderPipeline {
         model: ModelDirectory,
         digest: ModelDigest,
         selection: AdapterSelection,
+        precision: Precision? = .float32,
         compute: Compute
     ) throws {
         self.model = model
         modelDigest = digest
+        let precision = precision ?? model.packed?.precision ?? .fastest
+        self.precision = precision
         self.compute = compute
         ownAdapters = try AdapterSet(
             folder: model.adaptersFolder ?? "\(model.path)/dreamo",
@@ -88,11 +95,17 @@ package final class RenderPipeline {
         )
         clipTokenizer = try CLIPTokenizer(directory: URL(filePath: model.tokenizerFolder))
         ownListing = try ownAdapters.listing()
+        try model.packed?.check(
+            precision,
+            adapters: ownListing.dropLast(ownAdapters.users.count),
+            path: model.path
+        )
         (adapters, listing) = (ownAdapters, ownListing)
         conditionPlan = ConditionPlan(
             t5Tokenizer: t5Tokenizer,
             clipTokenizer: clipTokenizer,
             digest: digest,
+            numericClass: Self.numericClass(precision, compute),
             placeholders: adapters.embeddings?.placeholders
         )
         try checkVocabularies()
@@ -184,13 +197,13 @@ package final class RenderPipeline {
         }
         let t5 = try T5Encoder(
             model.textEncoder2.configuration,
-            from: model.textEncoder2.source,
+            from: reader(model.textEncoder2.source),
             placeholders: rows,
             firstPlaceholder: t5Tokenizer.vocabularySize - (rows?.rows ?? 0)
         )
         let clip = try CLIPTextEncoder(
             model.textEncoder.configuration,
-            from: model.textEncoder.source
+            from: reader(model.textEncoder.source).floating
         )
         self.t5 = t5
         self.clip = clip
@@ -235,7 +248,7 @@ package final class RenderPipeline {
         if let encoder { return encoder }
         let loaded = try AutoencoderEncoder(
             model.autoencoder.configuration,
-            from: model.autoencoder.source
+            from: reader(model.autoencoder.source)
         )
         encoder = loaded
         return loaded
@@ -245,7 +258,7 @@ package final class RenderPipeline {
         if let decoder { return decoder }
         let loaded = try AutoencoderDecoder(
             model.autoencoder.configuration,
-            from: model.autoencoder.source
+            from: reader(model.autoencoder.source)
         )
         decoder = loaded
         return loaded
@@ -268,12 +281,23 @@ package final class RenderPipeline {
         if let transformer { return transformer }
         try requireMemory(for: model.transformer, named: "reading the transformer")
         log("reading the transformer")
-        let source = adapters.adapting(model.transformer.source, threads: compute.threads)
-        let weights = TransformerWeights(source)
-        let loaded = try FluxTransformer(model.transformer.configuration, from: weights)
-        try source.requireAllUsed()
+        let plain = model.transformer.source
+        let adapted =
+            model.packed == nil ? ownAdapters.adapting(plain, threads: compute.threads) : nil
+        let loaded = try FluxTransformer(
+            model.transformer.configuration,
+            from: reader(adapted ?? plain, branches)
+        )
+        try adapted?.requireAllUsed()
+        try setBranches(of: adapters)
         transformer = loaded
-        self.weights = weights
         return loaded
+    }
+
+    private func reader(
+        _ source: any ParameterSource,
+        _ branches: BranchTable? = nil
+    ) -> LayerReader {
+        LayerReader(source, precision: precision, threads: compute.threads, branches: branches)
     }
 }

@@ -3,7 +3,7 @@ import Dispatch
 package import FarmModel
 package import FoundationEssentials
 import Imaging
-import Tensors
+package import Tensors
 
 /// Renders with a model that is resident in this process.
 ///
@@ -30,6 +30,10 @@ package actor PipelineRenderer: ImageRenderer {
         /// DreamO's adapters by name, `v1`, `v1.1` or `none`; nil for those that are there.
         package var adapters: String?
         package var usesTurbo: Bool
+        /// What products are computed in; nil for what the model is packed in, else the fastest.
+        package var precision: Precision?
+        /// The instructions that products use; nil for the best of this processor.
+        package var kernels: KernelLevel?
         /// Threads to compute with; nil for one a processor.
         package var threads: Int?
         /// How many bytes of computed conditions stay in memory.
@@ -62,7 +66,10 @@ package actor PipelineRenderer: ImageRenderer {
     ) async throws {
         let executor = ComputeExecutor()
         self.executor = executor
-        let compute = Compute(threads: configuration.threads)
+        let compute = Compute(
+            threads: configuration.threads,
+            kernels: configuration.kernels
+        )
         let directory = try ModelDirectory(path: configuration.path)
         log("digesting \(configuration.path)")
         let pipeline = try RenderPipeline(
@@ -77,6 +84,7 @@ package actor PipelineRenderer: ImageRenderer {
                 } ?? .available,
                 usesTurbo: configuration.usesTurbo
             ),
+            precision: configuration.precision,
             compute: compute
         )
         pipeline.log = log

@@ -1,6 +1,7 @@
 import Diffusion
 import FarmModel
 import Networks
+import Tensors
 
 extension RendererModel {
     /// What the farm is told of an engine's model.
@@ -9,7 +10,7 @@ extension RendererModel {
         self.init(
             name: name,
             digest: pipeline.digest.description,
-            precision: RenderPipeline.numericClass.precision,
+            precision: pipeline.precision.rawValue,
             defaults: FarmModel.ModelDefaults(
                 width: defaults.width,
                 height: defaults.height,
@@ -17,7 +18,7 @@ extension RendererModel {
                 steps: defaults.steps,
                 guidance: Double("\(defaults.guidance)") ?? Double(defaults.guidance)
             ),
-            numericClass: "\(RenderPipeline.numericClass)",
+            numericClass: "\(pipeline.numericClass)",
             costs: CostConstants(ModelSizes(pipeline.model))
         )
     }

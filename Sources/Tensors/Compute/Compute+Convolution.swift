@@ -5,7 +5,7 @@ package enum Addend: Sendable {
     /// A picture of the output's sizes; it may be the output itself.
     case picture(Picture)
     /// A picture times a weight (outputs, the picture's channels): a 1×1 convolution.
-    case product(Picture, Tensor)
+    case product(Picture, PackedRows)
 }
 
 extension Compute {
@@ -38,14 +38,16 @@ extension Compute {
         let tiles = layer.tiles(height: out.height, width: out.width)
         let bands = band.map { $0..<$0 + 1 } ?? 0..<tiles.bands
         let first = bands.lowerBound * tiles.across
+        let level = kernels.level
         withScratch {
             let room = TileRoom(self, layer, tiles, addend)
             parallel(bands.count * tiles.across) { part, worker in
                 let index = first + part
                 let (rows, columns) = (tiles.rows(index), tiles.columns(index))
                 let own = room.worker(worker)
-                let values = own.values.columns(0..<rows.count * columns.count)
-                layer.gatherAndMultiply(own, x, factors, rows, columns)
+                let values = own.values.rows(0..<layer.outputs)
+                    .columns(0..<rows.count * columns.count)
+                layer.gatherAndMultiply(own, x, factors, rows, columns, level)
                 if case .product(let picture, let weight) = addend {
                     let inputs = own.inputs.columns(0..<rows.count * columns.count)
                     let tile = picture.tile(rows, columns)
@@ -57,7 +59,13 @@ extension Compute {
                         inputs.stride,
                         picture.tensor.stride
                     )
-                    multiply(values, weight, inputs, transposed: false, keep: 1)
+                    weight.multiply(
+                        values,
+                        inputs,
+                        room: own.panel.base,
+                        accumulate: true,
+                        level
+                    )
                 }
                 var summand: Picture?
                 if case .picture(let picture) = addend { summand = picture }
@@ -136,12 +144,14 @@ extension Compute {
 private struct TileRoom: Sendable {
     /// What the taps read: (3 · inputs, pixels with a border).
     let patch: Tensor
-    /// The output's values: (outputs, pixels).
+    /// The output's values: (outputs, pixels), both filled to whole panels.
     let values: Tensor
-    /// Of a doubling, the four pixels that come of one: (4 · outputs, pixels / 4).
+    /// Of a doubling, the four pixels that come of one: (4 · outputs, pixels / 4), filled too.
     let phases: Tensor
     /// What a 1×1 convolution of the addend reads.
     let inputs: Tensor
+    /// A product's panel of pixels.
+    let panel: Tensor
     let workers: Int
 
     init(_ compute: Compute, _ layer: Convolution, _ tiles: Tiles, _ addend: Addend?) {
@@ -154,14 +164,20 @@ private struct TileRoom: Sendable {
             case .doubling: tiles.largest(border: 4) / 4
             }
         patch = compute.scratch(workers * 3 * layer.inputs, gathered)
-        values = compute.scratch(workers * layer.outputs, pixels)
+        let outputs = Panel.padded(layer.outputs, to: Panel.rows)
+        values = compute.scratch(workers * outputs, Panel.padded(pixels, to: Panel.columns))
         phases =
             layer.kind == .doubling
-            ? compute.scratch(workers * 4 * layer.outputs, pixels / 4) : compute.scratch(0, 0)
-        if case .product(let picture, _) = addend {
+            ? compute.scratch(
+                workers * (3 * layer.outputs + outputs),
+                Panel.padded(pixels / 4, to: Panel.columns)
+            ) : compute.scratch(0, 0)
+        if case .product(let picture, let weight) = addend {
             inputs = compute.scratch(workers * picture.channels, pixels)
+            panel = compute.scratch(workers, max(layer.room, weight.room))
         } else {
             inputs = compute.scratch(0, 0)
+            panel = compute.scratch(workers, layer.room)
         }
     }
 
@@ -175,6 +191,7 @@ private struct TileRoom: Sendable {
         values = part(all.values)
         phases = part(all.phases)
         inputs = part(all.inputs)
+        panel = part(all.panel)
     }
 
     func worker(_ index: Int) -> TileRoom { TileRoom(self, worker: index) }
@@ -187,7 +204,8 @@ extension Convolution {
         _ x: Picture,
         _ factors: Tensor?,
         _ rows: Range<Int>,
-        _ columns: Range<Int>
+        _ columns: Range<Int>,
+        _ level: kernel_level
     ) {
         let shrink = kind == .doubling ? 2 : 1
         let across = columns.count / shrink
@@ -210,15 +228,15 @@ extension Convolution {
         let count = down * across
         switch kind {
         case .same, .halving:
-            let values = room.values.columns(0..<count)
+            let values = room.values.rows(0..<outputs).columns(0..<count)
             for dy in 0..<3 {
                 let row = kind == .same ? dy : [0, down + 1, 1][dy]
-                multiply(
+                taps(dy).multiply(
                     values,
-                    taps(dy),
                     room.patch.columns(row * across..<row * across + count),
-                    transposed: false,
-                    keep: dy == 0 ? 0 : 1
+                    room: room.panel.base,
+                    accumulate: dy > 0,
+                    level
                 )
             }
         case .doubling:
@@ -227,12 +245,12 @@ extension Convolution {
                 let channels = phase % 2 * inputs..<(phase % 2 + 2) * inputs
                 for dy in 0..<2 {
                     let row = phase / 2 + dy
-                    multiply(
+                    taps(phase: phase, row: dy).multiply(
                         values.columns(0..<count),
-                        taps(phase: phase, row: dy),
                         room.patch.rows(channels).columns(row * across..<row * across + count),
-                        transposed: false,
-                        keep: dy == 0 ? 0 : 1
+                        room: room.panel.base,
+                        accumulate: dy > 0,
+                        level
                     )
                 }
             }

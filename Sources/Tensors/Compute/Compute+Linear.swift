@@ -2,15 +2,6 @@ import CKernels
 import COpenBLAS
 
 extension Compute {
-    /// The largest part of a product is 640 × 1024 outputs.
-    ///
-    /// Large enough that packing costs little beside the arithmetic, small enough that every
-    /// thread gets several.
-    private static let rowTile = 640
-    private static let columnTile = 1024
-    /// Up to this many rows, a dot product an output is faster than a packed matrix product.
-    private static let fewRows = 4
-    private static let fewRowsTile = 256
     /// Rows a part of an operation that walks over rows.
     static let rowsPart = 32
 
@@ -21,95 +12,116 @@ extension Compute {
         _ layer: Linear,
         activation: Activation = .identity
     ) {
-        let bias = layer.bias
-        let kernel = activation.kernel
-        product(out, x, layer.weight) { tile, columns in
-            kernel_bias_activation_f32(
-                tile.base,
-                bias.map { $0.base + columns.lowerBound },
-                tile.rows,
-                tile.columns,
-                tile.stride,
-                kernel
-            )
+        withScratch {
+            linear(out, [operand(x, layer.precision)], layer, activation: activation)
         }
+    }
+
+    /// out = activation(x·Wᵀ + b); x is (rows, inputs), an operand a part of the inputs.
+    package func linear(
+        _ out: Tensor,
+        _ x: [Operand],
+        _ layer: Linear,
+        activation: Activation = .identity
+    ) {
+        precondition(
+            out.rows == x[0].rows && out.columns == layer.outputs,
+            "(\(x[0].rows), \(layer.outputs)) does not fit (\(out.rows), \(out.columns))"
+        )
+        let bias = layer.bias
+        product(x, layer) { tile in
+            tile.finish(bias: bias, activation)
+            tile.copy(to: out)
+        }
+    }
+
+    /// activation(x·Wᵀ + b) as an operand in the same precision, valid until the enclosing
+    /// `withScratch` ends.
+    package func activated(_ x: Operand, _ layer: Linear, _ activation: Activation) -> Operand {
+        let bias = layer.bias
+        let precision = layer.precision
+        let out = emptyOperand(rows: x.rows, columns: layer.outputs, precision)
+        guard precision == .int8 else {
+            product([x], layer) { tile in
+                tile.finish(bias: bias, activation)
+                tile.pack(into: out)
+            }
+            return out
+        }
+        withScratch {
+            // A scale takes the whole row: values first, as bfloat16, two in a tensor's value.
+            let values = scratch(x.rows, (layer.outputs + 1) / 2)
+            let stride = 2 * values.stride
+            product([x], layer) { tile in
+                tile.finish(bias: bias, activation)
+                tile.narrow(to: values.halves, stride: stride)
+            }
+            parallelPanels(out) { panel, _ in
+                let row = out.rows(panel).lowerBound
+                out.quantize(panel, values.halves + row * stride, stride: stride)
+            }
+        }
+        return out
     }
 
     /// residual += gate ⊙ (x·Wᵀ + b); residual is (rows, outputs), gate (1, outputs) or nil for 1.
     package func addLinear(_ residual: Tensor, gate: Tensor?, _ x: Tensor, _ layer: Linear) {
-        precondition(residual.rows == x.rows && residual.columns == layer.outputs, "sizes agree")
-        let bias = layer.bias
         withScratch {
-            let out = scratch(x.rows, layer.outputs)
-            product(out, x, layer.weight) { tile, columns in
-                if let bias {
-                    kernel_bias_activation_f32(
-                        tile.base,
-                        bias.base + columns.lowerBound,
-                        tile.rows,
-                        tile.columns,
-                        tile.stride,
-                        KERNEL_IDENTITY
-                    )
-                }
-                let row = (tile.base - out.base) / out.stride
-                kernel_add_gated_f32(
-                    residual.row(row) + columns.lowerBound,
-                    tile.base,
-                    gate.map { $0.base + columns.lowerBound },
-                    tile.rows,
-                    tile.columns,
-                    residual.stride,
-                    tile.stride
-                )
-            }
+            addLinear(residual, gate: gate, [operand(x, layer.precision)], layer)
+        }
+    }
+
+    /// residual += gate ⊙ (x·Wᵀ + b); x an operand a part of the inputs.
+    package func addLinear(_ residual: Tensor, gate: Tensor?, _ x: [Operand], _ layer: Linear) {
+        precondition(
+            residual.rows == x[0].rows && residual.columns == layer.outputs,
+            "sizes agree"
+        )
+        let bias = layer.bias
+        product(x, layer) { tile in
+            tile.finish(bias: bias, .identity)
+            kernel_add_gated_f32(
+                residual.row(tile.rows.lowerBound) + tile.columns.lowerBound,
+                tile.base,
+                gate.map { $0.base + tile.columns.lowerBound },
+                tile.rows.count,
+                tile.columns.count,
+                residual.stride,
+                tile.stride
+            )
         }
     }
 
     /// out = x·Wᵀ; x is (rows, inputs), weight (outputs, inputs), out (rows, outputs).
-    package func product(_ out: Tensor, _ x: Tensor, _ weight: Tensor) {
-        product(out, x, weight) { _, _ in }
+    package func product(_ out: Tensor, _ x: Tensor, _ weight: PackedMatrix) {
+        precondition(out.rows == x.rows && out.columns == weight.outputs, "sizes agree")
+        withScratch {
+            product([ProductTerm(operand(x, weight.precision), weight)]) { $0.copy(to: out) }
+        }
     }
 
-    /// The product, tile by tile; `finish` gets each finished tile and its range of columns.
-    private func product(
-        _ out: Tensor,
-        _ x: Tensor,
-        _ weight: Tensor,
-        finish: @Sendable (_ tile: Tensor, _ columns: Range<Int>) -> Void
+    /// x·Wᵀ and the products of the layer's branches, tile by tile, without the bias.
+    func product(
+        _ x: [Operand],
+        _ layer: Linear,
+        unit: Int = 1,
+        finish: @Sendable (_ tile: ProductTile) -> Void
     ) {
-        precondition(
-            x.columns == weight.columns && out.rows == x.rows && out.columns == weight.rows,
-            "(\(x.rows), \(x.columns)) times (\(weight.rows), \(weight.columns)) transposed"
-                + " does not fit (\(out.rows), \(out.columns))"
-        )
-        let few = x.rows <= Compute.fewRows
-        let rowParts = Parts(x.rows, atMost: Compute.rowTile)
-        let columnParts = Parts(
-            weight.rows,
-            atMost: few ? Compute.fewRowsTile : Compute.columnTile
-        )
-        parallel(rowParts.count * columnParts.count) { part, _ in
-            let rows = rowParts[part / columnParts.count]
-            let columns = columnParts[part % columnParts.count]
-            let tile = out.rows(rows).columns(columns)
-            let w = weight.rows(columns)
-            if few {
-                kernel_few_rows_product_f32(
-                    tile.base,
-                    x.base,
-                    w.base,
-                    x.rows,
-                    columns.count,
-                    x.columns,
-                    out.stride,
-                    x.stride,
-                    weight.stride
+        precondition(x.count == layer.weights.count, "an operand a part of the inputs")
+        withScratch {
+            var terms = zip(x, layer.weights).map { ProductTerm($0, $1) }
+            for branch in layer.branches?.branches ?? [] {
+                let inner = scratch(x[0].rows, branch.down[0].outputs)
+                product(zip(x, branch.down).map { ProductTerm($0, $1) }) { $0.copy(to: inner) }
+                terms.append(
+                    ProductTerm(
+                        operand(inner, branch.up.precision),
+                        branch.up,
+                        firstPanel: branch.firstPanel
+                    )
                 )
-            } else {
-                multiply(tile, x.rows(rows), w, transposed: true)
             }
-            finish(tile, columns)
+            product(terms, unit: unit, finish: finish)
         }
     }
 }

@@ -12,15 +12,23 @@ import Synchronization
 package final class Compute {
     /// How many threads an operation uses.
     package let threads: Int
+    /// The instructions that products use.
+    package let kernels: KernelLevel
     private var arena: Arena
 
     /// Makes a compute.
     ///
     /// - Parameters:
     ///   - threads: The count of threads; nil for one a processor this process may use.
+    ///   - kernels: The instructions that products use; nil for the best of this processor.
     ///   - scratchBlock: How many values a block of scratch memory has at least.
-    package init(threads: Int? = nil, scratchBlock: Int = 4 << 20) {
+    package init(
+        threads: Int? = nil,
+        kernels: KernelLevel? = nil,
+        scratchBlock: Int = 4 << 20
+    ) {
         arena = Arena(smallestBlock: scratchBlock)
+        self.kernels = kernels ?? .best
         self.threads = max(1, threads ?? Compute.availableProcessors)
         openblas_set_num_threads(1)
     }

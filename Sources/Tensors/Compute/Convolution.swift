@@ -18,14 +18,15 @@ package struct Convolution: Sendable {
     package let outputs: Int
     /// The bias: (1, outputs).
     package let bias: Tensor
-    /// The weights, a block of rows for each product.
+    /// The weights, one for each product.
     ///
-    /// `same`, `halving`: (3 · outputs, 3 · inputs), rows (dy, output), columns (dx, input).
-    /// `doubling`: (8 · outputs, 2 · inputs), rows (row phase, column phase, dy, output).
-    private let weights: Tensor
+    /// `same`, `halving`: a row of taps each, (outputs, 3 · inputs), columns (dx, input).
+    /// `doubling`: by row phase, column phase and row, (outputs, 2 · inputs).
+    private let weights: [PackedRows]
 
-    /// Makes a convolution of `weight` (outputs, inputs · 9), as PyTorch has it, and a bias.
-    package init(kind: Kind, weight: Tensor, bias: Tensor) {
+    /// Makes a convolution of `weight` (outputs, inputs · 9), as PyTorch has it, and a bias;
+    /// `precision` is float32 or bfloat16.
+    package init(kind: Kind, weight: Tensor, bias: Tensor, precision: Precision = .float32) {
         precondition(
             weight.columns % 9 == 0 && bias.columns == weight.rows,
             "nine values an input, a bias an output"
@@ -35,26 +36,30 @@ package struct Convolution: Sendable {
         let (inputs, outputs) = (weight.columns / 9, weight.rows)
         self.inputs = inputs
         self.outputs = outputs
+        let blocks: Tensor
         switch kind {
         case .same, .halving:
-            weights = Tensor(rows: 3 * outputs, columns: 3 * inputs)
+            blocks = Tensor(rows: 3 * outputs, columns: 3 * inputs)
             for dy in 0..<3 {
                 for dx in 0..<3 {
-                    Convolution.add(weight, dy, dx, to: weights, row: dy * outputs, column: dx)
+                    Convolution.add(weight, dy, dx, to: blocks, row: dy * outputs, column: dx)
                 }
             }
         case .doubling:
-            weights = Tensor(rows: 8 * outputs, columns: 2 * inputs)
+            blocks = Tensor(rows: 8 * outputs, columns: 2 * inputs)
             for phase in 0..<4 {
                 for dy in 0..<3 {
                     for dx in 0..<3 {
                         let row = (dy + 1 - phase / 2) / 2
                         let column = (dx + 1 - phase % 2) / 2
                         let first = (2 * phase + row) * outputs
-                        Convolution.add(weight, dy, dx, to: weights, row: first, column: column)
+                        Convolution.add(weight, dy, dx, to: blocks, row: first, column: column)
                     }
                 }
             }
+        }
+        weights = stride(from: 0, to: blocks.rows, by: outputs).map {
+            PackedRows(blocks.rows($0..<$0 + outputs), precision: precision)
         }
     }
 
@@ -66,8 +71,9 @@ package struct Convolution: Sendable {
         kind: Kind = .same,
         inputs: Int,
         outputs: Int,
-        from source: any ParameterSource
+        from reader: LayerReader
     ) throws {
+        let source = reader.source
         let weight = Tensor(rows: outputs, columns: inputs * 9)
         try source.read(
             "\(name).weight",
@@ -77,7 +83,8 @@ package struct Convolution: Sendable {
         try self.init(
             kind: kind,
             weight: weight,
-            bias: source.vector("\(name).bias", count: outputs)
+            bias: source.vector("\(name).bias", count: outputs),
+            precision: reader.precision.floating
         )
     }
 
@@ -101,15 +108,13 @@ package struct Convolution: Sendable {
     }
 
     /// The weights of one row of taps: (outputs, 3 · inputs).
-    func taps(_ dy: Int) -> Tensor {
-        weights.rows(dy * outputs..<(dy + 1) * outputs)
-    }
+    func taps(_ dy: Int) -> PackedRows { weights[dy] }
 
     /// The weights of a row of taps of one of the four pixels that come of one: (outputs, 2 · inputs).
-    func taps(phase: Int, row: Int) -> Tensor {
-        let first = (2 * phase + row) * outputs
-        return weights.rows(first..<first + outputs)
-    }
+    func taps(phase: Int, row: Int) -> PackedRows { weights[2 * phase + row] }
+
+    /// Values of room that the right side of a product needs.
+    var room: Int { weights[0].room }
 
     /// The size that comes of a height or a width.
     package func size(of size: Int) -> Int {

@@ -1,69 +1,51 @@
 /// A linear layer's parameters: y = x·Wᵀ + b.
 package struct Linear: Sendable {
-    /// The weight: (outputs, inputs).
-    package let weight: Tensor
+    /// The weight (outputs, inputs), cut along its inputs where they are given in parts.
+    package let weights: [PackedMatrix]
     /// The bias: (1, outputs), or nil when the layer has none.
     package let bias: Tensor?
+    /// What is added to the weight while it stays as it is, or nil where nothing can be.
+    package let branches: LowRankBranches?
 
-    package var inputs: Int { weight.columns }
-    package var outputs: Int { weight.rows }
+    package var inputs: Int { weights.reduce(0) { $0 + $1.inputs } }
+    package var outputs: Int { weights[0].outputs }
+    package var precision: Precision { weights[0].precision }
 
-    package init(weight: Tensor, bias: Tensor?) {
-        precondition(bias.map { $0.columns == weight.rows } ?? true, "a bias a row of the weight")
-        self.weight = weight
-        self.bias = bias
-    }
-
-    /// Reads `name.weight` (outputs, inputs) and, when asked for, `name.bias` (outputs).
-    package init(
-        _ name: String,
-        inputs: Int,
-        outputs: Int,
-        bias: Bool = true,
-        from source: any ParameterSource
-    ) throws {
-        try self.init(fusing: [(name, outputs)], inputs: inputs, bias: bias, from: source)
-    }
-
-    /// Reads several layers of the same input into one, their outputs one after the other.
+    /// Packs a layer.
     ///
     /// - Parameters:
-    ///   - parts: Each layer's name and count of outputs.
-    ///   - inputs: The width of the common input.
-    ///   - bias: Whether the layers have biases.
-    ///   - source: Where the parameters come from.
-    /// - Throws: What the source throws.
+    ///   - weight: The weight: (outputs, inputs).
+    ///   - bias: The bias: (1, outputs), or nil.
+    ///   - precision: What products with it are computed in.
+    ///   - parts: Counts of inputs that come as operands of their own; nil for all in one.
+    ///   - threads: How many threads share the packing.
     package init(
-        fusing parts: [(name: String, outputs: Int)],
-        inputs: Int,
-        bias: Bool = true,
-        from source: any ParameterSource
-    ) throws {
-        let outputs = parts.reduce(0) { $0 + $1.outputs }
-        let weight = Tensor(rows: outputs, columns: inputs)
-        let biases = bias ? Tensor(rows: 1, columns: outputs) : nil
-        var row = 0
-        for (name, count) in parts {
-            try source.read(
-                "\(name).weight",
-                shape: [count, inputs],
-                into: weight.rows(row..<row + count).elements
-            )
-            if let biases {
-                try source.read(
-                    "\(name).bias",
-                    shape: [count],
-                    into: biases.columns(row..<row + count).elements
-                )
-            }
-            row += count
+        weight: Tensor,
+        bias: Tensor?,
+        precision: Precision = .float32,
+        parts: [Int]? = nil,
+        threads: Int = 1
+    ) {
+        let parts = parts ?? [weight.columns]
+        precondition(parts.reduce(0, +) == weight.columns, "the parts are all inputs")
+        var first = 0
+        let weights = parts.map { count in
+            defer { first += count }
+            let part = weight.columns(first..<first + count)
+            return PackedMatrix(part, precision: precision, threads: threads)
         }
-        self.init(weight: weight, bias: biases)
+        self.init(weights: weights, bias: bias, branches: nil)
     }
 
-    /// The layer that gives some of the outputs; it shares this one's memory.
-    package func outputs(_ range: Range<Int>) -> Linear {
-        Linear(weight: weight.rows(range), bias: bias?.columns(range))
+    /// A layer of packed weights, one a part of its inputs.
+    init(weights: [PackedMatrix], bias: Tensor?, branches: LowRankBranches?) {
+        precondition(
+            bias.map { $0.columns == weights[0].outputs } ?? true,
+            "a bias a row of the weight"
+        )
+        self.weights = weights
+        self.bias = bias
+        self.branches = branches
     }
 }
 

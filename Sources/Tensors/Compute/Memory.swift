@@ -11,6 +11,8 @@ package final class Memory: @unchecked Sendable {
     package let base: UnsafeMutablePointer<Float>
     package let count: Int
     private let mappedBytes: Int
+    /// What the memory belongs to where it is not this object's own.
+    private let owner: (any AnyObject & Sendable)?
 
     private static let hugePage = 2 << 20
 
@@ -18,6 +20,7 @@ package final class Memory: @unchecked Sendable {
     package init(count: Int) {
         precondition(count >= 0, "a memory block has no negative size")
         self.count = count
+        owner = nil
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
         if bytes >= 2 * Memory.hugePage {
             let mapped = mmap(
@@ -41,7 +44,21 @@ package final class Memory: @unchecked Sendable {
         mappedBytes = 0
     }
 
+    /// Memory that another object keeps, such as a mapped file; it is not written to.
+    init(_ base: UnsafeMutablePointer<Float>, count: Int, of owner: any AnyObject & Sendable) {
+        self.base = base
+        self.count = count
+        self.owner = owner
+        mappedBytes = 0
+    }
+
+    /// All of it as bytes.
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(UnsafeBufferPointer(start: base, count: count))
+    }
+
     deinit {
+        guard owner == nil else { return }
         if mappedBytes > 0 {
             munmap(base, mappedBytes)
         } else {

@@ -30,8 +30,9 @@ extension Tensor {
 
 extension Compute {
     /// What the bytes of a result depend on beside its inputs: the kernels and the matrix library.
-    package static var kernelFamily: String {
+    package var kernelFamily: String {
         let library = openblas_get_corename().map { String(cString: $0) } ?? "generic"
-        return "\(String(cString: kernel_instruction_set()))+openblas-\(library)"
+        let set = String(cString: kernel_instruction_set())
+        return "\(kernels.rawValue)+\(set)+openblas-\(library)"
     }
 }

@@ -74,6 +74,11 @@ package struct Tensor: Sendable {
         base + index * stride
     }
 
+    /// The memory as values of two bytes, two in place of each of the matrix's.
+    var halves: UnsafeMutablePointer<UInt16> {
+        UnsafeMutableRawPointer(base).assumingMemoryBound(to: UInt16.self)
+    }
+
     /// A view of some rows.
     package func rows(_ range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows are in range")

@@ -60,3 +60,12 @@ extension UnsafeRawBufferPointer {
         loadUnaligned(fromByteOffset: index * MemoryLayout<Value>.stride, as: Value.self)
     }
 }
+
+extension UnsafeMutableBufferPointer<Float> {
+    /// Rounds every value to bfloat16, ties to even.
+    package func roundToBFloat16() {
+        var halves = [UInt16](repeating: 0, count: count)
+        kernel_narrow_bf16(&halves, baseAddress, count)
+        kernel_widen_bf16(baseAddress, halves, count)
+    }
+}

@@ -101,6 +101,29 @@ package final class SafetensorsFile: ParameterSource {
         return values
     }
 
+    /// The bytes of a tensor as they are in the mapped file, which they keep open; a copy where the
+    /// file does not put them on a cache line.
+    ///
+    /// The pages are brought in now and stay: what reads them later does not wait for the disk.
+    func memory(_ name: String) throws(SafetensorsError) -> Memory {
+        guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
+        let range = dataStart + entry.bytes.lowerBound..<dataStart + entry.bytes.upperBound
+        let count = range.count / MemoryLayout<Float>.stride
+        mapping.fetch(range)
+        let bytes = mapping.bytes(in: range)
+        guard let start = bytes.baseAddress, range.count.isMultiple(of: MemoryLayout<Float>.stride)
+        else {
+            throw .entry(file: path, tensor: name, problem: "is no whole number of words")
+        }
+        if Int(bitPattern: start).isMultiple(of: 64) {
+            let values = UnsafeMutableRawPointer(mutating: start)
+            return Memory(values.assumingMemoryBound(to: Float.self), count: count, of: mapping)
+        }
+        let copy = Memory(count: count)
+        UnsafeMutableRawPointer(copy.base).copyMemory(from: start, byteCount: range.count)
+        return copy
+    }
+
     /// Calls `body` with the stored bytes of all or some values of a tensor, piece by piece.
     ///
     /// Pages are given back after each piece.

@@ -7,7 +7,7 @@ struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
         abstract: "Look at a model directory, or make one.",
-        subcommands: [Inspect.self, Random.self, Assemble.self]
+        subcommands: [Inspect.self, Random.self, Assemble.self, Quantize.self]
     )
 
     struct Inspect: AsyncParsableCommand {
@@ -58,6 +58,9 @@ struct ModelCommand: AsyncParsableCommand {
         @Option(help: "The directory to make.")
         var out: String
 
+        @Option(help: "Pack transformer and T5 in this precision: bfloat16 or int8.")
+        var precision: PackedPrecision?
+
         enum WeightType: String, ExpressibleByArgument, CaseIterable { case float32, bfloat16 }
 
         func run() throws {
@@ -70,7 +73,8 @@ struct ModelCommand: AsyncParsableCommand {
                 geometry: sizes,
                 seed: seed,
                 layout: layout,
-                type: dtype == .bfloat16 ? .bfloat16 : .float32
+                type: dtype == .bfloat16 ? .bfloat16 : .float32,
+                packing: precision?.precision
             )
             let interruption = Interruption()
             try model.write(to: out) { try interruption.check() }

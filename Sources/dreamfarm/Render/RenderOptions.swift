@@ -18,13 +18,11 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "A LoRA of your own, with a weight if not 1: FILE[:WEIGHT]. Repeatable.")
     var lora: [String] = []
 
-    @Option(help: "The numbers' precision: float32.")
-    var precision: Precision = .float32
+    @Option(help: "\(RenderPrecision.help)")
+    var precision: RenderPrecision = .fastest
 
     @Option(help: "Threads to compute with. Without it, one a processor.")
     var threads: Int?
-
-    enum Precision: String, ExpressibleByArgument, CaseIterable { case float32 }
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {

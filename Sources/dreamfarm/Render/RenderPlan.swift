@@ -75,6 +75,7 @@ struct RenderPlan {
                 cache: cache
             ),
             selection: selection,
+            precision: model.precision.precision,
             compute: compute
         )
         pipeline.log = log

@@ -36,7 +36,7 @@ struct TransformerLayerTests {
         var outputTokens: Int { request.width * request.height / 256 }
 
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try Linear(name, inputs: inputs, outputs: outputs, from: source)
+            try LayerReader(source).linear(name, inputs: inputs, outputs: outputs)
         }
 
         func apply(_ layer: Linear, _ x: Tensor, _ activation: Activation = .identity) -> Tensor {
@@ -78,7 +78,7 @@ struct TransformerLayerTests {
     func embeddedTokens(_ golden: Golden) throws {
         let subject = try Subject(golden)
         let c = subject.configuration
-        let transformer = try FluxTransformer(c, from: subject.source)
+        let transformer = try FluxTransformer(c, from: LayerReader(subject.source))
         let tokens = try subject.layers.matrix("dit.x_embedder.in")
         var references: [FluxTransformer.Reference] = []
         var row = subject.outputTokens
@@ -118,7 +118,7 @@ struct TransformerLayerTests {
             ) == nil
         )
         let temb = Tensor(rows: 1, columns: c.hidden)
-        try TimeTextEmbedding(c, from: subject.source)(
+        try TimeTextEmbedding(c, from: LayerReader(subject.source))(
             temb,
             timestep: 1,
             guidance: subject.request.guidance(step: 0),
@@ -226,7 +226,7 @@ struct TransformerLayerTests {
             let block = try DoubleStreamBlock(
                 "transformer_blocks.\(index)",
                 c,
-                from: subject.source
+                from: LayerReader(subject.source)
             )
             block(x, text: 0..<text.rows, vec: vec, rope: rope, in: subject.compute)
             let (name, texts) = ("after_double\(index)", text.rows)
@@ -239,7 +239,7 @@ struct TransformerLayerTests {
             let block = try SingleStreamBlock(
                 "single_transformer_blocks.\(index)",
                 c,
-                from: subject.source
+                from: LayerReader(subject.source)
             )
             block(x, vec: vec, rope: rope, in: subject.compute)
             #expect(try run.difference("after_single\(index)", x.values) == nil)

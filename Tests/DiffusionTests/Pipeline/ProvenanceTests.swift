@@ -38,7 +38,7 @@ struct ProvenanceTests {
         let provenance = try Provenance(reading: png, name: "it.png")
         #expect(provenance == Provenance(request, pipeline: pipeline))
         #expect(provenance.farmModelDigest == pipeline.digest.description)
-        #expect(provenance.loras == [] && provenance.numericClass == RenderPipeline.numericClass)
+        #expect(provenance.loras == [] && provenance.numericClass == pipeline.numericClass)
         let read = try provenance.request(
             reference: { wanted in
                 try #require(request.conditions.first { $0.digest == wanted.digest }).name
