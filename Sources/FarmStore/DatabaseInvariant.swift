@@ -67,8 +67,7 @@ extension FarmStore {
         _ invariant: DatabaseInvariant,
         limit: Int
     ) async throws -> [Violation] {
-        try await pool.withTransaction { connection in
-            try await connection.execute("SET LOCAL statement_timeout = 0")
+        try await pool.withLongTransaction { connection in
             var query: Query = """
                 SELECT detail FROM (\(raw: invariant.violations)) AS found LIMIT \(limit)
                 """

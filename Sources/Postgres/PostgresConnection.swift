@@ -238,6 +238,11 @@ package actor PostgresConnection {
         return answer ?? false
     }
 
+    /// Sets whether answers may take as long as they do, or no longer than the configuration allows.
+    func setPatient(_ isPatient: Bool) {
+        handle?.isPatient = isPatient
+    }
+
     /// The server's process of this session; nil when closed.
     package var backendID: Int? { handle?.backendID }
 

@@ -90,6 +90,33 @@ struct MigratingTests {
         #expect(applied.sorted() == Migrations.all.map(\.name).sorted())
     }
 
+    @Test("a coordinator waits for the steps of another for as long as they take")
+    func waiting() async throws {
+        var configuration = try TestDatabase.configuration()
+        configuration.statementTimeout = .milliseconds(100)
+        let hasty = PostgresPool(configuration)
+        let slow = Migration(
+            number: 1,
+            name: "0001_slow",
+            sql: "-- oldest-binary: 0.1.0\nSELECT pg_sleep(0.5);"
+        )
+        let pool = try TestDatabase.pool()
+        async let first = FarmStore(pool: pool).migrate([slow])
+        var isAtWork = false
+        while !isAtWork {
+            let row = try await pool.query(
+                """
+                SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active'
+                    AND query LIKE '%pg_sleep(0.5)%' AND pid <> pg_backend_pid()) AS value
+                """
+            ).first
+            isAtWork = try row?.decode("value") ?? false
+        }
+        #expect(try await FarmStore(pool: hasty).migrate([slow]) == [])
+        #expect(try await first == ["0001_slow"])
+        await hasty.close()
+    }
+
     @Test("what could be claimed, was leased or rested in 0001 is queued by 0002")
     func queueOfTheFirst() async throws {
         let (_, pool) = try await migrated(from: Self.firstRows)
