@@ -20,8 +20,8 @@ extension FarmStore {
     /// alone.
     package func runExpiry() async throws -> ExpiryReport {
         var report = ExpiryReport()
-        if let gap = try await noteRun() {
-            report.extendedAfterGap = try await extendAllLeases(after: gap)
+        if let extended = try await beginRun() {
+            report.extendedAfterGap = extended
             return report
         }
         while let ended = try await endLapsed() {
@@ -41,43 +41,54 @@ extension FarmStore {
         return report
     }
 
-    /// Notes that the duty runs now, and returns how many seconds nobody had run it when that is
-    /// too long.
-    private func noteRun() async throws -> Double? {
-        let away = try await pool.query(
-            """
-            WITH before AS (SELECT last_run_at FROM duty WHERE name = 'expiry'),
-            noted AS (
+    /// Notes that the duty runs now; where nobody had run it for too long, extends every lease and
+    /// returns how many there were.
+    ///
+    /// One transaction: a gap that is noted without its extension would be forgotten, and the next
+    /// run would end all that is overdue.
+    private func beginRun() async throws -> Int? {
+        try await withRetriedTransaction { connection in
+            let away = try await connection.query(
+                """
+                SELECT extract(epoch FROM now() - last_run_at)::double precision AS away
+                FROM duty WHERE name = 'expiry'
+                """
+            ).first?.decode("away", as: Double.self)
+            var extended: Int?
+            if let away, away > configuration.dutyGap.inSeconds {
+                extended = try await extendAllLeases(after: away, on: connection)
+            }
+            try await connection.execute(
+                """
                 INSERT INTO duty (name, last_run_at) VALUES ('expiry', now())
                 ON CONFLICT (name) DO UPDATE SET last_run_at = now()
+                """
             )
-            SELECT extract(epoch FROM now() - last_run_at)::double precision AS away FROM before
-            """
-        ).first?.decode("away", as: Double.self)
-        guard let away, away > configuration.dutyGap.inSeconds else { return nil }
-        return away
+            return extended
+        }
     }
 
     /// Gives every lease another one, its attempt the time that nobody looked, and every worker
     /// another silence.
-    private func extendAllLeases(after gap: Double) async throws -> Int {
-        try await withRetriedTransaction { connection in
-            try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
-            let extended = try await connection.execute(
-                """
-                UPDATE lease SET deadline = greatest(deadline, now())
-                        + make_interval(secs => \(configuration.lease.inSeconds)),
-                    begun_at = CASE WHEN begun_at IS NOT NULL
-                        THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
-                    stepped_at = CASE WHEN stepped_at IS NOT NULL
-                        THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
-                """
-            )
-            try await connection.execute(
-                "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
-            )
-            return extended
-        }
+    private func extendAllLeases(
+        after gap: Double,
+        on connection: PostgresConnection
+    ) async throws -> Int {
+        try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
+        let extended = try await connection.execute(
+            """
+            UPDATE lease SET deadline = greatest(deadline, now())
+                    + make_interval(secs => \(configuration.lease.inSeconds)),
+                begun_at = CASE WHEN begun_at IS NOT NULL
+                    THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
+                stepped_at = CASE WHEN stepped_at IS NOT NULL
+                    THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
+            """
+        )
+        try await connection.execute(
+            "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
+        )
+        return extended
     }
 
     /// Ends some leases that ran out; nil when none is left.
