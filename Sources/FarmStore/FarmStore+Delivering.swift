@@ -81,16 +81,20 @@ extension FarmStore {
 
     /// Writes deliveries of any tasks: what is current counts, with its events and counters, and an
     /// attempt that is to end and has no image left ends in success.
-    private func deliver(_ batch: [Delivery]) async throws -> [DeliveryEcho] {
+    private func deliver(
+        _ batch: [Delivery]
+    ) async throws -> [Result<DeliveryEcho, any Error>] {
         let rows = try await pool.withConnection(for: "delivery") { connection in
             try await connection.query(deliverStatement(batch))
         }
         return try rows.map { row in
             let state = try row.decodeIfPresent("state", as: TaskState.self)
-            return DeliveryEcho(
-                isCurrent: try row.decode("is_current"),
-                isNew: try row.decode("is_new"),
-                task: try state.map { ($0, try row.decode("undelivered")) }
+            return .success(
+                DeliveryEcho(
+                    isCurrent: try row.decode("is_current"),
+                    isNew: try row.decode("is_new"),
+                    task: try state.map { ($0, try row.decode("undelivered")) }
+                )
             )
         }
     }

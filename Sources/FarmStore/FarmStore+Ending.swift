@@ -205,8 +205,8 @@ extension FarmStore {
 
     /// Notes who failed the task: the worker is not to have it again while another can.
     ///
-    /// After some failures in a job it gets none of the job, unless it is the last that may; what its
-    /// machine was short of is not held against it.
+    /// After some failures in a job it gets none of the job while another can run it; what its machine
+    /// was short of is not held against it.
     private func recordFailure(
         _ lease: EndingLease,
         _ failure: AttemptFailure,
@@ -229,14 +229,6 @@ extension FarmStore {
                 SELECT count(*) FROM failure
                 WHERE worker_name = \(lease.workerName) AND job_id = \(lease.job)
                     AND failure_class <> 'resource'
-            ) AND EXISTS (
-                SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
-                    AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (
-                        SELECT model_digest FROM head WHERE id = \(lease.head)
-                    ) AND NOT EXISTS (
-                        SELECT FROM worker_block AS other
-                        WHERE other.job_id = \(lease.job) AND other.worker_name = worker.name
-                    )
             )
             ON CONFLICT DO NOTHING
             """

@@ -10,6 +10,8 @@ typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], No
 /// What one worker claims.
 struct ClaimWish: Sendable {
     var worker: WorkerID
+    /// The registration that claims; 0 where the worker does not say it.
+    var epoch: Int64 = 0
     var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     var warm: Set<JobID> = []
@@ -174,6 +176,7 @@ extension CoordinatorAPI {
         let outcome = try await desk.claim(
             ClaimWish(
                 worker: id,
+                epoch: request.epoch,
                 limit: min(max(request.limit, 1), Self.mostTasks),
                 warm: warm.jobs(of: id)
             ),
@@ -212,6 +215,7 @@ extension CoordinatorAPI {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
             let outcome = try await store.claimTasks(
                 worker: wish.worker,
+                epoch: wish.epoch,
                 limit: wish.limit,
                 warm: wish.warm
             )
