@@ -117,8 +117,12 @@ extension FarmStore {
             let held = try await lockLeases(of: Array(suspects.keys), on: connection)
             let hung = try await hung(among: Array(suspects.keys), on: connection)
             let ends = held.compactMap { lease -> (EndingLease, AttemptEnd)? in
-                guard let message = hung[lease.task] else { return nil }
-                let failure = AttemptFailure(failureClass: .workersFault, message: message)
+                guard let hung = hung[lease.task] else { return nil }
+                let failure = AttemptFailure(
+                    failureClass: .workersFault,
+                    message: hung.message,
+                    image: hung.image
+                )
                 return (lease, .failed(failure))
             }
             return try await end(ends, on: connection)
@@ -126,13 +130,13 @@ extension FarmStore {
     }
 
     /// The attempts that made no step, or took, for longer than they may, each with what to say of
-    /// it.
+    /// it and the image that it was at.
     private func hung(
         among tasks: [TaskID]?,
         on connection: PostgresConnection?
-    ) async throws -> [TaskID: String] {
+    ) async throws -> [TaskID: (message: String, image: Int?)] {
         let query: Query = """
-            SELECT task_id, CASE WHEN without_step > step_limit
+            SELECT task_id, image_index, CASE WHEN without_step > step_limit
                 THEN format('hung: no step for %s s, and %s s are the limit',
                     round(extract(epoch FROM without_step)),
                     round(extract(epoch FROM step_limit)))
@@ -140,7 +144,7 @@ extension FarmStore {
                     round(extract(epoch FROM age)), round(extract(epoch FROM time_limit))) END
                 AS message
             FROM (
-                SELECT lease.task_id, now() - lease.begun_at AS age,
+                SELECT lease.task_id, lease.image_index, now() - lease.begun_at AS age,
                     now() - coalesce(lease.stepped_at, lease.begun_at) AS without_step,
                     coalesce(lease.step_limit, CASE WHEN worker.speed > 0 AND lease.cost > 0
                         THEN greatest(make_interval(secs => \(Self.leastHang.inSeconds)),
@@ -170,13 +174,16 @@ extension FarmStore {
             uniqueKeysWithValues: try rows.map {
                 (
                     try $0.decode("task_id", as: TaskID.self),
-                    try $0.decode("message", as: String.self)
+                    (
+                        message: try $0.decode("message", as: String.self),
+                        image: try $0.decodeIfPresent("image_index", as: Int.self)
+                    )
                 )
             }
         )
     }
 
-    /// Ends attempts and counts them, and the tasks that failed with it.
+    /// Ends attempts and counts them, and those with which something is given up.
     private func end(
         _ ends: [(EndingLease, AttemptEnd)],
         on connection: PostgresConnection
@@ -184,6 +191,6 @@ extension FarmStore {
         // All that was overdue was heard of meanwhile, or is being ended elsewhere.
         guard !ends.isEmpty else { return nil }
         let verdicts = try await conclude(ends, on: connection)
-        return (verdicts.count, verdicts.count { $0.event == .failForGood })
+        return (verdicts.count, verdicts.count { $0.givenUp(of: 1) > 0 })
     }
 }

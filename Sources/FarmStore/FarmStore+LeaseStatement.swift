@@ -6,8 +6,8 @@ extension FarmStore {
     ///
     /// A task is claimed with its lease, or not at all. Its steps, in the order of the locks: the
     /// workers that still may take tasks, one slot for each task; the first ready tasks of the
-    /// heads, skipping what another claim looks at; their leases; jobs of which this is the first
-    /// claim.
+    /// heads, skipping what another claim looks at; their images that wait, of a narrow task the
+    /// first; their leases; jobs of which this is the first claim.
     ///
     /// - Parameters:
     ///   - choices: The heads, each once, with how many tasks to take.
@@ -66,14 +66,29 @@ extension FarmStore {
             taken AS (
                 DELETE FROM ready WHERE ctid = ANY (ARRAY(SELECT at FROM picked))
             ),
+            todo AS MATERIALIZED (
+                SELECT picked.task_id, picked.cost * cardinality(own.images) / picked.image_count
+                    AS cost, own.images, own.indices
+                FROM picked CROSS JOIN LATERAL (
+                    SELECT coalesce(array_agg(id ORDER BY index), '{}') AS images,
+                        coalesce(array_agg(index ORDER BY index), '{}') AS indices
+                    FROM (
+                        SELECT id, index FROM image
+                        WHERE image.job_id = picked.job_id AND image.state = 'waiting'
+                            AND image.index BETWEEN picked.first_index
+                                AND picked.first_index + picked.image_count - 1
+                        ORDER BY index LIMIT CASE WHEN picked.is_narrow THEN 1 END
+                    ) AS image
+                ) AS own
+            ),
             leased AS (
                 INSERT INTO lease (task_id, attempt_id, epoch, job_id, head_id, owner, worker_id, cost,
                     deadline)
                 SELECT picked.task_id, slot.attempt_id, picked.epoch + 1, picked.job_id,
                     picked.head_id, (SELECT owner FROM head WHERE head.id = picked.head_id),
-                    slot.worker_id, picked.cost,
+                    slot.worker_id, todo.cost,
                     now() + make_interval(secs => \(configuration.lease.inSeconds))
-                FROM picked JOIN slot USING (place)
+                FROM picked JOIN slot USING (place) JOIN todo USING (task_id)
                 RETURNING task_id, attempt_id, epoch, worker_id, job_id, head_id, owner, deadline
             ),
             pending AS (
@@ -94,16 +109,10 @@ extension FarmStore {
                 SELECT pg_notify('farm_event', string_agg(id::text, ',')) FROM started
                 HAVING count(*) > 0
             )
-            SELECT leased.*, picked.number, picked.cost, (
+            SELECT leased.*, picked.number, todo.cost, (
                     SELECT head.numeric_class FROM head WHERE head.id = leased.head_id
                 ) AS numeric_class, todo.images, todo.indices, (SELECT count(*) FROM notified)
-            FROM leased JOIN picked USING (task_id) CROSS JOIN LATERAL (
-                SELECT array_agg(id ORDER BY index) AS images,
-                    array_agg(index ORDER BY index) AS indices
-                FROM image
-                WHERE image.job_id = picked.job_id AND image.state = 'waiting' AND image.index
-                    BETWEEN picked.first_index AND picked.first_index + picked.image_count - 1
-            ) AS todo
+            FROM leased JOIN picked USING (task_id) JOIN todo USING (task_id)
             ORDER BY picked.place
             """
     }
