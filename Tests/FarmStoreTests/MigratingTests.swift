@@ -146,6 +146,23 @@ struct MigratingTests {
         )
     }
 
+    @Test("jobs of 0.1.0 that are not over are cancelled with what to do, by 0005")
+    func firstJobs() async throws {
+        let (store, pool) = try await migrated(from: Self.firstRows)
+        for owner in ["ann", "bob"] {
+            let job = try #require(try await store.jobs(owner: owner, limit: 9).first)
+            #expect(job.state == .cancelled)
+            #expect(job.reason?.contains("submit it again") == true)
+            #expect((job.images.waiting, job.images.rendering, job.liveTaskCount) == (0, 0, 0))
+            #expect(try await store.events(of: job.id, limit: 9).map(\.kind) == ["job.cancelled"])
+        }
+        for table in ["ready", "resting", "lease"] {
+            let rows = try await pool.query("SELECT FROM \(raw: table)")
+            #expect(rows.isEmpty)
+        }
+        #expect(try await store.auditTrail(limit: 9).count == 2)
+    }
+
     @Test("side by side each step is applied once")
     func sideBySide() async throws {
         let store = FarmStore(pool: try TestDatabase.pool())

@@ -193,7 +193,17 @@ extension CoordinatorAPI {
                 for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
                 return try Response(message: ClaimAnswer(reason: .noTask))
             }
-            return try Response(message: ClaimAnswer(tasks: await assignments(tasks, worker)))
+            let assigned: [TaskAssignment]
+            do {
+                assigned = try await assignments(tasks, worker)
+            } catch {
+                for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
+                throw error
+            }
+            guard !assigned.isEmpty else {
+                return try Response(message: ClaimAnswer(reason: .noTask))
+            }
+            return try Response(message: ClaimAnswer(tasks: assigned))
         case .nothing(let reason):
             return try Response(message: ClaimAnswer(reason, isWaiting: wait > .zero))
         case .refused(let problem):
@@ -236,6 +246,7 @@ extension CoordinatorAPI {
         }
     }
 
+    /// What the worker needs to do the tasks; a job that nobody can read is given up with them.
     private func assignments(
         _ tasks: [ClaimedTask],
         _ worker: KnownWorker
@@ -243,6 +254,13 @@ extension CoordinatorAPI {
         var assignments: [TaskAssignment] = []
         for task in tasks {
             let job = try await jobs.job(task.job)
+            guard let resolved = job.resolved else {
+                try await store.giveUpJob(
+                    task.job,
+                    reason: "its specification cannot be read by this release; submit it again"
+                )
+                continue
+            }
             live.noteClaim(of: task.fence.task, in: task.job)
             var assignment = TaskAssignment(
                 fence: task.fence,
@@ -252,7 +270,7 @@ extension CoordinatorAPI {
                     ImageAssignment(
                         id: image.id,
                         index: image.index,
-                        settings: job.resolved.settings(at: image.index)
+                        settings: resolved.settings(at: image.index)
                     )
                 }
             )
