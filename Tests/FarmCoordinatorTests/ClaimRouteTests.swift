@@ -16,8 +16,8 @@ import Testing
     @Test("a process whose name was taken over claims nothing and registers again")
     func oldEpoch() async throws {
         try await TestFarm.withAPI { farm in
-            _ = try await farm.submit("parameters: {prompt: a}")
             let (old, new) = (try await farm.register(), try await farm.register())
+            _ = try await farm.submit("parameters: {prompt: a}")
             #expect(old.id == new.id)
             let path = "/v1/workers/\(new.id)/claim"
             let late = ClaimRequest(epoch: old.epoch, waitSeconds: 0)
