@@ -31,6 +31,10 @@ SELECT 'job-incomplete', format('job %s succeeded with image %s %s', job.id, ima
 FROM job JOIN image ON image.job_id = job.id
 WHERE job.state = 'succeeded' AND image.state <> 'delivered';
 
+SELECT 'task-incomplete', format('task %s succeeded with image %s %s', task.id, image.index, image.state)
+FROM task JOIN image ON image.task_id = task.id
+WHERE task.state = 'succeeded' AND image.state <> 'delivered';
+
 SELECT 'job-over-with-live-task', format('job %s is %s, task %s is live', job.id, job.state, task.id)
 FROM job JOIN task ON task.job_id = job.id
 WHERE job.state IN ('succeeded', 'failed', 'cancelled') AND task.state = 'ready';
@@ -96,7 +100,7 @@ SELECT 'counter-undelivered', format('task %s: %s', task.id, undelivered)
 FROM task LEFT JOIN image ON image.task_id = task.id
 WHERE task.state IN ('ready', 'succeeded')
 GROUP BY task.id, undelivered
-HAVING undelivered <> count(image.id) FILTER (WHERE image.state NOT IN ('delivered', 'failed'));
+HAVING undelivered <> count(image.id) FILTER (WHERE image.state = 'waiting');
 
 -- Events are numbered from 1 without a gap, and tell of each delivery once.
 SELECT 'event-lost', format('job %s has %s of %s events, the last is %s', job.id, count(event.number),

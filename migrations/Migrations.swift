@@ -33,6 +33,12 @@ package enum Migrations {
         Migration(number: 1, name: "0001_farm", sql: text(PackageResources._001_farm_sql)),
         Migration(number: 2, name: "0002_queue", sql: text(PackageResources._002_queue_sql)),
         Migration(number: 3, name: "0003_costs", sql: text(PackageResources._003_costs_sql)),
+        Migration(number: 4, name: "0004_chunks", sql: text(PackageResources._004_chunks_sql)),
+        Migration(
+            number: 5,
+            name: "0005_first_jobs",
+            sql: text(PackageResources._005_first_jobs_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -75,17 +75,21 @@ package struct FailureRequest: Codable, Hashable, Sendable {
     package var failureClass: FailureClass
     /// What failed, in words a person can act on.
     package var message: String
+    /// The index of the image that failed; nil where it is not one of them.
+    package var image: Int?
     package var report: AttemptReport?
 
     package init(
         fence: AttemptFence,
         failureClass: FailureClass,
         message: String,
+        image: Int? = nil,
         report: AttemptReport? = nil
     ) {
         self.fence = fence
         self.failureClass = failureClass
         self.message = message
+        self.image = image
         self.report = report
     }
 }

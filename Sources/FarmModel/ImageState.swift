@@ -8,7 +8,7 @@ package enum ImageState: String, Codable, CaseIterable, Sendable {
     case delivered
     /// Given up, with a reason.
     case failed
-    /// Stopped by a person.
+    /// Stopped by a person, or with its job when the farm gave that up.
     case cancelled
 
     /// Whether nothing more happens to the image by itself.
@@ -33,7 +33,7 @@ package enum ImageState: String, Codable, CaseIterable, Sendable {
         case (.rendering, .deliver): .delivered
         case (.rendering, .failForGood): .failed
         case (.waiting, .cancel), (.rendering, .cancel): .cancelled
-        case (.failed, .retry): .waiting
+        case (.failed, .retry), (.cancelled, .retry): .waiting
         default: nil
         }
     }
@@ -47,10 +47,11 @@ package enum ImageEvent: String, CaseIterable, Sendable {
     case giveBack
     /// Its bytes are stored under a current lease.
     case deliver
-    /// Its task is given up.
+    /// It is given up, alone or with its task.
     case failForGood
-    /// A person stops it.
+    /// A person stops it, or the farm gives its job up.
     case cancel
-    /// A person asks for another try.
+    /// A person asks for another try of what failed, or of what was cancelled when the farm gave the
+    /// job up.
     case retry
 }

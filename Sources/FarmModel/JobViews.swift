@@ -134,7 +134,9 @@ package struct ImageView: Codable, Hashable, Sendable {
     /// The class that it was rendered in.
     package var numericClass: String?
     package var failure: FailureView?
-    package var settings: RenderSettings
+    /// Everything that decides the picture but the model; nil where the farm cannot read its job's
+    /// specification.
+    package var settings: RenderSettings?
 
     package init(
         id: ImageID,
@@ -144,7 +146,7 @@ package struct ImageView: Codable, Hashable, Sendable {
         digest: String? = nil,
         size: Int64? = nil,
         failure: FailureView? = nil,
-        settings: RenderSettings
+        settings: RenderSettings?
     ) {
         self.id = id
         self.index = index

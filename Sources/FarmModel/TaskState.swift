@@ -10,9 +10,9 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
     case leased
     /// Each of its images is delivered.
     case succeeded
-    /// Given up, with a reason.
+    /// Given up, or some of its images were, with a reason.
     case failed
-    /// Stopped by a person.
+    /// Stopped by a person, or with its job when the farm gave that up.
     case cancelled
 
     /// Whether nothing more happens to the task by itself.
@@ -39,7 +39,7 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
         case (.leased, .succeed): .succeeded
         case (.leased, .failForGood): .failed
         case (.blocked, .cancel), (.ready, .cancel), (.leased, .cancel): .cancelled
-        case (.failed, .retry): .ready
+        case (.failed, .retry), (.cancelled, .retry): .ready
         default: nil
         }
     }
@@ -59,12 +59,14 @@ package enum TaskEvent: String, CaseIterable, Sendable {
     case release
     /// Its attempt failed in a way that may pass; it is tried again after back-off.
     case failForNow
-    /// Its attempt delivered every image.
+    /// Its attempt delivered the last of its images, and none was given up.
     case succeed
-    /// Its attempt failed in a way that will not pass, or once too often.
+    /// Its attempt failed in a way that will not pass, or once too often; or delivered the last image
+    /// after another was given up.
     case failForGood
-    /// A person stops it.
+    /// A person stops it, or the farm gives its job up.
     case cancel
-    /// A person asks for another try.
+    /// A person asks for another try of what failed, or of what was cancelled when the farm gave the
+    /// job up.
     case retry
 }

@@ -38,7 +38,9 @@ extension WaitingCause {
         case .fairShare(let owner):
             "other owners have had less of the farm lately; the share of '\(owner)' comes back "
                 + "by itself, within an hour or two"
-        case .behind(0): "it is next; the first fitting worker that is free takes it"
+        case .behind(0):
+            "it is next; the first fitting worker that is free takes it, one that failed it only "
+                + "when no other fits"
         case .behind(let tasks):
             "\(tasks) tasks of the same owner go first; put the job forward with: "
                 + "dreamfarm prioritize JOB 90"

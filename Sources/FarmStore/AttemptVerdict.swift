@@ -46,11 +46,32 @@ enum AttemptEnd: Sendable, Hashable {
     }
 }
 
+/// What an attempt was at.
+struct AttemptScope: Sendable, Hashable {
+    /// The indices of the task's images that wait, the first first.
+    var todo: [Int]
+    /// How many images the attempt delivered.
+    var delivered = 0
+    /// Whether only the first of them was claimed.
+    var isNarrow = false
+    /// Whether images of the task were given up before.
+    var hasGivenUp = false
+
+    /// How many images were claimed.
+    var claimed: Int { isNarrow ? 1 : max(1, delivered + todo.count) }
+}
+
 /// What counts against a task: failures, and the lapsed leases among them.
 struct FailureTally: Sendable, Hashable {
     var failures: Int
     var lapses: Int
     let maxAttempts: Int
+
+    /// Counts from the beginning.
+    mutating func clear() {
+        failures = 0
+        lapses = 0
+    }
 }
 
 /// What the end of an attempt does to its task; pure, the store does what it says.
@@ -62,24 +83,43 @@ struct AttemptVerdict: Sendable, Hashable {
     let backoff: Duration
     /// What the task and its images say when they failed, or failed last.
     let failure: AttemptFailure?
+    /// The image that is given up while the task goes on with the others.
+    var givenUp: Int?
+    /// Whether the task's images are claimed one at a time from now on.
+    var narrows = false
+
+    /// How many of so many images that wait are given up.
+    func givenUp(of waiting: Int) -> Int {
+        event == .failForGood ? waiting : givenUp == nil ? 0 : 1
+    }
 
     /// Judges the end of an attempt.
     ///
     /// A task whose images are all delivered has succeeded, however its attempt ended. Transient
     /// failures and the worker's faults are tried again after a back-off that doubles, a resource
     /// failure without counting; a deterministic failure is final. A task that has used up its
-    /// attempts, or its lapses, is poison.
+    /// attempts, or its lapses, is poison. An attempt that delivered something starts the count
+    /// anew.
+    ///
+    /// What is final is so for one image: for that which failed; where it is not known which of
+    /// several it was, they are tried one at a time.
     init(
         _ end: AttemptEnd,
-        undelivered: Int,
+        at scope: AttemptScope,
         tally: FailureTally,
         configuration: FarmStoreConfiguration
     ) {
         var tally = tally
-        guard undelivered > 0 else {
-            self.init(event: .succeed, tally: tally, backoff: .zero, failure: nil)
+        guard !scope.todo.isEmpty else {
+            self.init(
+                event: scope.hasGivenUp ? .failForGood : .succeed,
+                tally: tally,
+                backoff: .zero,
+                failure: nil
+            )
             return
         }
+        if scope.delivered > 0 { tally.clear() }
         switch end {
         case .succeeded, .released:
             self.init(event: .release, tally: tally, backoff: .zero, failure: nil)
@@ -92,22 +132,20 @@ struct AttemptVerdict: Sendable, Hashable {
             )
         case .failed(let failure) where failure.failureClass == .deterministic:
             tally.failures += 1
-            self.init(event: .failForGood, tally: tally, backoff: .zero, failure: failure)
+            self.init(event: .failForNow, tally: tally, backoff: .zero, failure: failure)
+            self = giving(up: failure, at: scope)
         case .failed(let failure):
             tally.failures += 1
             let doublings = min(tally.failures - 1, 20)
             let backoff = min(configuration.backoff * (1 << doublings), configuration.maxBackoff)
-            self = Self.countedFailure(failure, .failForNow, tally, backoff, configuration)
+            self.init(event: .failForNow, tally: tally, backoff: backoff, failure: failure)
+            self = counted(failure, at: scope, configuration)
         case .lapsed, .replaced:
             tally.failures += 1
             tally.lapses += 1
-            self = Self.countedFailure(
-                end.failure ?? AttemptEnd.lapse,
-                .lapse,
-                tally,
-                .zero,
-                configuration
-            )
+            let failure = end.failure ?? AttemptEnd.lapse
+            self.init(event: .lapse, tally: tally, backoff: .zero, failure: failure)
+            self = counted(failure, at: scope, configuration)
         }
     }
 
@@ -123,23 +161,52 @@ struct AttemptVerdict: Sendable, Hashable {
         self.failure = failure
     }
 
-    private static func countedFailure(
+    /// The verdict, or that something is given up where it was one failure too many.
+    private func counted(
         _ failure: AttemptFailure,
-        _ event: TaskEvent,
-        _ tally: FailureTally,
-        _ backoff: Duration,
+        at scope: AttemptScope,
         _ configuration: FarmStoreConfiguration
     ) -> AttemptVerdict {
         guard tally.failures >= tally.maxAttempts || tally.lapses >= configuration.maxLapses else {
-            return AttemptVerdict(event: event, tally: tally, backoff: backoff, failure: failure)
+            return self
         }
         let poison = AttemptFailure(
             failureClass: failure.failureClass,
             message: """
                 poison: given up after \(tally.failures) failed attempts, \(tally.lapses) of them lapsed \
                 leases; the last: \(failure.message)
-                """
+                """,
+            image: failure.image
         )
-        return AttemptVerdict(event: .failForGood, tally: tally, backoff: .zero, failure: poison)
+        return giving(up: poison, at: scope)
+    }
+
+    /// The verdict on a failure that is final for the image that it is of; the others begin with a
+    /// clean count.
+    private func giving(up failure: AttemptFailure, at scope: AttemptScope) -> AttemptVerdict {
+        guard scope.todo.count > 1 else {
+            return AttemptVerdict(
+                event: .failForGood,
+                tally: tally,
+                backoff: .zero,
+                failure: failure
+            )
+        }
+        var tally = tally
+        tally.clear()
+        let culprit = scope.isNarrow ? scope.todo.first : failure.image
+        guard let culprit, scope.todo.contains(culprit) else {
+            var verdict = AttemptVerdict(
+                event: event,
+                tally: tally,
+                backoff: backoff,
+                failure: self.failure
+            )
+            verdict.narrows = true
+            return verdict
+        }
+        var verdict = AttemptVerdict(event: event, tally: tally, backoff: .zero, failure: failure)
+        verdict.givenUp = culprit
+        return verdict
     }
 }

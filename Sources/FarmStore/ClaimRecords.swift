@@ -4,14 +4,25 @@ package import FoundationEssentials
 /// A worker's wish for tasks.
 struct TaskClaim: Sendable {
     let worker: WorkerID
+    /// The registration that claims; 0 where it is not said.
+    let epoch: Int64
     let limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     let warm: Set<JobID>
+
+    /// Whether the process that claims is the one that the worker's row is of.
+    func isOf(_ worker: WorkerCapability) -> Bool { epoch == 0 || epoch == worker.epoch }
+}
+
+/// A task's place in a claim: who gets it.
+struct ClaimSlot: Sendable {
+    let worker: WorkerID
+    let epoch: Int64
 }
 
 /// The answer to a claim.
 package enum ClaimOutcome: Sendable, Hashable {
-    /// There is no such worker: it has to register again.
+    /// There is no such worker, or another process has its name: it has to register again.
     case unknownWorker
     /// The leased tasks, at least one.
     case tasks([ClaimedTask])

@@ -30,9 +30,9 @@ extension DatabaseInvariant {
             ready.image_count, ready.first_index)
         FROM ready JOIN task ON task.id = ready.task_id
         WHERE (ready.head_id, ready.number, ready.job_id, ready.epoch, ready.first_index,
-                ready.image_count)
+                ready.image_count, ready.is_narrow)
             <> (task.head_id, task.number, task.job_id, task.epoch, task.first_index,
-                task.image_count)
+                task.image_count, task.is_narrow)
         UNION ALL
         SELECT format('task %s rests and is %s', resting.task_id,
             coalesce(task.state, 'not there'))
@@ -99,17 +99,19 @@ extension DatabaseInvariant {
         """
 
     static let wrongTaskCounters = """
-        SELECT format('task %s counts %s images, %s undelivered, and has %s and %s', task.id,
-            task.image_count, task.undelivered, coalesce(i.images, 0), coalesce(i.waiting, 0))
-            AS detail
+        SELECT format('task %s counts %s images, %s undelivered, %s given up, and has %s, %s, %s',
+            task.id, task.image_count, task.undelivered, task.given_up, coalesce(i.images, 0),
+            coalesce(i.waiting, 0), coalesce(i.lost, 0)) AS detail
         FROM task LEFT JOIN (
             SELECT task_id, count(*) AS images,
-                count(*) FILTER (WHERE state = 'waiting') AS waiting
+                count(*) FILTER (WHERE state = 'waiting') AS waiting,
+                count(*) FILTER (WHERE state IN ('failed', 'cancelled')) AS lost
             FROM image GROUP BY task_id
         ) AS i ON i.task_id = task.id
         WHERE task.image_count <> coalesce(i.images, 0)
             OR (task.state NOT IN ('succeeded', 'failed', 'cancelled')
-                AND task.undelivered <> coalesce(i.waiting, 0))
+                AND (task.undelivered, task.given_up)
+                    <> (coalesce(i.waiting, 0), coalesce(i.lost, 0)))
         """
 
     static let eventGaps = """

@@ -34,6 +34,8 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case finalJobHasNoLiveTask
     /// A job without a live task is final.
     case endedJobIsFinal
+    /// Of a job, or a task, that succeeded every image is delivered.
+    case successDeliveredAll
     /// A job's events are numbered from 1 to its count without a gap.
     case eventsWithoutGap
     /// Costs and charges are finite numbers.
@@ -67,8 +69,7 @@ extension FarmStore {
         _ invariant: DatabaseInvariant,
         limit: Int
     ) async throws -> [Violation] {
-        try await pool.withTransaction { connection in
-            try await connection.execute("SET LOCAL statement_timeout = 0")
+        try await pool.withLongTransaction { connection in
             var query: Query = """
                 SELECT detail FROM (\(raw: invariant.violations)) AS found LIMIT \(limit)
                 """
@@ -147,6 +148,18 @@ extension DatabaseInvariant {
                     SELECT FROM task WHERE task.job_id = job.id
                         AND task.state NOT IN ('succeeded', 'failed', 'cancelled')
                 )
+            """
+        case .successDeliveredAll:
+            """
+            SELECT format('job %s succeeded and its image %s is %s', job.id, image.index,
+                image.state) AS detail
+            FROM job JOIN image ON image.job_id = job.id
+            WHERE job.state = 'succeeded' AND image.state <> 'delivered'
+            UNION ALL
+            SELECT format('task %s succeeded and its image %s is %s', task.id, image.index,
+                image.state)
+            FROM task JOIN image ON image.task_id = task.id
+            WHERE task.state = 'succeeded' AND image.state <> 'delivered'
             """
         case .eventsWithoutGap: Self.eventGaps
         case .chargesFinite: Self.infiniteCharges

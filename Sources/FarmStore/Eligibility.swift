@@ -82,10 +82,69 @@ extension HeadView {
 extension QueueView {
     /// Why a worker cannot claim from a head now; nil where it can.
     func exclusion(of head: HeadView, for worker: WorkerCapability) -> WaitingReason? {
-        if let lack = lack(of: worker, for: head.demand, of: head.job) { return lack }
-        if isClosed(to: worker) { return .poolPaused }
+        if let reason = exclusionForLong(of: head, for: worker) { return reason }
         if head.isAtLimit, !head.workersAtIt.contains(worker.id) { return .limit }
         return nil
+    }
+
+    /// The same, but for the limit of workers, which frees by itself.
+    private func exclusionForLong(
+        of head: HeadView,
+        for worker: WorkerCapability
+    ) -> WaitingReason? {
+        if let lack = lack(of: worker, for: head.demand, of: head.job) { return lack }
+        return isClosed(to: worker) ? .poolPaused : nil
+    }
+
+    /// The workers, by name, that tell whether a task of a head is for any worker again: it is when
+    /// all of them failed it.
+    ///
+    /// They are all that could run it, or one that failed nothing which can be claimed now: while
+    /// that one is there no such task is for those that failed it, however many others there are.
+    func able(toRun head: HeadView) -> [String] {
+        guard !head.avoided.isEmpty else { return [] }
+        var names: [String] = []
+        for worker in workers.values
+        where worker.refusal == nil && exclusionForLong(of: head, for: worker) == nil {
+            guard head.avoided.contains(worker.name) else { return [worker.name] }
+            names.append(worker.name)
+        }
+        return names
+    }
+
+    /// Takes away the blocks of the jobs of which no other worker can run anything: a sole worker is
+    /// kept from nothing.
+    mutating func liftVainBlocks(of heads: [HeadView]) {
+        for head in heads where blocks.contains(where: { $0.job == head.job }) {
+            let isOpen = workers.values.contains {
+                $0.refusal == nil && lack(of: $0, for: head.demand, of: head.job) == nil
+            }
+            if !isOpen { blocks = blocks.filter { $0.job != head.job } }
+        }
+    }
+
+    /// The answer to a claim for which there is nothing.
+    func refusal(of claim: TaskClaim) -> ClaimOutcome {
+        guard let worker = workers[claim.worker], claim.isOf(worker) else {
+            return .unknownWorker
+        }
+        if let state = worker.refusal { return .none(.workerState(state)) }
+        if isFarmPaused { return .none(.farmPaused) }
+        if pausedPools.contains(worker.pool) { return .none(.poolPaused) }
+        var lacking: WaitingReason?
+        for head in heads {
+            guard let reason = exclusion(of: head, for: worker) else {
+                return .none(.nothingWaits)
+            }
+            lacking = lacking ?? reason
+        }
+        guard let lacking else { return .none(.nothingWaits) }
+        return .none(
+            .notEligible(
+                lacking,
+                detail: "\(heads.count) jobs wait and this worker can run none of them"
+            )
+        )
     }
 
     /// What a worker lacks for a task, or for any of the job's, from which it may be kept.

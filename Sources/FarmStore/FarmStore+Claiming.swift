@@ -7,21 +7,25 @@ extension FarmStore {
     ///
     /// Calls that come together share a statement. Its cost does not depend on how many tasks wait:
     /// it looks into at most 64 heads, in each at the first tasks, and skips what another claim has
-    /// locked. Among jobs that an owner has put side by side, `warm` ones go first.
+    /// locked. Among jobs that an owner has put side by side, `warm` ones go first. A claim of an
+    /// `epoch` that is over gets nothing; 0 is any.
     package func claimTasks(
         worker: WorkerID,
+        epoch: Int64 = 0,
         limit: Int,
         warm: Set<JobID> = []
     ) async throws -> ClaimOutcome {
         precondition(limit > 0, "A claim asks for a task")
-        let claim = TaskClaim(worker: worker, limit: limit, warm: warm)
+        let claim = TaskClaim(worker: worker, epoch: epoch, limit: limit, warm: warm)
         return try await claims.answer(to: claim) { try await answer($0) }
     }
 
     /// Answers claims: from what is known of the queue, and where that gave nothing, from what is
     /// then read of it.
-    private func answer(_ claims: [TaskClaim]) async throws -> [ClaimOutcome] {
-        var answers = [ClaimOutcome?](repeating: nil, count: claims.count)
+    private func answer(
+        _ claims: [TaskClaim]
+    ) async throws -> [Result<ClaimOutcome, any Error>] {
+        var answers = [Result<ClaimOutcome, any Error>?](repeating: nil, count: claims.count)
         for isLastTry in [false, true] {
             let known = desk.freshView
             let view: QueueView
@@ -33,14 +37,14 @@ extension FarmStore {
             }
             let open = claims.indices.filter { answers[$0] == nil }
             let groups = Self.groups(of: open.map { (claims[$0], $0) }, in: view)
-            for (place, answer) in try await claim(groups, in: view) { answers[place] = answer }
+            for (place, answer) in await claim(groups, in: view) { answers[place] = answer }
             guard answers.contains(where: { $0 == nil }) else { break }
             if isLastTry || known == nil { break }
             desk.expire()
         }
         let view = desk.freshView ?? QueueView()
         return zip(claims, answers).map { claim, answer in
-            answer ?? refusal(of: claim, in: view)
+            answer ?? .success(view.refusal(of: claim))
         }
     }
 
@@ -69,17 +73,23 @@ extension FarmStore {
         // What is warm counts only where it decides, so that else workers stay equal.
         let rivals = claims.allSatisfy(\.claim.warm.isEmpty) ? [] : Placement.rivals(in: view)
         let special = view.heads.contains(where: \.isSpecial)
-        let blocked = Set(view.blocks.map(\.worker))
+        let apart = view.heads.reduce(into: Set(view.blocks.map(\.worker))) {
+            $0.formUnion($1.avoided)
+        }
         for member in claims {
-            guard let worker = view.workers[member.claim.worker], worker.refusal == nil else {
-                // The statement knows best who a worker is that was not here when it was read.
+            guard let worker = view.workers[member.claim.worker], worker.refusal == nil,
+                member.claim.isOf(worker)
+            else {
+                // Who was not here when the view was read may be in the next one.
                 continue
             }
             let warm = member.claim.warm.intersection(rivals)
             var key = Key(worker: worker, warm: warm)
-            // Where limits count workers, each is looked at for itself.
-            if !special, !blocked.contains(worker.name) {
+            // Where limits count workers, or some task is not for this one, each is looked at for
+            // itself: else what one may not have is kept from those it came with.
+            if !special, !apart.contains(worker.name) {
                 key.worker.id = WorkerID(rawValue: Self.anyone)
+                key.worker.epoch = 0
                 key.worker.name = ""
             }
             if let place = places[key] {
@@ -94,33 +104,50 @@ extension FarmStore {
 
     private static let anyone = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 
+    /// What was found for a claim, or what kept its group from looking.
+    private typealias Answer = (place: Int, answer: Result<ClaimOutcome, any Error>)
+
     /// Claims for all groups side by side, so that their transactions end together; an owner whose
     /// tasks one group is to get is charged before the next one's are chosen.
-    private func claim(
-        _ groups: [Group],
-        in view: QueueView
-    ) async throws -> [(place: Int, answer: ClaimOutcome)] {
+    private func claim(_ groups: [Group], in view: QueueView) async -> [Answer] {
         let choices = Placement(view: view, ageBound: configuration.ageBound)
             .choices(for: groups.map { ($0.worker, $0.wanted, $0.warm) })
-        if groups.count == 1 { return try await claim(groups[0], choices[0], in: view) }
-        return try await withThrowingTaskGroup { tasks in
+        if groups.count == 1 { return await claim(groups[0], choices[0], in: view) }
+        return await withTaskGroup { tasks in
             for (group, choices) in zip(groups, choices) {
-                tasks.addTask { try await claim(group, choices, in: view) }
+                tasks.addTask { await claim(group, choices, in: view) }
             }
-            return try await tasks.reduce(into: []) { $0 += $1 }
+            return await tasks.reduce(into: []) { $0 += $1 }
         }
     }
 
-    /// Claims for a group, and returns what was found for those that got something.
+    /// Claims for a group, and returns what was found for those that got something; what fails is
+    /// the answer to its members alone, since other groups may have their leases by now.
     private func claim(
         _ group: Group,
         _ choices: [Placement.Choice],
         in view: QueueView
-    ) async throws -> [(place: Int, answer: ClaimOutcome)] {
+    ) async -> [Answer] {
+        do {
+            return try await tasks(for: group, choices, in: view)
+                .map { ($0.place, .success(.tasks($0.tasks))) }
+        } catch {
+            return group.members.map { ($0.place, .failure(error)) }
+        }
+    }
+
+    private func tasks(
+        for group: Group,
+        _ choices: [Placement.Choice],
+        in view: QueueView
+    ) async throws -> [(place: Int, tasks: [ClaimedTask])] {
         var choices = choices
         guard !choices.isEmpty else { return [] }
         let slots = group.members.flatMap { member in
-            repeatElement(member.claim.worker, count: member.claim.limit)
+            repeatElement(
+                ClaimSlot(worker: member.claim.worker, epoch: member.claim.epoch),
+                count: member.claim.limit
+            )
         }
         let claimed: [(WorkerID, ClaimedTask)]
         if let special = choices.first(where: \.head.isSpecial) {
@@ -144,7 +171,7 @@ extension FarmStore {
             guard let own = tasks[member.claim.worker]?.prefix(member.claim.limit), !own.isEmpty
             else { return nil }
             tasks[member.claim.worker] = tasks[member.claim.worker]?.dropFirst(own.count)
-            return (member.place, .tasks(Array(own)))
+            return (member.place, Array(own))
         }
     }
 
@@ -152,7 +179,7 @@ extension FarmStore {
     /// first, so that what is counted then stays so.
     private func claimLocked(
         _ choices: [Placement.Choice],
-        _ slots: [WorkerID],
+        _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView
     ) async throws -> [(WorkerID, ClaimedTask)] {
@@ -213,14 +240,19 @@ extension FarmStore {
     /// Leases tasks of the heads to the slots, and notes it.
     private func lease(
         _ choices: [Placement.Choice],
-        _ slots: [WorkerID],
+        _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView,
         on connection: PostgresConnection
     ) async throws -> [(WorkerID, ClaimedTask)] {
         let names = group.members.compactMap { view.workers[$0.claim.worker]?.name }
         let rows = try await connection.query(
-            leaseStatement(choices, slots, names, able: able(group.worker, in: view))
+            leaseStatement(
+                choices,
+                slots,
+                names,
+                able: choices.map { view.able(toRun: $0.head) }
+            )
         )
         return try rows.map { row in
             let fence = AttemptFence(
@@ -250,39 +282,5 @@ extension FarmStore {
             )
             return (worker, task)
         }
-    }
-
-    /// The names of the workers that could run what this one can, where they are few: a task that
-    /// all of them failed may be tried by any again.
-    private func able(_ worker: WorkerCapability, in view: QueueView) -> [String] {
-        let names = view.workers.values.filter {
-            $0.refusal == nil && $0.modelDigest == worker.modelDigest && $0.pool == worker.pool
-                && $0.precision == worker.precision
-        }.map(\.name)
-        return names.count <= Self.fewWorkers ? names : ["\u{1}"]
-    }
-
-    private static let fewWorkers = 16
-
-    /// The answer to a claim for which there is nothing.
-    private func refusal(of claim: TaskClaim, in view: QueueView) -> ClaimOutcome {
-        guard let worker = view.workers[claim.worker] else { return .unknownWorker }
-        if let state = worker.refusal { return .none(.workerState(state)) }
-        if view.isFarmPaused { return .none(.farmPaused) }
-        if view.pausedPools.contains(worker.pool) { return .none(.poolPaused) }
-        var lacking: WaitingReason?
-        for head in view.heads {
-            guard let reason = view.exclusion(of: head, for: worker) else {
-                return .none(.nothingWaits)
-            }
-            lacking = lacking ?? reason
-        }
-        guard let lacking else { return .none(.nothingWaits) }
-        return .none(
-            .notEligible(
-                lacking,
-                detail: "\(view.heads.count) jobs wait and this worker can run none of them"
-            )
-        )
     }
 }

@@ -38,8 +38,7 @@ extension FarmStore {
     ///
     /// Its blobs go with the next sweep that finds no other name for them.
     package func deleteJob(_ id: JobID, by actor: String) async throws -> DeleteOutcome {
-        try await withRetriedTransaction { connection in
-            try await connection.execute("SET LOCAL statement_timeout = 0")
+        try await withRetriedTransaction(isLong: true) { connection in
             _ = try await Self.lockHeads(of: id, on: connection)
             guard let state = try await Self.lockJob(id, on: connection),
                 let preview = try await deletionPreview(id, on: connection)

@@ -2,8 +2,8 @@ import FarmModel
 import Postgres
 
 extension FarmStore {
-    /// The statement that delivers images and ends attempts in success: one row for each delivery, in
-    /// their order.
+    /// The statement that delivers images and ends attempts that have none left: one row for each
+    /// delivery, in their order.
     ///
     /// Its steps, in the order of the locks: the calls, the leases that are current, images and
     /// outputs, tasks, the leases that end with their attempts, jobs with events, usage.
@@ -57,8 +57,8 @@ extension FarmStore {
             ),
             counted AS (
                 UPDATE task SET undelivered = undelivered - tally.delivered,
-                    state = CASE WHEN is_final AND undelivered = tally.delivered
-                        THEN 'succeeded' ELSE state END,
+                    state = CASE WHEN NOT is_final OR undelivered > tally.delivered THEN state
+                        WHEN given_up > 0 THEN 'failed' ELSE 'succeeded' END,
                     finished_at = CASE WHEN is_final AND undelivered = tally.delivered
                         THEN now() END,
                     attempts = attempts
@@ -66,11 +66,11 @@ extension FarmStore {
                     epoch = CASE WHEN is_final AND undelivered = tally.delivered
                         THEN tally.epoch ELSE task.epoch END
                 FROM tally WHERE task.id = tally.task_id
-                RETURNING task.id, task.state, task.undelivered
+                RETURNING task.id, task.state, task.undelivered, task.is_narrow
             ),
             ended AS (
                 DELETE FROM lease
-                WHERE task_id = ANY (ARRAY(SELECT id FROM counted WHERE state = 'succeeded'))
+                WHERE task_id = ANY (ARRAY(SELECT id FROM counted WHERE state <> 'ready'))
                 RETURNING *
             ),
             tried AS (
@@ -101,7 +101,8 @@ extension FarmStore {
                     event_count = event_count + change.delivered
                         + (change.ended > 0 AND live_task_count = change.ended)::integer,
                     state = CASE WHEN change.ended = 0 OR live_task_count > change.ended THEN state
-                        WHEN failed_count > 0 THEN 'failed' ELSE 'succeeded' END,
+                        WHEN failed_count + cancelled_count > 0 THEN 'failed'
+                        ELSE 'succeeded' END,
                     finished_at = CASE WHEN change.ended > 0 AND live_task_count = change.ended
                         THEN now() ELSE finished_at END
                 FROM change JOIN touched ON touched.id = change.job_id
@@ -145,7 +146,7 @@ extension FarmStore {
                 HAVING count(*) > 0
             )
             SELECT current.place IS NOT NULL AS is_current, delivered.place IS NOT NULL AS is_new,
-                counted.state, counted.undelivered, (SELECT count(*) FROM notified)
+                counted.state, counted.undelivered, counted.is_narrow, (SELECT count(*) FROM notified)
             FROM call LEFT JOIN current USING (place) LEFT JOIN delivered USING (place)
                 LEFT JOIN counted ON counted.id = current.task_id
             ORDER BY call.place

@@ -16,8 +16,9 @@ struct DeliveryEcho: Sendable {
     let isCurrent: Bool
     /// Whether the image was delivered now.
     let isNew: Bool
-    /// The task's state and the images it still lacks; nil when the lease is not current.
-    let task: (state: TaskState, undelivered: Int)?
+    /// The task's state, the images it still lacks, and whether they are claimed one at a time; nil
+    /// when the lease is not current.
+    let task: (state: TaskState, undelivered: Int, isNarrow: Bool)?
 }
 
 extension FarmStore {
@@ -40,7 +41,7 @@ extension FarmStore {
         return try await answerUndelivered(delivery, imageIndex, isCurrent: echo.isCurrent)
     }
 
-    /// Ends an attempt that delivered every image.
+    /// Ends an attempt that delivered every image that was claimed.
     ///
     /// A repeated call is answered like the first. Calls that come together share a statement.
     package func completeAttempt(
@@ -50,7 +51,13 @@ extension FarmStore {
         let delivery = Delivery(fence: fence, image: nil, totals: totals)
         let echo = try await deliveries.answer(to: delivery) { try await deliver($0) }
         guard let task = echo.task else { return try await answerRepeated(fence, .succeeded) }
-        return task.undelivered > 0 ? .incomplete(undelivered: task.undelivered) : .done(task.state)
+        guard task.undelivered > 0 else { return .done(task.state) }
+        if task.isNarrow,
+            let verdict = try await conclude(fence, .succeeded, totals, delivered: 1)
+        {
+            return .done(verdict.state)
+        }
+        return .incomplete(undelivered: task.undelivered)
     }
 
     /// Answers a delivery that changed nothing: because it was made before, or is not to be.
@@ -81,16 +88,22 @@ extension FarmStore {
 
     /// Writes deliveries of any tasks: what is current counts, with its events and counters, and an
     /// attempt that is to end and has no image left ends in success.
-    private func deliver(_ batch: [Delivery]) async throws -> [DeliveryEcho] {
+    private func deliver(
+        _ batch: [Delivery]
+    ) async throws -> [Result<DeliveryEcho, any Error>] {
         let rows = try await pool.withConnection(for: "delivery") { connection in
             try await connection.query(deliverStatement(batch))
         }
         return try rows.map { row in
             let state = try row.decodeIfPresent("state", as: TaskState.self)
-            return DeliveryEcho(
-                isCurrent: try row.decode("is_current"),
-                isNew: try row.decode("is_new"),
-                task: try state.map { ($0, try row.decode("undelivered")) }
+            return .success(
+                DeliveryEcho(
+                    isCurrent: try row.decode("is_current"),
+                    isNew: try row.decode("is_new"),
+                    task: try state.map {
+                        ($0, try row.decode("undelivered"), try row.decode("is_narrow"))
+                    }
+                )
             )
         }
     }

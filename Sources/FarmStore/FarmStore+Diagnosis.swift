@@ -23,6 +23,7 @@ extension FarmStore {
         view.workers = try await capabilities(on: connection)
         view.owners = try await owners(on: connection)
         view.blocks = try await self.blocks(of: Set(heads.map(\.head.job)), on: connection)
+        view.liftVainBlocks(of: heads.map(\.head))
         return WaitingDiagnosis(view: view, heads: heads, blobs: blobs)
     }
 
@@ -35,7 +36,7 @@ extension FarmStore {
                 head.group_size, head.max_workers, head.numeric_class, head.awaits_class,
                 coalesce(head.served_at, head.queued_at) AS served_at, 0 AS first,
                 0::double precision AS cost, head.blocked_by, job.model_name, job.start_after,
-                queued.ready, coalesce(held.workers, '{}') AS workers,
+                queued.ready, coalesce(held.workers, '{}') AS workers, '{}'::text[] AS avoided,
                 ARRAY(SELECT coalesce(before.name, wanted.id::text)
                     FROM unnest(job.after_jobs) WITH ORDINALITY AS wanted (id, place)
                     LEFT JOIN job AS before ON before.id = wanted.id

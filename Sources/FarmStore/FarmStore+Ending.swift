@@ -2,40 +2,6 @@ package import FarmModel
 import FoundationEssentials
 import Postgres
 
-/// A lease that is to end, its row locked.
-struct EndingLease: Sendable {
-    let task: TaskID
-    let job: JobID
-    let head: Int64
-    let attempt: AttemptID
-    let epoch: Int64
-    let worker: WorkerID
-    let workerName: String
-    let owner: String
-    /// What is charged for what was computed, in floating point operations.
-    let charge: Double
-    let undelivered: Int
-    let tally: FailureTally
-
-    init(_ row: Row) throws {
-        task = try row.decode("task_id")
-        job = try row.decode("job_id")
-        head = try row.decode("head_id")
-        attempt = try row.decode("attempt_id")
-        epoch = try row.decode("epoch")
-        worker = try row.decode("worker_id")
-        workerName = try row.decode("worker_name")
-        owner = try row.decode("owner")
-        charge = try row.decode("charge")
-        undelivered = try row.decode("undelivered")
-        tally = FailureTally(
-            failures: try row.decode("failures"),
-            lapses: try row.decode("lapses"),
-            maxAttempts: try row.decode("max_attempts")
-        )
-    }
-}
-
 extension FarmStore {
     /// Ends an attempt that failed: its task is tried again, or failed for good with the reason.
     ///
@@ -63,15 +29,27 @@ extension FarmStore {
         _ end: AttemptEnd,
         _ totals: AttemptTotals
     ) async throws -> AttemptOutcome {
-        let verdict = try await withRetriedTransaction { connection -> AttemptVerdict? in
+        guard let verdict = try await conclude(fence, end, totals) else {
+            return try await answerRepeated(fence, end)
+        }
+        return .done(verdict.state)
+    }
+
+    /// Ends an attempt whose lease is current; nil when it is not, or when it has delivered fewer
+    /// images than it must.
+    func conclude(
+        _ fence: AttemptFence,
+        _ end: AttemptEnd,
+        _ totals: AttemptTotals,
+        delivered least: Int = 0
+    ) async throws -> AttemptVerdict? {
+        try await withRetriedTransaction { connection in
             let held = try await lockLeases(of: [fence.task], on: connection).first {
                 $0.attempt == fence.attempt && $0.epoch == fence.epoch
             }
-            guard let held else { return nil }
+            guard let held, held.scope.delivered >= least else { return nil }
             return try await conclude([(held, end)], totals, on: connection).first
         }
-        guard let verdict else { return try await answerRepeated(fence, end) }
-        return .done(verdict.state)
     }
 
     /// Answers the end of an attempt that is over: by the same call before, or otherwise.
@@ -89,38 +67,6 @@ extension FarmStore {
         return try row.map { .done(try $0.decode("state")) } ?? .stale
     }
 
-    /// Locks the leases of tasks, their heads before them, and returns those that are there.
-    func lockLeases(
-        of tasks: [TaskID],
-        on connection: PostgresConnection
-    ) async throws -> [EndingLease] {
-        try await connection.execute(
-            """
-            SELECT FROM head WHERE id = ANY (ARRAY(
-                SELECT head_id FROM lease WHERE task_id = ANY(\(tasks)::uuid[])
-            )) ORDER BY id FOR SHARE
-            """
-        )
-        try await connection.execute(
-            """
-            SELECT FROM lease WHERE task_id = ANY(\(tasks)::uuid[]) ORDER BY task_id FOR UPDATE
-            """
-        )
-        return try await connection.query(
-            """
-            SELECT lease.task_id, lease.job_id, lease.head_id, lease.attempt_id, lease.epoch,
-                lease.worker_id, worker.name AS worker_name, lease.owner,
-                lease.cost * least(1, (task.image_count - task.undelivered
-                        + lease.step::double precision / greatest(lease.steps, 1))
-                    / task.image_count) AS charge,
-                task.undelivered, task.failures, task.lapses, job.max_attempts
-            FROM lease JOIN task ON task.id = lease.task_id JOIN job ON job.id = lease.job_id
-            JOIN worker ON worker.id = lease.worker_id
-            WHERE lease.task_id = ANY(\(tasks)::uuid[]) ORDER BY lease.task_id
-            """
-        ).map(EndingLease.init)
-    }
-
     /// Writes the ends of attempts, whose leases are locked: history, tasks, images, what is tried
     /// again and by whom, events, counters, charges, and the ends of jobs.
     @discardableResult
@@ -133,7 +79,7 @@ extension FarmStore {
         for (lease, end) in ends {
             let verdict = AttemptVerdict(
                 end,
-                undelivered: lease.undelivered,
+                at: lease.scope,
                 tally: lease.tally,
                 configuration: configuration
             )
@@ -191,12 +137,18 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws {
         let state = verdict.state
+        let givenUp = verdict.givenUp == nil ? 0 : 1
+        // What was given up before keeps its reason, whatever comes after.
         try await connection.execute(
             """
             UPDATE task SET state = \(state), epoch = \(lease.epoch), attempts = attempts + 1,
                 failures = \(verdict.tally.failures), lapses = \(verdict.tally.lapses),
-                failure_class = \(verdict.failure?.failureClass),
-                failure_message = \(verdict.failure?.message),
+                undelivered = undelivered - \(givenUp), given_up = given_up + \(givenUp),
+                is_narrow = is_narrow OR \(verdict.narrows),
+                failure_class = coalesce(\(verdict.failure?.failureClass),
+                    CASE WHEN given_up > 0 THEN failure_class END),
+                failure_message = coalesce(\(verdict.failure?.message),
+                    CASE WHEN given_up > 0 THEN failure_message END),
                 finished_at = CASE WHEN \(state.isFinal)::boolean THEN now() END
             WHERE id = \(lease.task)
             """
@@ -205,8 +157,8 @@ extension FarmStore {
 
     /// Notes who failed the task: the worker is not to have it again while another can.
     ///
-    /// After some failures in a job it gets none of the job, unless it is the last that may; what its
-    /// machine was short of is not held against it.
+    /// After some failures in a job it gets none of the job while another can run it; what its machine
+    /// was short of is not held against it.
     private func recordFailure(
         _ lease: EndingLease,
         _ failure: AttemptFailure,
@@ -229,14 +181,6 @@ extension FarmStore {
                 SELECT count(*) FROM failure
                 WHERE worker_name = \(lease.workerName) AND job_id = \(lease.job)
                     AND failure_class <> 'resource'
-            ) AND EXISTS (
-                SELECT FROM worker WHERE state IN ('starting', 'idle', 'busy')
-                    AND desired_state = 'run' AND name <> \(lease.workerName) AND model_digest = (
-                        SELECT model_digest FROM head WHERE id = \(lease.head)
-                    ) AND NOT EXISTS (
-                        SELECT FROM worker_block AS other
-                        WHERE other.job_id = \(lease.job) AND other.worker_name = worker.name
-                    )
             )
             ON CONFLICT DO NOTHING
             """
@@ -296,8 +240,8 @@ extension FarmStore {
             """
             WITH rested AS (DELETE FROM resting WHERE task_id = ANY(\(tasks)::uuid[]))
             INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count,
-                cost, avoid)
-            SELECT head_id, number, id, job_id, epoch, first_index, image_count, cost, (
+                cost, is_narrow, avoid)
+            SELECT head_id, number, id, job_id, epoch, first_index, image_count, cost, is_narrow, (
                 SELECT array_agg(DISTINCT worker_name) FROM failure
                 WHERE failure.task_id = task.id
             ) FROM task WHERE id = ANY(\(tasks)::uuid[])
@@ -314,7 +258,7 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws {
         var failed: [Row] = []
-        if verdict.state == .failed {
+        if verdict.givenUp(of: lease.scope.todo.count) > 0 {
             failed = try await connection.query(
                 """
                 UPDATE image SET state = 'failed', failure_class = \(verdict.failure?.failureClass),
@@ -323,6 +267,7 @@ extension FarmStore {
                     AND image.index BETWEEN task.first_index
                         AND task.first_index + task.image_count - 1
                     AND image.state = 'waiting'
+                    AND (\(verdict.givenUp)::integer IS NULL OR image.index = \(verdict.givenUp))
                 RETURNING image.id, image.index
                 """
             )
@@ -378,7 +323,8 @@ extension FarmStore {
                     event_count = event_count + \(kinds.count)
                         + (\(ended) > 0 AND live_task_count = \(ended))::integer,
                     state = CASE WHEN \(ended) = 0 OR live_task_count > \(ended) THEN state
-                        WHEN failed_count + \(failed) > 0 THEN 'failed' ELSE 'succeeded' END,
+                        WHEN failed_count + \(failed) + cancelled_count > 0 THEN 'failed'
+                        ELSE 'succeeded' END,
                     finished_at = CASE WHEN \(ended) > 0 AND live_task_count = \(ended)
                         THEN now() ELSE finished_at END
                 WHERE id = \(job)

@@ -20,8 +20,8 @@ extension FarmStore {
     /// alone.
     package func runExpiry() async throws -> ExpiryReport {
         var report = ExpiryReport()
-        if let gap = try await noteRun() {
-            report.extendedAfterGap = try await extendAllLeases(after: gap)
+        if let extended = try await beginRun() {
+            report.extendedAfterGap = extended
             return report
         }
         while let ended = try await endLapsed() {
@@ -41,43 +41,54 @@ extension FarmStore {
         return report
     }
 
-    /// Notes that the duty runs now, and returns how many seconds nobody had run it when that is
-    /// too long.
-    private func noteRun() async throws -> Double? {
-        let away = try await pool.query(
-            """
-            WITH before AS (SELECT last_run_at FROM duty WHERE name = 'expiry'),
-            noted AS (
+    /// Notes that the duty runs now; where nobody had run it for too long, extends every lease and
+    /// returns how many there were.
+    ///
+    /// One transaction: a gap that is noted without its extension would be forgotten, and the next
+    /// run would end all that is overdue.
+    private func beginRun() async throws -> Int? {
+        try await withRetriedTransaction { connection in
+            let away = try await connection.query(
+                """
+                SELECT extract(epoch FROM now() - last_run_at)::double precision AS away
+                FROM duty WHERE name = 'expiry'
+                """
+            ).first?.decode("away", as: Double.self)
+            var extended: Int?
+            if let away, away > configuration.dutyGap.inSeconds {
+                extended = try await extendAllLeases(after: away, on: connection)
+            }
+            try await connection.execute(
+                """
                 INSERT INTO duty (name, last_run_at) VALUES ('expiry', now())
                 ON CONFLICT (name) DO UPDATE SET last_run_at = now()
+                """
             )
-            SELECT extract(epoch FROM now() - last_run_at)::double precision AS away FROM before
-            """
-        ).first?.decode("away", as: Double.self)
-        guard let away, away > configuration.dutyGap.inSeconds else { return nil }
-        return away
+            return extended
+        }
     }
 
     /// Gives every lease another one, its attempt the time that nobody looked, and every worker
     /// another silence.
-    private func extendAllLeases(after gap: Double) async throws -> Int {
-        try await withRetriedTransaction { connection in
-            try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
-            let extended = try await connection.execute(
-                """
-                UPDATE lease SET deadline = greatest(deadline, now())
-                        + make_interval(secs => \(configuration.lease.inSeconds)),
-                    begun_at = CASE WHEN begun_at IS NOT NULL
-                        THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
-                    stepped_at = CASE WHEN stepped_at IS NOT NULL
-                        THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
-                """
-            )
-            try await connection.execute(
-                "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
-            )
-            return extended
-        }
+    private func extendAllLeases(
+        after gap: Double,
+        on connection: PostgresConnection
+    ) async throws -> Int {
+        try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
+        let extended = try await connection.execute(
+            """
+            UPDATE lease SET deadline = greatest(deadline, now())
+                    + make_interval(secs => \(configuration.lease.inSeconds)),
+                begun_at = CASE WHEN begun_at IS NOT NULL
+                    THEN least(now(), begun_at + make_interval(secs => \(gap))) END,
+                stepped_at = CASE WHEN stepped_at IS NOT NULL
+                    THEN least(now(), stepped_at + make_interval(secs => \(gap))) END
+            """
+        )
+        try await connection.execute(
+            "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
+        )
+        return extended
     }
 
     /// Ends some leases that ran out; nil when none is left.
@@ -106,8 +117,12 @@ extension FarmStore {
             let held = try await lockLeases(of: Array(suspects.keys), on: connection)
             let hung = try await hung(among: Array(suspects.keys), on: connection)
             let ends = held.compactMap { lease -> (EndingLease, AttemptEnd)? in
-                guard let message = hung[lease.task] else { return nil }
-                let failure = AttemptFailure(failureClass: .workersFault, message: message)
+                guard let hung = hung[lease.task] else { return nil }
+                let failure = AttemptFailure(
+                    failureClass: .workersFault,
+                    message: hung.message,
+                    image: hung.image
+                )
                 return (lease, .failed(failure))
             }
             return try await end(ends, on: connection)
@@ -115,13 +130,13 @@ extension FarmStore {
     }
 
     /// The attempts that made no step, or took, for longer than they may, each with what to say of
-    /// it.
+    /// it and the image that it was at.
     private func hung(
         among tasks: [TaskID]?,
         on connection: PostgresConnection?
-    ) async throws -> [TaskID: String] {
+    ) async throws -> [TaskID: (message: String, image: Int?)] {
         let query: Query = """
-            SELECT task_id, CASE WHEN without_step > step_limit
+            SELECT task_id, image_index, CASE WHEN without_step > step_limit
                 THEN format('hung: no step for %s s, and %s s are the limit',
                     round(extract(epoch FROM without_step)),
                     round(extract(epoch FROM step_limit)))
@@ -129,7 +144,7 @@ extension FarmStore {
                     round(extract(epoch FROM age)), round(extract(epoch FROM time_limit))) END
                 AS message
             FROM (
-                SELECT lease.task_id, now() - lease.begun_at AS age,
+                SELECT lease.task_id, lease.image_index, now() - lease.begun_at AS age,
                     now() - coalesce(lease.stepped_at, lease.begun_at) AS without_step,
                     coalesce(lease.step_limit, CASE WHEN worker.speed > 0 AND lease.cost > 0
                         THEN greatest(make_interval(secs => \(Self.leastHang.inSeconds)),
@@ -159,13 +174,16 @@ extension FarmStore {
             uniqueKeysWithValues: try rows.map {
                 (
                     try $0.decode("task_id", as: TaskID.self),
-                    try $0.decode("message", as: String.self)
+                    (
+                        message: try $0.decode("message", as: String.self),
+                        image: try $0.decodeIfPresent("image_index", as: Int.self)
+                    )
                 )
             }
         )
     }
 
-    /// Ends attempts and counts them, and the tasks that failed with it.
+    /// Ends attempts and counts them, and those with which something is given up.
     private func end(
         _ ends: [(EndingLease, AttemptEnd)],
         on connection: PostgresConnection
@@ -173,6 +191,6 @@ extension FarmStore {
         // All that was overdue was heard of meanwhile, or is being ended elsewhere.
         guard !ends.isEmpty else { return nil }
         let verdicts = try await conclude(ends, on: connection)
-        return (verdicts.count, verdicts.count { $0.event == .failForGood })
+        return (verdicts.count, verdicts.count { $0.givenUp(of: 1) > 0 })
     }
 }

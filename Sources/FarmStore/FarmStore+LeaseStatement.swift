@@ -6,96 +6,114 @@ extension FarmStore {
     ///
     /// A task is claimed with its lease, or not at all. Its steps, in the order of the locks: the
     /// workers that still may take tasks, one slot for each task; the first ready tasks of the
-    /// heads, skipping what another claim looks at; their leases; jobs of which this is the first
-    /// claim.
+    /// heads, skipping what another claim looks at; their images that wait, of a narrow task the
+    /// first; their leases; jobs of which this is the first claim.
     ///
     /// - Parameters:
     ///   - choices: The heads, each once, with how many tasks to take.
     ///   - slots: The worker that gets the first task, the second, and so on.
     ///   - names: The workers' names: what one of them failed is not for them.
-    ///   - able: The names of all workers that could run it: what they all failed is for any.
+    ///   - able: For each choice the workers, by name, that could run it: what they all failed is
+    ///     for any.
     /// - Returns: The statement.
     func leaseStatement(
         _ choices: [Placement.Choice],
-        _ slots: [WorkerID],
+        _ slots: [ClaimSlot],
         _ names: [String],
-        able: [String]
+        able: [[String]]
     ) -> Query {
-        """
-        WITH slot AS MATERIALIZED (
-            SELECT worker.id AS worker_id, slot.attempt_id,
-                row_number() OVER (ORDER BY slot.place) AS place
-            FROM unnest(\(slots)::uuid[], \(slots.map { _ in AttemptID.timeOrdered() })::uuid[])
-                WITH ORDINALITY AS slot (worker_id, attempt_id, place)
-            JOIN worker ON worker.id = slot.worker_id
-            WHERE worker.state NOT IN ('draining', 'asleep', 'quarantined')
-                AND worker.desired_state = 'run'
-                AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
-                AND NOT EXISTS (
-                    SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
-                )
-        ),
-        picked AS MATERIALIZED (
-            SELECT part.*, row_number() OVER () AS place
-            FROM (
-                SELECT part.* FROM unnest(\(choices.map(\.head.id))::bigint[],
-                        \(choices.map(\.count))::integer[],
-                        \(choices.map(\.head.first))::integer[])
-                    WITH ORDINALITY AS choice (head_id, count, first, place)
-                CROSS JOIN LATERAL (
-                    SELECT ready.ctid AS at, ready.* FROM ready
-                    WHERE ready.head_id = choice.head_id AND ready.number >= choice.first
-                        AND (SELECT head.blocked_by IS NULL FROM head
-                            WHERE head.id = choice.head_id)
-                        AND (ready.avoid IS NULL OR NOT ready.avoid && \(names)::text[]
-                            OR ready.avoid @> \(able)::text[])
-                    ORDER BY ready.number LIMIT choice.count FOR UPDATE SKIP LOCKED
+        let heads = choices.map(\.head.id)
+        let headsOfAble = zip(heads, able).flatMap { repeatElement($0, count: $1.count) }
+        return """
+            WITH slot AS MATERIALIZED (
+                SELECT worker.id AS worker_id, slot.attempt_id,
+                    row_number() OVER (ORDER BY slot.place) AS place
+                FROM unnest(\(slots.map(\.worker))::uuid[], \(slots.map(\.epoch))::bigint[],
+                        \(slots.map { _ in AttemptID.timeOrdered() })::uuid[])
+                    WITH ORDINALITY AS slot (worker_id, epoch, attempt_id, place)
+                JOIN worker ON worker.id = slot.worker_id AND slot.epoch IN (0, worker.epoch)
+                WHERE worker.state NOT IN ('draining', 'asleep', 'quarantined')
+                    AND worker.desired_state = 'run'
+                    AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
+                    AND NOT EXISTS (
+                        SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
+                    )
+            ),
+            picked AS MATERIALIZED (
+                SELECT part.*, row_number() OVER () AS place
+                FROM (
+                    SELECT part.* FROM unnest(\(heads)::bigint[],
+                            \(choices.map(\.count))::integer[],
+                            \(choices.map(\.head.first))::integer[])
+                        WITH ORDINALITY AS choice (head_id, count, first, place)
+                    CROSS JOIN LATERAL (
+                        SELECT ready.ctid AS at, ready.* FROM ready
+                        WHERE ready.head_id = choice.head_id AND ready.number >= choice.first
+                            AND (SELECT head.blocked_by IS NULL FROM head
+                                WHERE head.id = choice.head_id)
+                            AND (ready.avoid IS NULL OR NOT ready.avoid && \(names)::text[]
+                                OR ready.avoid @> (
+                                    SELECT array_agg(able.name)
+                                    FROM unnest(\(able.flatMap(\.self))::text[],
+                                        \(headsOfAble)::bigint[]) AS able (name, head_id)
+                                    WHERE able.head_id = choice.head_id
+                                ))
+                        ORDER BY ready.number LIMIT choice.count FOR UPDATE SKIP LOCKED
+                    ) AS part
+                    LIMIT (SELECT count(*) FROM slot)
                 ) AS part
-                LIMIT (SELECT count(*) FROM slot)
-            ) AS part
-        ),
-        taken AS (
-            DELETE FROM ready WHERE ctid = ANY (ARRAY(SELECT at FROM picked))
-        ),
-        leased AS (
-            INSERT INTO lease (task_id, attempt_id, epoch, job_id, head_id, owner, worker_id, cost,
-                deadline)
-            SELECT picked.task_id, slot.attempt_id, picked.epoch + 1, picked.job_id,
-                picked.head_id, (SELECT owner FROM head WHERE head.id = picked.head_id),
-                slot.worker_id, picked.cost,
-                now() + make_interval(secs => \(configuration.lease.inSeconds))
-            FROM picked JOIN slot USING (place)
-            RETURNING task_id, attempt_id, epoch, worker_id, job_id, head_id, owner, deadline
-        ),
-        pending AS (
-            SELECT id FROM job
-            WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND state = 'pending'
-            ORDER BY id FOR NO KEY UPDATE
-        ),
-        started AS (
-            UPDATE job SET state = 'running', started_at = coalesce(started_at, now()),
-                event_count = event_count + 1
-            FROM pending WHERE job.id = pending.id RETURNING job.id, job.event_count
-        ),
-        told AS (
-            INSERT INTO event (job_id, number, kind)
-            SELECT id, event_count, 'job.started' FROM started
-        ),
-        notified AS (
-            SELECT pg_notify('farm_event', string_agg(id::text, ',')) FROM started
-            HAVING count(*) > 0
-        )
-        SELECT leased.*, picked.number, picked.cost, (
-                SELECT head.numeric_class FROM head WHERE head.id = leased.head_id
-            ) AS numeric_class, todo.images, todo.indices, (SELECT count(*) FROM notified)
-        FROM leased JOIN picked USING (task_id) CROSS JOIN LATERAL (
-            SELECT array_agg(id ORDER BY index) AS images,
-                array_agg(index ORDER BY index) AS indices
-            FROM image
-            WHERE image.job_id = picked.job_id AND image.state = 'waiting' AND image.index
-                BETWEEN picked.first_index AND picked.first_index + picked.image_count - 1
-        ) AS todo
-        ORDER BY picked.place
-        """
+            ),
+            taken AS (
+                DELETE FROM ready WHERE ctid = ANY (ARRAY(SELECT at FROM picked))
+            ),
+            todo AS MATERIALIZED (
+                SELECT picked.task_id, picked.cost * cardinality(own.images) / picked.image_count
+                    AS cost, own.images, own.indices
+                FROM picked CROSS JOIN LATERAL (
+                    SELECT coalesce(array_agg(id ORDER BY index), '{}') AS images,
+                        coalesce(array_agg(index ORDER BY index), '{}') AS indices
+                    FROM (
+                        SELECT id, index FROM image
+                        WHERE image.job_id = picked.job_id AND image.state = 'waiting'
+                            AND image.index BETWEEN picked.first_index
+                                AND picked.first_index + picked.image_count - 1
+                        ORDER BY index LIMIT CASE WHEN picked.is_narrow THEN 1 END
+                    ) AS image
+                ) AS own
+            ),
+            leased AS (
+                INSERT INTO lease (task_id, attempt_id, epoch, job_id, head_id, owner, worker_id, cost,
+                    deadline)
+                SELECT picked.task_id, slot.attempt_id, picked.epoch + 1, picked.job_id,
+                    picked.head_id, (SELECT owner FROM head WHERE head.id = picked.head_id),
+                    slot.worker_id, todo.cost,
+                    now() + make_interval(secs => \(configuration.lease.inSeconds))
+                FROM picked JOIN slot USING (place) JOIN todo USING (task_id)
+                RETURNING task_id, attempt_id, epoch, worker_id, job_id, head_id, owner, deadline
+            ),
+            pending AS (
+                SELECT id FROM job
+                WHERE id = ANY (ARRAY(SELECT job_id FROM picked)) AND state = 'pending'
+                ORDER BY id FOR NO KEY UPDATE
+            ),
+            started AS (
+                UPDATE job SET state = 'running', started_at = coalesce(started_at, now()),
+                    event_count = event_count + 1
+                FROM pending WHERE job.id = pending.id RETURNING job.id, job.event_count
+            ),
+            told AS (
+                INSERT INTO event (job_id, number, kind)
+                SELECT id, event_count, 'job.started' FROM started
+            ),
+            notified AS (
+                SELECT pg_notify('farm_event', string_agg(id::text, ',')) FROM started
+                HAVING count(*) > 0
+            )
+            SELECT leased.*, picked.number, todo.cost, (
+                    SELECT head.numeric_class FROM head WHERE head.id = leased.head_id
+                ) AS numeric_class, todo.images, todo.indices, (SELECT count(*) FROM notified)
+            FROM leased JOIN picked USING (task_id) JOIN todo USING (task_id)
+            ORDER BY picked.place
+            """
     }
 }

@@ -6,9 +6,10 @@ extension FarmStore {
     /// Applies the schema's steps that the database lacks, each in a transaction, and returns their
     /// names.
     ///
-    /// Several coordinators may call it at once: an advisory lock lets one work and the others find
-    /// nothing to do. Steps of a newer release are accepted as long as they state that `binary`, this
-    /// release's version, still works with them; else throws `FarmStoreError.newerSchema`.
+    /// Several coordinators may call it at once: an advisory lock lets one work, and the others wait
+    /// for as long as that takes and find nothing to do. Steps of a newer release are accepted as
+    /// long as they state that `binary`, this release's version, still works with them; else throws
+    /// `FarmStoreError.newerSchema`.
     package func migrate(
         _ migrations: [Migration] = Migrations.all,
         as binary: String = FarmSettings.version
@@ -23,7 +24,7 @@ extension FarmStore {
     }
 
     private func prepareRecord() async throws {
-        try await pool.withTransaction { connection in
+        try await pool.withLongTransaction { connection in
             try await Self.lockMigrations(connection)
             try await connection.execute(
                 """
@@ -44,7 +45,7 @@ extension FarmStore {
     }
 
     private func apply(_ migration: Migration) async throws -> Bool {
-        try await pool.withTransaction { connection in
+        try await pool.withLongTransaction { connection in
             try await Self.lockMigrations(connection)
             let recorded = try await connection.execute(
                 """
@@ -54,8 +55,6 @@ extension FarmStore {
                 """
             )
             guard recorded == 1 else { return false }
-            // Steps may take longer than a statement of the farm may.
-            try await connection.execute("SET LOCAL statement_timeout = 0")
             try await connection.execute(script: migration.sql)
             return true
         }

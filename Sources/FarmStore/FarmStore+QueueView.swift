@@ -28,6 +28,7 @@ extension FarmStore {
             view.owners = try await owners(on: connection)
             view.workers = try await capabilities(on: connection)
             view.blocks = try await blocks(of: Set(view.heads.map(\.job)), on: connection)
+            view.liftVainBlocks(of: view.heads)
             return view
         }
     }
@@ -73,7 +74,10 @@ extension FarmStore {
                 coalesce(open.served_at, open.queued_at) AS served_at, first.number AS first,
                 first.cost, CASE WHEN open.max_workers IS NULL THEN '{}' ELSE ARRAY(
                     SELECT DISTINCT worker_id FROM lease WHERE lease.job_id = open.job_id
-                ) END AS workers
+                ) END AS workers, ARRAY(
+                    SELECT DISTINCT unnest(avoid) FROM ready
+                    WHERE ready.head_id = open.id AND avoid IS NOT NULL
+                ) AS avoided
             FROM open CROSS JOIN LATERAL (
                 SELECT number, cost FROM ready WHERE ready.head_id = open.id
                 ORDER BY number LIMIT 1
@@ -119,7 +123,8 @@ extension FarmStore {
     ) async throws -> [WorkerID: WorkerCapability] {
         let rows = try await connection.query(
             """
-            SELECT id, name, model_digest, precision, memory_bytes, pool, tags, numeric_class,
+            SELECT id, epoch, name, model_digest, precision, memory_bytes, pool, tags,
+                numeric_class,
                 CASE WHEN state IN ('draining', 'asleep', 'quarantined') THEN state
                     WHEN desired_state = 'drain' THEN 'draining'
                     WHEN desired_state = 'sleep' THEN 'asleep'
@@ -131,6 +136,7 @@ extension FarmStore {
         for row in rows {
             let worker = WorkerCapability(
                 id: try row.decode("id"),
+                epoch: try row.decode("epoch"),
                 name: try row.decode("name"),
                 modelDigest: try row.decode("model_digest"),
                 precision: try row.decode("precision"),
@@ -179,6 +185,7 @@ extension HeadView {
             awaitsClass: try row.decode("awaits_class"),
             maxWorkers: try row.decodeIfPresent("max_workers"),
             workersAtIt: Set(try row.decode("workers", as: [WorkerID].self)),
+            avoided: Set(try row.decode("avoided", as: [String].self)),
             servedAt: try row.decode("served_at"),
             first: try row.decode("first"),
             taskCost: try row.decode("cost")

@@ -15,14 +15,18 @@ extension FarmStore {
     /// Calls the body inside a transaction, again when the server chose it to end a deadlock.
     ///
     /// What an operator does locks many rows; where that crosses a worker's write in the moments
-    /// that the order of locks cannot rule out, one of the two is tried again.
+    /// that the order of locks cannot rule out, one of the two is tried again. The statements of a
+    /// long one may take as long as they do.
     func withRetriedTransaction<R>(
+        isLong: Bool = false,
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
         var triesLeft = 5
         while true {
             do {
-                return try await pool.withTransaction(body)
+                return isLong
+                    ? try await pool.withLongTransaction(body)
+                    : try await pool.withTransaction(body)
             } catch let error as DatabaseError
                 where error.sqlState == Self.deadlockDetected && triesLeft > 1
             {

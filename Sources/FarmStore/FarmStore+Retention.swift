@@ -70,8 +70,7 @@ extension FarmStore {
     }
 
     private func deleteOldJobs(_ history: Duration, _ outputs: Duration?) async throws -> Int {
-        try await withRetriedTransaction { connection in
-            try await connection.execute("SET LOCAL statement_timeout = 0")
+        try await withRetriedTransaction(isLong: true) { connection in
             let jobs = try await connection.query(
                 """
                 SELECT id FROM job

@@ -68,7 +68,7 @@ extension FarmStore {
 
     /// Ends a job that cannot succeed any more: failed, with the reason, and the rest cancelled.
     @discardableResult
-    func giveUpJob(_ id: JobID, reason: String) async throws -> CancelOutcome {
+    package func giveUpJob(_ id: JobID, reason: String) async throws -> CancelOutcome {
         try await stopJob(id, .giveUp(reason: reason))
     }
 

@@ -5,11 +5,12 @@ import Synchronization
 ///
 /// At most `width` batches are at the database; who comes meanwhile waits for the next one, which
 /// begins no sooner than `interval` after the one before: a busy database starts fewer statements.
-/// A lone caller never waits. A batch that the database refuses is tried again item by item, so that
-/// one item's fault is not the others'.
+/// A lone caller never waits. What the database refuses in a batch is tried again item by item, so
+/// that one item's fault is not the others'; what has its answer is not.
 final class Gathering<Item: Sendable, Answer: Sendable>: Sendable {
-    /// Answers the items of a batch in their order.
-    typealias Perform = @Sendable ([Item]) async throws -> [Answer]
+    /// Answers the items of a batch in their order, each with an answer or an error of its own; what
+    /// it throws is the answer to all.
+    typealias Perform = @Sendable ([Item]) async throws -> [Result<Answer, any Error>]
 
     private struct Waiter {
         let item: Item
@@ -88,16 +89,27 @@ final class Gathering<Item: Sendable, Answer: Sendable>: Sendable {
     }
 
     private func answer(_ batch: [Waiter], _ perform: Perform) async {
+        var answers: [Result<Answer, any Error>]
         do {
-            let answers = try await perform(batch.map(\.item))
+            answers = try await perform(batch.map(\.item))
             precondition(answers.count == batch.count, "Each item has an answer")
-            for (waiter, answer) in zip(batch, answers) {
-                waiter.continuation.resume(returning: answer)
-            }
-        } catch let error as DatabaseError where batch.count > 1 && error.sqlState != nil {
-            for waiter in batch { await answer([waiter], perform) }
         } catch {
-            for waiter in batch { waiter.continuation.resume(throwing: error) }
+            answers = batch.map { _ in .failure(error) }
         }
+        for (waiter, result) in zip(batch, answers) {
+            if batch.count > 1, result.isRefusal {
+                await answer([waiter], perform)
+            } else {
+                waiter.continuation.resume(with: result)
+            }
+        }
+    }
+}
+
+extension Result where Failure == any Error {
+    /// Whether the server answered that it did nothing.
+    fileprivate var isRefusal: Bool {
+        guard case .failure(let error as DatabaseError) = self else { return false }
+        return error.sqlState != nil
     }
 }

@@ -32,6 +32,8 @@ struct HeadView: Sendable, Hashable, Identifiable {
     var maxWorkers: Int?
     /// The workers at it, known where there is a limit.
     var workersAtIt: Set<WorkerID> = []
+    /// The workers, by name, that failed tasks of it which can be claimed now.
+    var avoided: Set<String> = []
     /// When a task of it was last claimed, or when it was queued.
     var servedAt: Date
     /// The lowest number that may still be claimable.
@@ -62,6 +64,8 @@ struct WorkerBlock: Sendable, Hashable {
 /// A worker as far as it decides what it can run.
 struct WorkerCapability: Sendable, Hashable {
     var id: WorkerID
+    /// Counts the registrations of the id.
+    var epoch: Int64 = 0
     var name: String
     var modelDigest: String
     var precision: String

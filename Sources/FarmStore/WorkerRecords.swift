@@ -114,10 +114,13 @@ package struct AttemptFailure: Sendable, Hashable {
     package var failureClass: FailureClass
     /// What failed, in words a person can act on.
     package var message: String
+    /// The index of the image that failed, where one is known.
+    package var image: Int?
 
-    package init(failureClass: FailureClass, message: String) {
+    package init(failureClass: FailureClass, message: String, image: Int? = nil) {
         self.failureClass = failureClass
         self.message = message
+        self.image = image
     }
 }
 

@@ -268,6 +268,11 @@ package actor PostgresConnection {
         }
     }
 
+    /// Sets whether answers may take as long as they do, or no longer than the configuration allows.
+    func setPatient(_ isPatient: Bool) {
+        handle?.isPatient = isPatient
+    }
+
     /// The server's process of this session; nil when closed.
     package var backendID: Int? { handle?.backendID }
 

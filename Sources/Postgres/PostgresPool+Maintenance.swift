@@ -12,7 +12,9 @@ extension PostgresPool {
         try await withConnection(for: use) { connection in
             do {
                 try await connection.execute("SET statement_timeout = 0")
+                await connection.setPatient(true)
                 let result = try await body(connection)
+                await connection.setPatient(false)
                 try await connection.execute(configuration.sessionSettings)
                 return result
             } catch {
@@ -20,5 +22,14 @@ extension PostgresPool {
                 throw error
             }
         }
+    }
+
+    /// Calls the body inside a transaction whose statements may take as long as they do.
+    ///
+    /// As ``withTransaction(_:)`` otherwise.
+    package func withLongTransaction<R>(
+        _ body: (PostgresConnection) async throws -> R
+    ) async throws -> R {
+        try await withoutStatementTimeout { try await Self.transaction(on: $0, body) }
     }
 }

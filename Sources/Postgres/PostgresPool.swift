@@ -73,18 +73,23 @@ package final class PostgresPool: Sendable {
     package func withTransaction<R>(
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
-        try await withConnection { connection in
-            connection.beginWithNextStatement()
-            let result: R
-            do {
-                result = try await body(connection)
-            } catch {
-                await connection.rollBack()
-                throw error
-            }
-            try await connection.commit()
-            return result
+        try await withConnection { try await Self.transaction(on: $0, body) }
+    }
+
+    static func transaction<R>(
+        on connection: PostgresConnection,
+        _ body: (PostgresConnection) async throws -> R
+    ) async throws -> R {
+        connection.beginWithNextStatement()
+        let result: R
+        do {
+            result = try await body(connection)
+        } catch {
+            await connection.rollBack()
+            throw error
         }
+        try await connection.commit()
+        return result
     }
 
     /// Runs one statement on any connection and returns its rows.

@@ -12,8 +12,13 @@ final class ServerHandle {
     let cancelRequest: CancelRequest
     private var prepared: PreparedStatements
 
-    /// The longest wait for an answer; nil is for ever.
-    private let patience: Duration?
+    /// The longest wait for an answer by the configuration; nil is for ever.
+    private let usualPatience: Duration?
+
+    /// Whether answers may take as long as they do, whatever the configuration says.
+    var isPatient = false
+
+    private var patience: Duration? { isPatient ? nil : usualPatience }
 
     var connection: OpaquePointer { session.pointer }
 
@@ -24,7 +29,7 @@ final class ServerHandle {
         cancelRequest = CancelRequest(session)
         prepared = PreparedStatements(limit: configuration.preparedStatements)
         let limit = configuration.statementTimeout
-        patience = limit == .zero ? nil : limit + Wait.answerGrace
+        usualPatience = limit == .zero ? nil : limit + Wait.answerGrace
         PQsetnonblocking(session.pointer, 1)
         PQenterPipelineMode(session.pointer)
     }

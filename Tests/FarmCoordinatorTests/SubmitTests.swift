@@ -80,8 +80,8 @@ import Testing
                     "n/0-s1.png", "n/1-s2.png", "n/2-s1.png", "n/3-s2.png",
                 ]
             )
-            #expect(images.items.map(\.settings.width) == [64, 64, 64, 64])
-            #expect(images.items.map(\.settings.steps) == [4, 4, 4, 4])
+            #expect(images.items.map(\.settings?.width) == [64, 64, 64, 64])
+            #expect(images.items.map(\.settings?.steps) == [4, 4, 4, 4])
             #expect(images.next == nil)
         }
     }

@@ -12,6 +12,7 @@ import Testing
                 .failForGood: .failed, .cancel: .cancelled,
             ],
             .failed: [.retry: .ready],
+            .cancelled: [.retry: .ready],
         ]
         for state in TaskState.allCases {
             for event in TaskEvent.allCases {
@@ -30,6 +31,7 @@ import Testing
                 .cancel: .cancelled,
             ],
             .failed: [.retry: .waiting],
+            .cancelled: [.retry: .waiting],
         ]
         for state in ImageState.allCases {
             for event in ImageEvent.allCases {

@@ -6,13 +6,13 @@ import Testing
 @Suite struct AttemptVerdictTests {
     private func verdict(
         _ end: AttemptEnd,
-        undelivered: Int = 1,
+        at scope: AttemptScope = AttemptScope(todo: [0]),
         failures: Int = 0,
         lapses: Int = 0
     ) -> AttemptVerdict {
         AttemptVerdict(
             end,
-            undelivered: undelivered,
+            at: scope,
             tally: FailureTally(failures: failures, lapses: lapses, maxAttempts: 20),
             configuration: FarmStoreConfiguration()
         )
@@ -39,10 +39,55 @@ import Testing
         ]
     )
     func allDelivered(end: AttemptEnd) {
-        let verdict = verdict(end, undelivered: 0, failures: 4, lapses: 2)
+        let verdict = verdict(end, at: AttemptScope(todo: []), failures: 4, lapses: 2)
         #expect(verdict.event == .succeed)
         #expect(verdict.tally == FailureTally(failures: 4, lapses: 2, maxAttempts: 20))
         #expect(verdict.failure == nil)
+        let partly = AttemptScope(todo: [], hasGivenUp: true)
+        #expect(self.verdict(end, at: partly).event == .failForGood)
+    }
+
+    @Test("what is final is so for the image that it is of, and the others start anew")
+    func oneOfMany() {
+        let failure = AttemptFailure(
+            failureClass: .deterministic,
+            message: "no such slot",
+            image: 4
+        )
+        let verdict = verdict(.failed(failure), at: AttemptScope(todo: [3, 4, 5]), failures: 2)
+        #expect(verdict.event == .failForNow)
+        #expect(verdict.givenUp == 4)
+        #expect(verdict.failure == failure)
+        #expect((verdict.tally.failures, verdict.backoff) == (0, .zero))
+        #expect(!verdict.narrows)
+        let last = self.verdict(.failed(failure), at: AttemptScope(todo: [4]))
+        #expect(last.event == .failForGood)
+    }
+
+    @Test("where it is not known which of several images it was, they are tried one at a time")
+    func unknownOfMany() {
+        let wrong = AttemptFailure(failureClass: .deterministic, message: "no", image: 9)
+        for (end, event) in [(AttemptEnd.lapsed, TaskEvent.lapse), (.failed(wrong), .failForNow)] {
+            let scope = AttemptScope(todo: [3, 4, 5])
+            let verdict = verdict(end, at: scope, failures: 2, lapses: 2)
+            #expect(verdict.event == event)
+            #expect(verdict.narrows)
+            #expect(verdict.givenUp == nil)
+            #expect((verdict.tally.failures, verdict.tally.lapses) == (0, 0))
+        }
+        let narrow = AttemptScope(todo: [3, 4, 5], isNarrow: true)
+        let verdict = verdict(.lapsed, at: narrow, failures: 2, lapses: 2)
+        #expect(verdict.givenUp == 3)
+        #expect(verdict.failure?.message.hasPrefix("poison: given up after 3 failed") == true)
+    }
+
+    @Test("an attempt that delivered something starts the count anew")
+    func progress() {
+        let scope = AttemptScope(todo: [7, 8, 9], delivered: 7)
+        let verdict = verdict(.lapsed, at: scope, failures: 2, lapses: 2)
+        #expect(verdict.event == .lapse)
+        #expect((verdict.tally.failures, verdict.tally.lapses) == (1, 1))
+        #expect(!verdict.narrows)
     }
 
     @Test("every verdict is an event that a leased task knows")
@@ -51,8 +96,8 @@ import Testing
             AttemptEnd.failed(AttemptFailure(failureClass: $0, message: "x"))
         }
         for end in failures + [.succeeded, .released, .lapsed, .replaced] {
-            for (undelivered, tally) in [(0, 0), (1, 0), (1, 19)] {
-                let verdict = verdict(end, undelivered: undelivered, failures: tally)
+            for (todo, tally) in [([], 0), ([0], 0), ([0], 19), ([0, 1], 19)] {
+                let verdict = verdict(end, at: AttemptScope(todo: todo), failures: tally)
                 #expect(TaskState.leased.state(after: verdict.event) != nil)
             }
         }

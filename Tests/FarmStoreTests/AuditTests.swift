@@ -80,6 +80,9 @@ import Testing
         .endedJobIsFinal: [
             "UPDATE task SET state = 'cancelled', finished_at = now() WHERE state = 'ready'"
         ],
+        .successDeliveredAll: [
+            "UPDATE job SET state = 'succeeded', finished_at = now()"
+        ],
         .eventsWithoutGap: ["DELETE FROM event WHERE number = 1"],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]

@@ -82,38 +82,6 @@ import Testing
         #expect(try await farm.store.audit().isEmpty)
     }
 
-    @Test("failed images are tried again: all, or those that are named")
-    func retry() async throws {
-        let farm = try await PlantedFarm()
-        let worker = try await farm.register()
-        let job = try await farm.job(tasks: 2, images: 2)
-        #expect(try await farm.store.retryJob(job, by: "bob") == .nothingToRetry)
-        for _ in 0..<2 {
-            try await farm.fail(try await farm.claim(worker.id, of: job), job: job)
-        }
-        #expect(try await farm.state(job) == .failed)
-        #expect(try await farm.store.retryJob(job, images: [1], by: "bob") == .retried(images: 1))
-        let record = try #require(try await farm.store.job(job))
-        #expect(record.state == .running)
-        #expect(record.images.failed == 3)
-        #expect(record.images.waiting == 1)
-        #expect(record.liveTaskCount == 1)
-        #expect(try await farm.store.audit().isEmpty)
-        // What waits already is not retried; the rest is.
-        #expect(try await farm.store.retryJob(job, images: [1], by: "bob") == .nothingToRetry)
-        #expect(
-            try await farm.store.retryJob(job, images: [2, 3], by: "bob") == .retried(images: 2)
-        )
-        let fence = try await farm.claim(worker.id, of: job)
-        let output = DeliveredOutput(digest: "d", size: 1)
-        _ = try await farm.store.deliverImage(fence, imageIndex: 1, output: output)
-        #expect(try await farm.store.completeAttempt(fence) == .done(.succeeded))
-        #expect(try await farm.store.audit().isEmpty)
-        _ = try await farm.store.cancelJob(job, by: "bob")
-        #expect(try await farm.store.retryJob(job, by: "bob") == .refused(.cancelled))
-        #expect(try await farm.store.retryJob(JobID.random(), by: "bob") == .notFound)
-    }
-
     @Test("a job gets another priority, and an operator lifts it")
     func prioritize() async throws {
         let farm = try await PlantedFarm()

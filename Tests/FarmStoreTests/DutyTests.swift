@@ -159,6 +159,31 @@ import Testing
         #expect((next.lapsed, next.hung, next.lostWorkers) == (0, 0, 0))
     }
 
+    @Test("a gap whose extension fails is still there for the next run")
+    func outageInTheMiddle() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job()
+        _ = try await farm.claim(worker.id, of: job)
+        _ = try await farm.store.runExpiry()
+        try await farm.pool.execute("UPDATE duty SET last_run_at = now() - interval '1 h'")
+        try await farm.pool.execute("UPDATE lease SET deadline = now() - interval '50 min'")
+        try await farm.pool.withConnection { connection in
+            try await connection.execute(
+                script: """
+                    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                        $$ BEGIN RAISE EXCEPTION 'the database goes away'; END $$;
+                    CREATE TRIGGER refuse BEFORE UPDATE ON lease
+                        EXECUTE FUNCTION refuse();
+                    """
+            )
+        }
+        await #expect(throws: DatabaseError.self) { try await farm.store.runExpiry() }
+        try await farm.pool.execute("DROP TRIGGER refuse ON lease")
+        let report = try await farm.store.runExpiry()
+        #expect((report.extendedAfterGap, report.lapsed) == (1, 0))
+    }
+
     @Test(
         "an attempt that makes no step, or takes four times its prediction, is ended as hung",
         arguments: [

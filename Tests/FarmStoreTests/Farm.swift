@@ -21,7 +21,8 @@ struct Farm {
     func worker(
         _ name: String = "w",
         digest: String = "model-digest",
-        numericClass: String = ""
+        numericClass: String = "",
+        change: (inout WorkerRegistration) -> Void = { _ in }
     ) async throws -> WorkerID {
         var registration = WorkerRegistration(
             name: name,
@@ -30,6 +31,7 @@ struct Farm {
             precision: "float32"
         )
         registration.numericClass = numericClass
+        change(&registration)
         return try await store.registerWorker(registration).id
     }
 

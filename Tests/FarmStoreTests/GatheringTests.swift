@@ -1,4 +1,5 @@
 @testable import FarmStore
+@testable import Postgres
 import Synchronization
 import Testing
 
@@ -8,9 +9,9 @@ import Testing
 
         var batches: [Int] { sizes.withLock { $0 } }
 
-        @Sendable func perform(_ items: [Int]) async throws -> [Int] {
+        @Sendable func perform(_ items: [Int]) async throws -> [Result<Int, any Error>] {
             sizes.withLock { $0.append(items.count) }
-            return items.map { $0 * 2 }
+            return items.map { .success($0 * 2) }
         }
     }
 
@@ -59,5 +60,27 @@ import Testing
         #expect(ContinuousClock.now - begin < .seconds(5))
         #expect(log.batches.reduce(0, +) == 31)
         #expect(log.batches.allSatisfy { $0 <= 3 })
+    }
+
+    @Test("what is refused in a batch is tried again alone, what has its answer is not")
+    func refused() async throws {
+        let tries = Mutex<[Int: Int]>([:])
+        let deadlock = DatabaseError(sqlState: "40P01", message: "deadlock detected")
+        let perform: Gathering<Int, Int>.Perform = { items in
+            tries.withLock { tries in for item in items { tries[item, default: 0] += 1 } }
+            return items.map { item in
+                item == 3 && items.count > 1 ? .failure(deadlock) : .success(item * 2)
+            }
+        }
+        let gathering = Gathering<Int, Int>(width: 1, limit: 8, interval: .milliseconds(500))
+        _ = try await gathering.answer(to: 0, perform: perform)
+        let answers = try await withThrowingTaskGroup { group in
+            for item in 1..<5 {
+                group.addTask { (item, try await gathering.answer(to: item, perform: perform)) }
+            }
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+        }
+        #expect(answers == [1: 2, 2: 4, 3: 6, 4: 8])
+        #expect(tries.withLock { $0 } == [0: 1, 1: 1, 2: 1, 3: 2, 4: 1])
     }
 }

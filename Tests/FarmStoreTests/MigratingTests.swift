@@ -55,29 +55,112 @@ struct MigratingTests {
             LATERAL (SELECT state = 'succeeded' OR (state = 'leased' AND place = 0) AS done) AS mark;
         """
 
-    private func migrated(from rows: String?) async throws -> (FarmStore, PostgresPool) {
+    /// A farm of 0003 at work: a chunk that is leased, one that was retried after it failed and then
+    /// delivered the rest, one that waits so, and a job that was given up and then succeeded.
+    private static let chunkRows = """
+        INSERT INTO model (name, digest) VALUES ('flux', 'd');
+        INSERT INTO worker (id, name, model_name, model_digest, precision)
+        VALUES ('00000000-0000-0000-0000-0000000000a1', 'w', 'flux', 'd', 'float32');
+        INSERT INTO account (owner) VALUES ('ann');
+        INSERT INTO job (id, owner, name, specification, canonical_digest, model_name, model_digest,
+            max_attempts, state, started_at, finished_at, image_count, delivered_count,
+            failed_count, cancelled_count, task_count, live_task_count)
+        VALUES ('00000000-0000-0000-0000-0000000000b1', 'ann', 'j', '{"model_digest": "d"}', 'c',
+                'flux', 'd', 5, 'running', now(), NULL, 6, 2, 2, 0, 3, 2),
+            ('00000000-0000-0000-0000-0000000000b2', 'ann', 'g', '{"model_digest": "d"}', 'c',
+                'flux', 'd', 5, 'succeeded', now(), now(), 2, 1, 0, 1, 2, 0);
+        INSERT INTO head (job_id, owner, priority, model_digest)
+        SELECT id, owner, 50, 'd' FROM job ORDER BY id;
+        INSERT INTO task (id, job_id, number, head_id, state, first_index, image_count, undelivered,
+            finished_at)
+        SELECT ('00000000-0000-0000-0000-0000000000c' || place)::uuid, job.id, number, head.id,
+            task.state, number * images, images, undelivered,
+            CASE WHEN task.state <> 'ready' THEN now() END
+        FROM (VALUES (0, 1, 0, 'ready', 2, 1), (1, 1, 1, 'succeeded', 2, 0), (2, 1, 2, 'ready', 2, 1),
+            (3, 2, 0, 'succeeded', 1, 0), (4, 2, 1, 'cancelled', 1, 1))
+            AS task (place, job, number, state, images, undelivered)
+        JOIN job ON job.id::text LIKE '%b' || task.job JOIN head ON head.job_id = job.id;
+        INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count, cost,
+            avoid)
+        SELECT head_id, number, id, job_id, 0, first_index, image_count, 0, '{w}' FROM task
+        WHERE id::text LIKE '%c2';
+        INSERT INTO lease (task_id, attempt_id, epoch, job_id, head_id, owner, worker_id, deadline)
+        SELECT id, '00000000-0000-0000-0000-0000000000d0', 1, job_id, head_id, 'ann',
+            '00000000-0000-0000-0000-0000000000a1', now() FROM task WHERE id::text LIKE '%c0';
+        INSERT INTO image (id, job_id, task_id, index, state, failure_class, failure_message)
+        SELECT gen_random_uuid(), task.job_id, task.id, task.first_index + place, image.state,
+            CASE WHEN image.state = 'failed' THEN 'transient' END,
+            CASE WHEN image.state = 'failed' THEN 'broken' END
+        FROM (VALUES (0, 0, 'delivered'), (0, 1, 'waiting'), (1, 0, 'failed'), (1, 1, 'delivered'),
+            (2, 0, 'failed'), (2, 1, 'waiting'), (3, 0, 'delivered'), (4, 0, 'cancelled'))
+            AS image (task, place, state)
+        JOIN task ON task.id::text LIKE '%c' || image.task;
+        """
+
+    /// A database with all steps, or so many, where `rows` were written after the first ones.
+    private func migrated(
+        from rows: String?,
+        after first: Int = 1,
+        to last: Int = Migrations.all.count
+    ) async throws -> (FarmStore, PostgresPool) {
         let pool = try TestDatabase.pool()
         let store = FarmStore(pool: pool)
+        let steps = Array(Migrations.all.prefix(last))
         if let rows {
-            #expect(try await store.migrate(Array(Migrations.all.prefix(1))) == ["0001_farm"])
+            _ = try await store.migrate(Array(steps.prefix(first)))
             try await pool.withConnection { try await $0.execute(script: rows) }
-            let rest = Migrations.all.dropFirst().map(\.name)
-            #expect(try await store.migrate() == rest)
+            #expect(try await store.migrate(steps) == steps.dropFirst(first).map(\.name))
         } else {
-            #expect(try await store.migrate() == Migrations.all.map(\.name))
+            #expect(try await store.migrate(steps) == steps.map(\.name))
         }
         return (store, pool)
     }
 
     @Test(
         "each step applies to an empty database and to one with rows, and once",
-        arguments: [
-            nil, firstRows,
-        ]
+        arguments: [(nil, 0), (firstRows, 1), (chunkRows, 3)]
     )
-    func twice(rows: String?) async throws {
-        let (store, _) = try await migrated(from: rows)
+    func twice(rows: String?, first: Int) async throws {
+        let (store, _) = try await migrated(from: rows, after: first)
         #expect(try await store.migrate() == [])
+    }
+
+    @Test("a chunk with a failed image has failed, or will, after 0004")
+    func chunks() async throws {
+        let (_, pool) = try await migrated(from: Self.chunkRows, after: 3)
+        let tasks = try await pool.query(
+            "SELECT state, given_up, failure_message, is_narrow FROM task ORDER BY id"
+        )
+        #expect(
+            try tasks.map { try $0.decode("state", as: String.self) }
+                == ["ready", "failed", "ready", "succeeded", "cancelled"]
+        )
+        #expect(try tasks.map { try $0.decode("given_up", as: Int.self) } == [0, 0, 1, 0, 0])
+        #expect(
+            try tasks.map { try $0.decodeIfPresent("failure_message", as: String.self) }
+                == [nil, "broken", "broken", nil, nil]
+        )
+        let jobs = try await pool.query("SELECT state FROM job ORDER BY id")
+        #expect(
+            try jobs.map { try $0.decode("state", as: String.self) } == ["running", "failed"]
+        )
+    }
+
+    @Test("jobs of 0.1.0 that are not over are cancelled with what to do, by 0005")
+    func firstJobs() async throws {
+        let (store, pool) = try await migrated(from: Self.firstRows)
+        for owner in ["ann", "bob"] {
+            let job = try #require(try await store.jobs(owner: owner, limit: 9).first)
+            #expect(job.state == .cancelled)
+            #expect(job.reason?.contains("submit it again") == true)
+            #expect((job.images.waiting, job.images.rendering, job.liveTaskCount) == (0, 0, 0))
+            #expect(try await store.events(of: job.id, limit: 9).map(\.kind) == ["job.cancelled"])
+        }
+        for table in ["ready", "resting", "lease"] {
+            let rows = try await pool.query("SELECT FROM \(raw: table)")
+            #expect(rows.isEmpty)
+        }
+        #expect(try await store.auditTrail(limit: 9).count == 2)
     }
 
     @Test("side by side each step is applied once")
@@ -90,9 +173,36 @@ struct MigratingTests {
         #expect(applied.sorted() == Migrations.all.map(\.name).sorted())
     }
 
+    @Test("a coordinator waits for the steps of another for as long as they take")
+    func waiting() async throws {
+        var configuration = try TestDatabase.configuration()
+        configuration.statementTimeout = .milliseconds(100)
+        let hasty = PostgresPool(configuration)
+        let slow = Migration(
+            number: 1,
+            name: "0001_slow",
+            sql: "-- oldest-binary: 0.1.0\nSELECT pg_sleep(0.5);"
+        )
+        let pool = try TestDatabase.pool()
+        async let first = FarmStore(pool: pool).migrate([slow])
+        var isAtWork = false
+        while !isAtWork {
+            let row = try await pool.query(
+                """
+                SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active'
+                    AND query LIKE '%pg_sleep(0.5)%' AND pid <> pg_backend_pid()) AS value
+                """
+            ).first
+            isAtWork = try row?.decode("value") ?? false
+        }
+        #expect(try await FarmStore(pool: hasty).migrate([slow]) == [])
+        #expect(try await first == ["0001_slow"])
+        await hasty.close()
+    }
+
     @Test("what could be claimed, was leased or rested in 0001 is queued by 0002")
     func queueOfTheFirst() async throws {
-        let (_, pool) = try await migrated(from: Self.firstRows)
+        let (_, pool) = try await migrated(from: Self.firstRows, to: 3)
         let ready = try await pool.query(
             """
             SELECT ready.number, ready.epoch, ready.first_index, ready.image_count,
@@ -117,7 +227,7 @@ struct MigratingTests {
 
     @Test("counters and history of 0001 are kept by 0002")
     func historyOfTheFirst() async throws {
-        let (_, pool) = try await migrated(from: Self.firstRows)
+        let (_, pool) = try await migrated(from: Self.firstRows, to: 3)
         let job = try #require(
             try await pool.query(
                 """

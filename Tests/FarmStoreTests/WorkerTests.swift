@@ -91,11 +91,10 @@ import Testing
         #expect(try await farm.store.audit().isEmpty)
     }
 
-    @Test("a worker that fails a job again and again is kept from it, the last one is not")
+    @Test("a worker that fails a job three times is kept from it")
     func blocks() async throws {
         let farm = try await PlantedFarm()
         let job = try await farm.job(tasks: 9)
-        _ = try await farm.register("idle") { $0.modelDigest = "another" }
         let failure = AttemptFailure(failureClass: .workersFault, message: "bad memory")
         var blocked: [Int] = []
         for name in ["a", "b"] { _ = try await farm.register(name) }
@@ -107,9 +106,7 @@ import Testing
                 blocked.append(try await farm.count("SELECT count(*) AS value FROM worker_block"))
             }
         }
-        #expect(blocked == [0, 0, 1, 1, 1, 1, 1, 1])
-        let name: String? = try await farm.value("SELECT worker_name AS value FROM worker_block")
-        #expect(name == "a")
+        #expect(blocked == [0, 0, 1, 1, 1, 1, 2, 2])
     }
 
     @Test("a heartbeat extends leases, notes the steps, and names what is over")

@@ -315,6 +315,26 @@ import Testing
         #expect(farm.journal.count(of: "render 0") == 0)
     }
 
+    @Test("a failure names the image that it is of, before or while it renders")
+    func failedImage() async throws {
+        let farm = FakeCoordinator()
+        var unfetched = try TaskAssignment.of(0, 1)
+        unfetched.images[1] =
+            try #require(
+                try TaskAssignment.of(1, references: [BlobDigest(ofText: "lost")]).images.first
+            )
+        var broken = try TaskAssignment.of(2, 3)
+        broken.images[1] = try #require(try TaskAssignment.of(3, prompt: "bad").images.first)
+        farm.lay(unfetched, broken)
+        let failure = RenderFailure(.deterministic, "no way")
+        try await Bench.run(failing: ["bad": failure], farm: farm) { bench in
+            bench.renderer.allow(3)
+            try await bench.journal.wait(for: "fail", count: 2)
+        }
+        #expect(farm.failures.map(\.image) == [1, 3])
+        #expect(farm.journal.count(of: "deliver 2") == 1)
+    }
+
     @Test("a reference that comes with other bytes is refused")
     func otherBytes() async throws {
         let farm = FakeCoordinator()

@@ -38,7 +38,8 @@ import Testing
             let images = try await farm.client.images(of: id).all()
             for image in images {
                 let picture = try await farm.picture(of: image.id)
-                #expect(picture == FakeRenderer.picture(of: image.settings, [reference]))
+                let settings = try #require(image.settings)
+                #expect(picture == FakeRenderer.picture(of: settings, [reference]))
             }
         }
     }
@@ -68,7 +69,8 @@ import Testing
             let images = try await farm.client.images(of: job).all()
             let image = try #require(images.first)
             let picture = try await farm.picture(of: image.id)
-            #expect(picture == FakeRenderer.picture(of: image.settings, []))
+            let settings = try #require(image.settings)
+            #expect(picture == FakeRenderer.picture(of: settings, []))
         }
     }
 

@@ -17,6 +17,14 @@ import Testing
         }
     }
 
+    @Test("each step states the oldest release that works with it")
+    func oldestBinaries() throws {
+        for migration in Migrations.all {
+            let parts = migration.oldestBinary.split(separator: ".").map { Int($0) }
+            #expect(parts.count == 3 && !parts.contains(nil), "\(migration.name)")
+        }
+    }
+
     @Test("numbers run from 1 without gaps and begin the names")
     func numbers() {
         #expect(Migrations.all.map(\.number) == Array(1...Migrations.all.count))

@@ -40,7 +40,8 @@ extension CoordinatorAPI {
             let fence = try Self.check(message.fence, $1)
             let failure = AttemptFailure(
                 failureClass: message.failureClass,
-                message: String(message.message.prefix(Self.longestMessage))
+                message: String(message.message.prefix(Self.longestMessage)),
+                image: message.image
             )
             return try await end(
                 fence,

@@ -108,7 +108,7 @@ extension CoordinatorAPI {
     private func images(_ request: Request, _ context: Context) async throws -> Response {
         let page = try PageRequest(request)
         let record = try await job(context)
-        let cached = try jobs.job(of: record)
+        let cached = jobs.job(of: record)
         var state: ImageState?
         if let text = request.uri.queryParameters.get("state") {
             guard let known = ImageState(rawValue: text) else {
@@ -166,7 +166,7 @@ extension CoordinatorAPI {
 
     /// Streams the delivered pictures as a zip file, one picture in memory at a time.
     private func archive(of record: JobRecord) async throws -> Response {
-        let cached = try jobs.job(of: record)
+        let cached = jobs.job(of: record)
         let body = ResponseBody { writer in
             var archive = ZipArchive()
             var after: Int?
@@ -183,7 +183,7 @@ extension CoordinatorAPI {
                     else { continue }
                     let data = try await blobs.read(digest, limit: Self.largestPicture)
                     let day = Int(output.deliveredAt.timeIntervalSince1970 / 86400)
-                    let name = cached.resolved.name(at: image.index)
+                    let name = cached.name(at: image.index)
                     let header = archive.header(of: name, data, day: day)
                     try await writer.write(ByteBuffer(bytes: header))
                     try await writer.write(ByteBuffer(bytes: data))

@@ -10,6 +10,8 @@ typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], No
 /// What one worker claims.
 struct ClaimWish: Sendable {
     var worker: WorkerID
+    /// The registration that claims; 0 where the worker does not say it.
+    var epoch: Int64 = 0
     var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     var warm: Set<JobID> = []
@@ -176,6 +178,7 @@ extension CoordinatorAPI {
         let outcome = try await desk.claim(
             ClaimWish(
                 worker: id,
+                epoch: request.epoch,
                 limit: min(max(request.limit, 1), Self.mostTasks),
                 warm: warm.jobs(of: id)
             ),
@@ -192,7 +195,17 @@ extension CoordinatorAPI {
                 for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
                 return try Response(message: ClaimAnswer(reason: .noTask))
             }
-            return try Response(message: ClaimAnswer(tasks: await assignments(tasks, worker)))
+            let assigned: [TaskAssignment]
+            do {
+                assigned = try await assignments(tasks, worker)
+            } catch {
+                for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
+                throw error
+            }
+            guard !assigned.isEmpty else {
+                return try Response(message: ClaimAnswer(reason: .noTask))
+            }
+            return try Response(message: ClaimAnswer(tasks: assigned))
         case .nothing(let reason):
             return try Response(message: ClaimAnswer(reason, isWaiting: wait > .zero))
         case .refused(let problem):
@@ -214,6 +227,7 @@ extension CoordinatorAPI {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
             let outcome = try await store.claimTasks(
                 worker: wish.worker,
+                epoch: wish.epoch,
                 limit: wish.limit,
                 warm: wish.warm
             )
@@ -234,6 +248,7 @@ extension CoordinatorAPI {
         }
     }
 
+    /// What the worker needs to do the tasks; a job that nobody can read is given up with them.
     private func assignments(
         _ tasks: [ClaimedTask],
         _ worker: KnownWorker
@@ -241,6 +256,13 @@ extension CoordinatorAPI {
         var assignments: [TaskAssignment] = []
         for task in tasks {
             let job = try await jobs.job(task.job)
+            guard let resolved = job.resolved else {
+                try await store.giveUpJob(
+                    task.job,
+                    reason: "its specification cannot be read by this release; submit it again"
+                )
+                continue
+            }
             live.noteClaim(of: task.fence.task, in: task.job)
             var assignment = TaskAssignment(
                 fence: task.fence,
@@ -250,7 +272,7 @@ extension CoordinatorAPI {
                     ImageAssignment(
                         id: image.id,
                         index: image.index,
-                        settings: job.resolved.settings(at: image.index)
+                        settings: resolved.settings(at: image.index)
                     )
                 }
             )

@@ -42,12 +42,12 @@ extension ImageView {
         self.init(
             id: image.id,
             index: image.index,
-            name: job.resolved.name(at: image.index),
+            name: job.name(at: image.index),
             state: image.state,
             digest: image.output?.digest,
             size: image.output?.size,
             failure: image.failure,
-            settings: job.resolved.settings(at: image.index)
+            settings: job.resolved?.settings(at: image.index)
         )
         task = image.task
         deliveredAt = image.output?.deliveredAt

@@ -7,7 +7,11 @@ struct CachedJob: Sendable {
     let id: JobID
     let owner: String
     let name: String
-    let resolved: ResolvedJob
+    /// What its images follow from; nil for a specification that this release cannot read.
+    let resolved: ResolvedJob?
+
+    /// The name of one image's output file.
+    func name(at index: Int) -> String { resolved?.name(at: index) ?? "\(index).png" }
 }
 
 /// Jobs by id, so that a claim or a list of images parses no specification; the least recently used
@@ -40,17 +44,17 @@ final class JobCache: Sendable {
         guard let record = try await store.job(id) else {
             throw CoordinatorProblem(.notFound, "there is no job \(id)")
         }
-        return try job(of: record)
+        return job(of: record)
     }
 
     /// The job of a record that was read already.
-    func job(of record: JobRecord) throws -> CachedJob {
+    func job(of record: JobRecord) -> CachedJob {
         if let job = find(record.id) { return job }
         let job = CachedJob(
             id: record.id,
             owner: record.owner,
             name: record.name,
-            resolved: try ResolvedJob(json: record.specification)
+            resolved: try? ResolvedJob(json: record.specification)
         )
         keep(job)
         return job

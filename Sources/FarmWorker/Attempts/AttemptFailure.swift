@@ -16,6 +16,12 @@ extension RenderFailure {
         }
     }
 
+    /// The same, of one image of the task.
+    init(describing error: any Error, of image: ImageAssignment) {
+        self.init(describing: error)
+        self.image = image.index
+    }
+
     private init(refusal error: FarmClientError) {
         if error.isNotFound {
             self.init(

@@ -65,34 +65,53 @@ struct TaskPreparation: Sendable {
     private func fill(_ task: inout PreparedTask, _ logger: Logger) async throws -> Bool {
         var known: [RenderSettings: [ArtifactKey]] = [:]
         for image in task.attempt.task.images {
-            let files = try await retrying.untilAnswered(
-                "references",
-                unless: { isEnding() || task.attempt.stop != nil },
-                {
-                    (
-                        try await references.paths(of: image.settings.references),
-                        try await references.paths(of: image.settings.loras)
-                    )
-                }
-            )
-            guard let (paths, loras) = files else { return false }
-            task.references[image.index] = paths
-            task.loras[image.index] = loras
-            // Neither the seed nor adapters change what is encoded.
-            var encoded = image.settings
-            encoded.seed = 0
-            encoded.loras = []
-            let keys: [ArtifactKey]
-            if let found = known[encoded] {
-                keys = found
-            } else {
-                keys = try await renderer.conditions(of: image, references: paths)
-                await conditions.gather(keys, task.attempt.fence, logger)
-                known[encoded] = keys
+            do {
+                guard try await fill(&task, image, &known, logger) else { return false }
+            } catch let error as CancellationError {
+                throw error
+            } catch let error as FarmClientError where error.isStale {
+                throw error
+            } catch {
+                throw RenderFailure(describing: error, of: image)
             }
-            task.conditions[image.index] = keys
         }
         await fetchCheckpoints(&task, logger)
+        return true
+    }
+
+    private func fill(
+        _ task: inout PreparedTask,
+        _ image: ImageAssignment,
+        _ known: inout [RenderSettings: [ArtifactKey]],
+        _ logger: Logger
+    ) async throws -> Bool {
+        let attempt = task.attempt
+        let files = try await retrying.untilAnswered(
+            "references",
+            unless: { isEnding() || attempt.stop != nil },
+            {
+                (
+                    try await references.paths(of: image.settings.references),
+                    try await references.paths(of: image.settings.loras)
+                )
+            }
+        )
+        guard let (paths, loras) = files else { return false }
+        task.references[image.index] = paths
+        task.loras[image.index] = loras
+        // Neither the seed nor adapters change what is encoded.
+        var encoded = image.settings
+        encoded.seed = 0
+        encoded.loras = []
+        let keys: [ArtifactKey]
+        if let found = known[encoded] {
+            keys = found
+        } else {
+            keys = try await renderer.conditions(of: image, references: paths)
+            await conditions.gather(keys, attempt.fence, logger)
+            known[encoded] = keys
+        }
+        task.conditions[image.index] = keys
         return true
     }
 

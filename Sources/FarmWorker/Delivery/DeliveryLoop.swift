@@ -107,6 +107,7 @@ struct DeliveryLoop: Sendable {
                         fence: attempt.fence,
                         failureClass: failure.failureClass,
                         message: failure.message,
+                        image: failure.image,
                         report: report
                     )
                 )
@@ -159,7 +160,7 @@ struct DeliveryLoop: Sendable {
         let attempt = parcel.attempt
         worker.logger(of: attempt).error("Refused", metadata: ["error": "\(error)"])
         switch parcel.content {
-        case .picture:
+        case .picture(_, let image, _):
             // The rest of the attempt is stopped; its end says why.
             attempt.stop(.lost)
             worker.drop(attempt)
@@ -168,6 +169,7 @@ struct DeliveryLoop: Sendable {
                     fence: attempt.fence,
                     failureClass: RenderFailure(describing: error).failureClass,
                     message: "the picture was not taken: \(error)",
+                    image: image,
                     report: attempt.report
                 )
             )

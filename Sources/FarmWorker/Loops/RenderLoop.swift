@@ -37,7 +37,7 @@ struct RenderLoop: Sendable {
                 return try await end(attempt, stopped)
             } catch {
                 try Task.checkCancellation()
-                let failure = RenderFailure(describing: error)
+                let failure = RenderFailure(describing: error, of: image)
                 worker.logger(of: attempt).error(
                     "Rendering failed",
                     metadata: [

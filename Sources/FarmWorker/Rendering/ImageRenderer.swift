@@ -153,6 +153,8 @@ package struct RenderFailure: Error, Hashable, Sendable, CustomStringConvertible
     package var failureClass: FailureClass
     /// What failed, in words a person can act on.
     package var message: String
+    /// The index of the image that failed, where it is one of the task's.
+    package var image: Int?
 
     package init(_ failureClass: FailureClass, _ message: String) {
         self.failureClass = failureClass

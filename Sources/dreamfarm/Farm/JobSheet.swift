@@ -4,7 +4,7 @@ import Imaging
 /// A picture on the disk and what it was made with.
 struct DeliveredPicture {
     var path: String
-    var settings: RenderSettings
+    var settings: RenderSettings?
 }
 
 /// The contact sheet of a job: a row for each prompt and set of references, in the order of the
@@ -35,8 +35,8 @@ struct JobSheet {
         var groups: [Group] = []
         var places: [Key: Int] = [:]
         for picture in pictures {
-            let references = picture.settings.references
-            let key = Key(prompt: picture.settings.prompt, references: references)
+            let references = picture.settings?.references ?? []
+            let key = Key(prompt: picture.settings?.prompt ?? "", references: references)
             if let place = places[key] {
                 groups[place].paths.append(picture.path)
             } else {

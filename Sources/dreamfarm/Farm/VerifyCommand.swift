@@ -75,11 +75,14 @@ struct VerifyCommand: AsyncParsableCommand {
         _ verifier: PictureVerifier,
         _ client: CoordinatorClient
     ) async throws -> VerificationResult {
+        guard let settings = subject.settings else {
+            throw VerificationError.unreadableJob(job.name)
+        }
         if let picture {
             return try await verifier.check(
                 try PictureVerifier.bytes(of: picture),
                 named: picture,
-                against: subject.settings,
+                against: settings,
                 model: job.model
             )
         }
@@ -89,7 +92,7 @@ struct VerifyCommand: AsyncParsableCommand {
         return try await verifier.check(
             try PictureVerifier.bytes(of: path),
             named: subject.name,
-            against: subject.settings,
+            against: settings,
             model: job.model
         )
     }
@@ -116,6 +119,7 @@ enum VerificationError: Error, CustomStringConvertible {
     case unknownModel(String)
     case noWorker(String)
     case nothingMeant(String)
+    case unreadableJob(String)
     case notRendered(JobID, String?)
     case timedOut(JobID)
 
@@ -130,6 +134,9 @@ enum VerificationError: Error, CustomStringConvertible {
                 + "tasks: other processors and engines give other bytes"
         case .nothingMeant(let job):
             "the job \(job) has no delivered picture of that name or index"
+        case .unreadableJob(let job):
+            "the farm cannot read the specification of the job \(job); give the picture's file "
+                + "without --job"
         case .notRendered(let job, let message):
             "the picture could not be rendered again (job \(job)): \(message ?? "see the job")"
         case .timedOut(let job): "the job \(job) that renders it again is not over yet"
