@@ -1,3 +1,4 @@
+import ArgumentParser
 import Diffusion
 import FoundationEssentials
 import Networks
@@ -64,7 +65,7 @@ struct BenchTests {
             ]
         )
         let output = "\(folder.path)/output.safetensors"
-        var command = try BenchCommand.Engine.parse([
+        let command = try BenchCommand.Engine.parse([
             "--geometry", "tiny", "--double", "\(c.numLayers)", "--single",
             "\(c.numSingleLayers)", "--precision", precision.rawValue, "--threads", "2", "--runs",
             "2", "--weights", "\(model)/transformer", "--input", input, "--dump", output,

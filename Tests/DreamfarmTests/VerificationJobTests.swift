@@ -1,6 +1,7 @@
 import Diffusion
 import FarmModel
 import FoundationEssentials
+import Tensors
 import Testing
 
 @testable import dreamfarm
@@ -67,7 +68,7 @@ struct VerificationJobTests {
 
     @Test("only a worker of the model and class that takes tasks counts as at hand")
     func workers() throws {
-        let numericClass = RenderPipeline.numericClass
+        let numericClass = RenderPipeline.numericClass(.float32, Compute(threads: 1))
         func worker(_ change: (inout WorkerView) -> Void = { _ in }) -> Bool {
             var view = WorkerView(
                 id: WorkerID.timeOrdered(),

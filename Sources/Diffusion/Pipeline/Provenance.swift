@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Imaging
-import Tensors
+package import Tensors
 
 /// What determines a picture, and only that: written into its PNG.
 ///
@@ -112,7 +112,12 @@ extension RenderPipeline {
     }
 
     /// The class of pictures in a precision on a compute.
-    static func numericClass(
+    ///
+    /// - Parameters:
+    ///   - precision: What products are computed in.
+    ///   - compute: Where.
+    /// - Returns: The class.
+    package static func numericClass(
         _ precision: Precision,
         _ compute: Compute
     ) -> Provenance.NumericClass {
