@@ -82,9 +82,7 @@ extension FarmStore {
     /// Writes deliveries of any tasks: what is current counts, with its events and counters, and an
     /// attempt that is to end and has no image left ends in success.
     private func deliver(_ batch: [Delivery]) async throws -> [DeliveryEcho] {
-        let rows = try await pool.withConnection(for: "delivery") { connection in
-            try await connection.query(deliverStatement(batch))
-        }
+        let rows = try await pool.query(deliverStatement(batch), for: "delivery")
         return try rows.map { row in
             let state = try row.decodeIfPresent("state", as: TaskState.self)
             return DeliveryEcho(
