@@ -8,20 +8,21 @@ struct ReferenceFiles {
     private(set) var paths: [String: String] = [:]
     /// The digest of each of these files.
     private(set) var digests: [String: BlobDigest] = [:]
+    /// Those that cannot be read.
+    private(set) var problems: [SpecificationProblem] = []
 
     /// Finds and hashes the files.
     ///
     /// - Parameters:
     ///   - specification: The job.
     ///   - folder: The folder of the specification.
-    /// - Throws: ``ReferenceFileError`` for the first file that cannot be read.
-    init(of specification: JobSpecification, beside folder: String) throws {
-        for condition in specification.references where condition.sha256 == nil {
-            let name = condition.image
-            guard paths[name] == nil else { continue }
+    init(of specification: JobSpecification, beside folder: String) {
+        for (place, name) in specification.filePlaces {
             let path = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
             guard let data = FileManager.default.contents(atPath: path) else {
-                throw ReferenceFileError(path: path)
+                let error = ReferenceFileError(path: path)
+                problems.append(SpecificationProblem(path: place, message: "\(error)"))
+                continue
             }
             paths[name] = path
             digests[name] = BlobDigest(of: data)
