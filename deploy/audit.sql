@@ -1,7 +1,7 @@
 -- Invariants of a farm's database. Each statement gives one row a violation: the invariant's name and
 -- what violates it. Written apart from the product's own statements, so that neither hides a mistake
 -- of the other. The images' files are compared by deploy/audit. No statement leans on a constraint of
--- the schema: they are gone where a violation is planted.
+-- the schema: the copies in which a violation is planted have none.
 
 -- An accepted job has every image of it, once.
 SELECT 'image-lost', format('job %s has %s of %s images', job.id, count(image.id), job.image_count)

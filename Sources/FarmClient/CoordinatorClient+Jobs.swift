@@ -54,7 +54,12 @@ extension CoordinatorClient {
 
     /// The job with this id or key.
     package func job(_ idOrKey: String) async throws -> JobView {
-        try await call("GET", "/v1/jobs/\(URLText.encode(idOrKey))")
+        guard !idOrKey.isEmpty else {
+            throw FarmClientError.refused(
+                ProblemDetails(.notFound, detail: "no job has an empty name; give an id or key")
+            )
+        }
+        return try await call("GET", "/v1/jobs/\(URLText.encode(idOrKey))")
     }
 
     /// The jobs, newest first.

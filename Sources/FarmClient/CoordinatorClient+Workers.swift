@@ -28,7 +28,7 @@ extension CoordinatorClient {
             "POST",
             "/v1/workers/\(worker)/claim",
             request,
-            timeout: .seconds(request.waitSeconds + 30)
+            timeout: .clamped(seconds: request.waitSeconds) + .seconds(30)
         )
     }
 

@@ -42,6 +42,9 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
         next: @concurrent (Request, Context) async throws -> Response
     ) async throws -> Response {
         do {
+            guard !request.uri.string.contains("%00") else {
+                throw CoordinatorProblem(.malformed, "the address holds a NUL character; remove it")
+            }
             return try await next(request, context)
         } catch let error as CancellationError {
             throw error

@@ -87,6 +87,7 @@ enum CombinationError: Error, Equatable {
     /// Zipped terms differ in length; each as `seed has 4`.
     case unequal([String])
     case tooMany(limit: Int)
+    case tooDeep(limit: Int)
     /// The expression breaks off or goes on at this text.
     case unexpected(String)
     case unknownAxis(String)
@@ -98,6 +99,8 @@ enum CombinationError: Error, Equatable {
             "axes in one pair of parentheses must be equally long, but "
                 + lengths.joined(separator: ", ")
         case .tooMany(let limit): "makes more than \(limit) images; split the job"
+        case .tooDeep(let limit):
+            "has parentheses more than \(limit) deep in each other; leave out those around one axis"
         case .unexpected(let text): "is not an expression at \(text); write a * (b, c)"
         case .unknownAxis(let name):
             "'\(name)' is not a known axis"
@@ -120,7 +123,11 @@ extension Combination {
 }
 
 private struct CombinationParser {
-    private var tokens: [Substring] = []
+    /// How deep parentheses may lie in each other: more than there are axes mean nothing.
+    private static let mostDepth = 32
+
+    private var tokens: ArraySlice<Substring> = []
+    private var depth = 0
 
     init(_ text: String) {
         var rest = text[...]
@@ -130,7 +137,7 @@ private struct CombinationParser {
                 tokens.append(token)
                 rest = rest.dropFirst(token.count)
             } else {
-                if first != " " { tokens.append(rest.prefix(1)) }
+                if !first.isWhitespace { tokens.append(rest.prefix(1)) }
                 rest = rest.dropFirst()
             }
         }
@@ -148,9 +155,12 @@ private struct CombinationParser {
 
     private mutating func term() throws(CombinationError) -> Combination {
         if take("(") {
+            depth += 1
+            guard depth <= Self.mostDepth else { throw .tooDeep(limit: Self.mostDepth) }
             var terms = [try product()]
             while take(",") { terms.append(try product()) }
             guard take(")") else { throw .unexpected(rest) }
+            depth -= 1
             return terms.count == 1 ? terms[0] : .zip(terms)
         }
         guard let name = tokens.first, name.first?.isLetter == true else {

@@ -105,7 +105,8 @@ package struct LogLine: Codable, Hashable, Sendable {
         self.number = number
         self.at = at
         self.level = level
-        self.text = String(text.prefix(Self.longestText))
+        // Nothing that keeps lines has a place for NUL.
+        self.text = String(text.prefix(Self.longestText).replacing("\0", with: "\u{fffd}"))
     }
 }
 

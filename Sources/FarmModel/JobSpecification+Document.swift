@@ -13,7 +13,11 @@ extension JobSpecification {
         if isComplete || priority != Self.standardPriority {
             entries["priority"] = .integer(priority)
         }
-        if !after.isEmpty { entries["after"] = .list(after.map { .string($0) }) }
+        if !after.isEmpty {
+            // Their order means nothing, but a complaint about one names its place as written.
+            let names = isComplete ? after : Set(after).sorted()
+            entries["after"] = .list(names.map { .string($0) })
+        }
         writeAxes(to: &entries, isComplete: isComplete)
         if let combination, combination != defaultCombination {
             entries["combination"] = .string(combination.text)

@@ -1,11 +1,18 @@
-import FoundationEssentials
+package import FoundationEssentials
 
 extension JobSpecification {
     /// Reads and checks a job as YAML or JSON text.
     ///
     /// - Throws: ``JobSpecificationError`` with every problem and its path.
     package init(parsing text: String) throws(JobSpecificationError) {
-        try self.init(document: SpecificationValue(yaml: text))
+        try self.init(parsing: Data(text.utf8))
+    }
+
+    /// Reads and checks a job as a file's bytes.
+    ///
+    /// - Throws: ``JobSpecificationError`` with every problem and its path.
+    package init(parsing file: Data) throws(JobSpecificationError) {
+        try self.init(document: SpecificationValue(file: file))
     }
 
     /// Checks a job that is already a tree of values.
@@ -73,7 +80,7 @@ extension ParameterReader {
         return text
     }
 
-    /// The ids or keys of jobs, sorted, each once.
+    /// The ids or keys of jobs, as written.
     mutating func after(_ value: SpecificationValue) -> [String] {
         let elements = if case .list(let elements) = value { elements } else { [value] }
         guard elements.count <= 100 else {
@@ -90,7 +97,7 @@ extension ParameterReader {
             }
             return key.rawValue
         }
-        return Set(names).sorted()
+        return names
     }
 
     mutating func isSameClass(_ value: SpecificationValue?) -> Bool {

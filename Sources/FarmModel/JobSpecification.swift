@@ -18,7 +18,7 @@ package struct JobSpecification: Hashable, Sendable {
     package var model: String?
     /// Orders the jobs of one owner; 0…100.
     package var priority = standardPriority
-    /// The ids or keys of the jobs that have to succeed first; sorted, each once.
+    /// The ids or keys of the jobs that have to succeed first, as written.
     package var after: [String] = []
     /// Everything that the job gives for its images, in the order in which axes are multiplied when
     /// nothing else is said; a value that all images share is an axis of one.
@@ -90,6 +90,15 @@ extension JobSpecification {
         return names.filter { seen.insert($0).inserted }
     }
 
+    /// The names of the files without a digest, as ``files``, each with the path of the value that
+    /// names it first.
+    package var filePlaces: [(path: String, name: String)] {
+        var seen: Set<String> = []
+        return axes.flatMap { axis in
+            axis.values.enumerated().flatMap { axis.fileNames(of: $1, at: $0) }
+        }.filter { seen.insert($0.name).inserted }
+    }
+
     /// The digests of the files, in order, each once.
     package var blobs: [BlobDigest] {
         var seen: Set<BlobDigest> = []
@@ -108,6 +117,27 @@ extension JobSpecification {
             )
         }
         return result
+    }
+}
+
+extension ParameterAxis {
+    /// The files that a value of the axis names without a digest.
+    fileprivate func fileNames(
+        of value: ParameterValue,
+        at index: Int
+    ) -> [(path: String, name: String)] {
+        let isOne = parameter.isRenderKey && values.count == 1
+        let key = parameter.rawValue
+        let place = isOne ? "render.\(key)" : "parameters.\(key)[\(index)]"
+        switch value {
+        case .references(let conditions):
+            return conditions.enumerated().filter { $1.sha256 == nil }
+                .map { ("\(place)[\($0)].image", $1.image) }
+        case .loras(let adapters):
+            return adapters.enumerated().filter { $1.sha256 == nil }
+                .map { ("\(place)[\($0)].file", $1.file) }
+        default: return []
+        }
     }
 }
 

@@ -114,15 +114,19 @@ extension ParameterReader {
                 values.append(read(.seed, element, at: place))
                 continue
             }
-            if let seeds = SeedRange.seeds(in: text, limit: limit) {
+            do throws(SeedRangeError) {
+                let seeds = try SeedRange.seeds(in: text, limit: limit - values.count)
                 values += seeds.map(ParameterValue.seed)
-            } else {
+            } catch {
+                isKnown = false
+                guard error == .noRange else {
+                    findings.refuse(place, "makes more than \(limit) seeds; split the job")
+                    break
+                }
                 findings.refuse(
                     place,
-                    "must be seeds like 7, 1-8, 1-10:2 or 1,4,9 (at most \(limit)), "
-                        + "not \(Self.quote(element))"
+                    "must be seeds like 7, 1-8, 1-10:2 or 1,4,9, not \(Self.quote(element))"
                 )
-                isKnown = false
             }
         }
         if elements.isEmpty { findings.refuse(path, "has no values; give one or leave it out") }

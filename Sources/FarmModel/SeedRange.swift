@@ -1,15 +1,13 @@
 /// Seeds written as ranges, as in `1-10:2, 1,4,9`: comma-separated numbers and inclusive ranges,
 /// each range with an optional step.
 enum SeedRange {
-    /// The seeds of `text` in order, or nil where it is not a range.
-    ///
-    /// A text that names more than `limit` seeds is nil too.
-    static func seeds(in text: String, limit: Int) -> [Int64]? {
+    /// The seeds of `text` in order, at most `limit` of them.
+    static func seeds(in text: String, limit: Int) throws(SeedRangeError) -> [Int64] {
         var seeds: [Int64] = []
         for term in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let range = range(of: trimmed(term)) else { return nil }
+            guard let range = range(of: trimmed(term)) else { throw .noRange }
             let count = (range.last - range.first) / range.step
-            guard count < Int64(limit - seeds.count) else { return nil }
+            guard count < Int64(limit - seeds.count) else { throw .tooMany }
             seeds += Array(stride(from: range.first, through: range.last, by: Int(range.step)))
         }
         return seeds
@@ -73,4 +71,10 @@ enum SeedRange {
         while text.last == " " { text.removeLast() }
         return text
     }
+}
+
+/// Why a text gives no seeds.
+enum SeedRangeError: Error {
+    case noRange
+    case tooMany
 }

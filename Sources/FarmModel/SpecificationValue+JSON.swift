@@ -23,9 +23,6 @@ private struct JSONReader {
         var place: Int
     }
 
-    /// How deep lists and mappings may lie in each other.
-    private static let mostDepth = 200
-
     private let bytes: [UInt8]
     private var place = 0
     private var depth = 0
@@ -102,7 +99,9 @@ private struct JSONReader {
     /// Passes the opening of a list or mapping.
     private mutating func enter() throws(Failure) {
         depth += 1
-        guard depth <= Self.mostDepth else { throw failure("is nested too deeply") }
+        guard depth <= SpecificationValue.largestDepth else {
+            throw failure("is nested too deeply")
+        }
         place += 1
     }
 

@@ -4,6 +4,9 @@ extension SpecificationValue {
     /// How many values a document may hold once its aliases are expanded.
     static let largestCount = 1_000_000
 
+    /// How deep lists and mappings may lie in each other once aliases are expanded.
+    static let largestDepth = 200
+
     static let tooManyValues = "the document holds more than \(largestCount) values"
 
     /// Reads a YAML document; JSON is YAML too.
@@ -24,30 +27,34 @@ extension SpecificationValue {
             throw JobSpecificationError(path: "", message: "the document is empty")
         }
         var budget = Self.largestCount
-        guard let value = SpecificationValue(root, budget: &budget) else {
-            throw JobSpecificationError(path: "", message: Self.tooManyValues)
-        }
-        self = value
+        self = try SpecificationValue(root, depth: 0, budget: &budget)
     }
 
-    private init?(_ node: Node, budget: inout Int) {
+    private init(_ node: Node, depth: Int, budget: inout Int) throws(JobSpecificationError) {
         budget -= 1
-        guard budget >= 0 else { return nil }
+        guard budget >= 0 else {
+            throw JobSpecificationError(path: "", message: Self.tooManyValues)
+        }
+        guard depth <= Self.largestDepth else {
+            throw JobSpecificationError(path: "", message: "the document is nested too deeply")
+        }
         switch node {
         case .scalar(let scalar):
             let isPlain = scalar.style == .any || scalar.style == .plain
-            self = isPlain ? Self.resolve(scalar.string) : .string(scalar.string)
+            let isText = !isPlain || scalar.tag.rawValue == Self.textTag
+            self = isText ? .string(scalar.string) : Self.resolve(scalar.string)
         case .sequence(let sequence):
             var values: [SpecificationValue] = []
             for element in sequence {
-                guard let value = SpecificationValue(element, budget: &budget) else { return nil }
-                values.append(value)
+                values.append(
+                    try SpecificationValue(element, depth: depth + 1, budget: &budget)
+                )
             }
             self = .list(values)
         case .mapping(let mapping):
             var entries: [String: SpecificationValue] = [:]
             for (key, element) in mapping {
-                guard let value = SpecificationValue(element, budget: &budget) else { return nil }
+                let value = try SpecificationValue(element, depth: depth + 1, budget: &budget)
                 entries[key.scalar?.string ?? ""] = value
             }
             self = .mapping(entries)
@@ -55,6 +62,9 @@ extension SpecificationValue {
             self = .null
         }
     }
+
+    /// What `!!str` before a scalar stands for.
+    private static let textTag = "tag:yaml.org,2002:str"
 
     private static func resolve(_ text: String) -> SpecificationValue {
         switch text {

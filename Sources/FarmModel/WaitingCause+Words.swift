@@ -13,15 +13,15 @@ extension WaitingCause {
             "it asks for \(wanted) and the workers with its model compute in "
                 + "\(Self.list(offered)); start one with --precision \(wanted), or leave "
                 + "requirements.precision out"
-        case .noGroup(let size, let workers):
-            "it asks for a group of \(size) and \(workers) workers can join one; start more, or "
-                + "lower requirements.group"
+        case .noGroup(let size, _):
+            "it asks for a group of \(size) and this release makes no groups; submit it without "
+                + "requirements.group"
         case .poolPaused(.some(let pool)):
             "the pool '\(pool)' is paused; an operator lets it go on with: "
-                + "dreamfarm pools resume \(pool)"
+                + "dreamfarm resume --pool \(ShellText.quote(pool))"
         case .poolPaused(.none):
             "the whole farm is paused; an operator lets it go on with: "
-                + "dreamfarm pools resume --all"
+                + "dreamfarm resume --farm"
         case .jobPaused: "the job is paused; let it go on with: dreamfarm resume JOB"
         case .dependency(let jobs):
             "it comes after \(Self.list(jobs)), which has to succeed first"
@@ -94,20 +94,34 @@ extension WaitingCause {
     }
 }
 
+/// Text as it stands in a command line.
+private enum ShellText {
+    private static let punctuation = "0123456789._-/".unicodeScalars
+
+    /// The text as one word of a shell.
+    static func quote(_ text: String) -> String {
+        let isPlain = text.unicodeScalars.allSatisfy {
+            $0.isASCII && ($0.properties.isAlphabetic || punctuation.contains($0))
+        }
+        return isPlain && !text.isEmpty ? text : "'\(text.replacing("'", with: "'\\''"))'"
+    }
+}
+
 extension WaitingCause.Wanted {
     fileprivate var sentence: String {
         var has = "no live worker holds the model '\(model)'"
-        var start = "dreamfarm-worker run --model \(model)"
+        var start = "dreamfarm-worker run --model DIR"
         if let pool {
             has += " in the pool '\(pool)'"
-            start += " --pool \(pool)"
+            start += " --pool \(ShellText.quote(pool))"
         }
         if !tags.isEmpty {
             has += " with the tags \(tags.joined(separator: ", "))"
-            start += tags.map { " --tag \($0)" }.joined()
+            start += tags.map { " --tag \(ShellText.quote($0))" }.joined()
         }
         if let numericClass { has += " in the numeric class \(numericClass)" }
         return has + " and may take the job; start one with: " + start
+            + " (DIR is the model's folder, or its name where the farm has its files)"
     }
 
     fileprivate var details: SpecificationValue {

@@ -98,11 +98,16 @@ package struct CheckpointRequest: Hashable, Sendable {
     ///   - query: The value of a key of the query, decoded.
     package init?(attempt: AttemptID, query: (String) -> String?) {
         guard let fence = FenceQuery(attempt: attempt, query: query)?.fence,
-            let image = query("image").flatMap({ Int($0) }), image >= 0,
-            let step = query("step").flatMap({ Int($0) }), step > 0,
+            let image = query("image").flatMap({ Int32($0) }), image >= 0,
+            let step = query("step").flatMap({ Int32($0) }), step > 0,
             let numericClass = query("class")
         else { return nil }
-        self.init(fence: fence, imageIndex: image, step: step, numericClass: numericClass)
+        self.init(
+            fence: fence,
+            imageIndex: Int(image),
+            step: Int(step),
+            numericClass: numericClass
+        )
     }
 }
 
@@ -141,5 +146,24 @@ package enum URLText {
             }
         }
         return result
+    }
+
+    /// The text whose bytes `%XX` stand for, or nil where there is none.
+    package static func decode(_ text: some StringProtocol) -> String? {
+        var bytes: [UInt8] = []
+        var rest = Substring(text).utf8
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            let digits = rest.prefix(2)
+            guard digits.count == 2, digits.first != UInt8(ascii: "+"),
+                let value = UInt8(Substring(digits), radix: 16)
+            else { return nil }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(validating: bytes, as: UTF8.self)
     }
 }

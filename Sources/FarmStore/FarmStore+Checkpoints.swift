@@ -39,7 +39,7 @@ extension FarmStore {
         _ fence: AttemptFence,
         _ checkpoint: CheckpointRecord
     ) async throws -> Bool {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             guard try await Self.lockLease(fence, on: connection) else { return false }
             try await connection.execute(
                 """

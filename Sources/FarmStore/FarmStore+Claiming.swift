@@ -158,8 +158,10 @@ extension FarmStore {
             }
             claimed = try await claimLocked(choices, slots, group, in: view)
         } else {
-            claimed = try await pool.withConnection(for: "claim") {
-                try await lease(choices, slots, group, in: view, on: $0)
+            claimed = try await pool.withRetries {
+                try await pool.withConnection(for: "claim") {
+                    try await lease(choices, slots, group, in: view, on: $0)
+                }
             }
         }
         if claimed.count < group.wanted {
@@ -183,7 +185,7 @@ extension FarmStore {
         _ group: Group,
         in view: QueueView
     ) async throws -> [(WorkerID, ClaimedTask)] {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             for choice in choices where choice.head.isSpecial {
                 guard try await admit(group.worker, to: choice.head, on: connection) else {
                     desk.forget([choice.head.id])

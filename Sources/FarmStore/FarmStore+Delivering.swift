@@ -91,9 +91,7 @@ extension FarmStore {
     private func deliver(
         _ batch: [Delivery]
     ) async throws -> [Result<DeliveryEcho, any Error>] {
-        let rows = try await pool.withConnection(for: "delivery") { connection in
-            try await connection.query(deliverStatement(batch))
-        }
+        let rows = try await pool.query(deliverStatement(batch), for: "delivery")
         return try rows.map { row in
             let state = try row.decodeIfPresent("state", as: TaskState.self)
             return .success(

@@ -34,7 +34,7 @@ extension FarmStore {
         try await pool.query(
             """
             SELECT number, kind, at, data::text AS data FROM event
-            WHERE job_id = \(job) AND number > \(number) ORDER BY number LIMIT \(limit)
+            WHERE job_id = \(job) AND number > \(number)::bigint ORDER BY number LIMIT \(limit)
             """
         ).map(EventRecord.init)
     }

@@ -41,19 +41,23 @@ extension FarmStore {
         ).map(PoolRecord.init)
     }
 
-    /// Lets a pool's workers take nothing new, or lets them again.
+    /// Lets a pool's workers take nothing new, or lets them again; false where no worker ever was
+    /// in the pool.
     package func setPoolPaused(
         _ name: String,
         _ isPaused: Bool,
         by actor: String
-    ) async throws {
+    ) async throws -> Bool {
         try await pool.withTransaction { connection in
-            try await connection.execute(
+            let count = try await connection.execute(
                 """
-                INSERT INTO pool (name, is_paused) VALUES (\(name), \(isPaused))
+                INSERT INTO pool (name, is_paused) SELECT \(name), \(isPaused)
+                WHERE EXISTS (SELECT FROM worker WHERE pool = \(name))
+                    OR EXISTS (SELECT FROM pool WHERE name = \(name))
                 ON CONFLICT (name) DO UPDATE SET is_paused = excluded.is_paused
                 """
             )
+            guard count > 0 else { return false }
             try await Self.recordAudit(
                 isPaused ? "pool.paused" : "pool.resumed",
                 name,
@@ -61,6 +65,7 @@ extension FarmStore {
                 on: connection
             )
             try await Self.notify(isPaused ? .control : .ready, "pool", on: connection)
+            return true
         }
     }
 

@@ -12,7 +12,7 @@ enum FarmChannel: String, PostgresEncodable {
 }
 
 extension FarmStore {
-    /// Calls the body inside a transaction, again when the server chose it to end a deadlock.
+    /// Calls the body inside a transaction, again when the server chose it to resolve a conflict.
     ///
     /// What an operator does locks many rows; where that crosses a worker's write in the moments
     /// that the order of locks cannot rule out, one of the two is tried again. The statements of a
@@ -21,21 +21,12 @@ extension FarmStore {
         isLong: Bool = false,
         _ body: (PostgresConnection) async throws -> R
     ) async throws -> R {
-        var triesLeft = 5
-        while true {
-            do {
-                return isLong
-                    ? try await pool.withLongTransaction(body)
-                    : try await pool.withTransaction(body)
-            } catch let error as DatabaseError
-                where error.sqlState == Self.deadlockDetected && triesLeft > 1
-            {
-                triesLeft -= 1
-            }
+        try await pool.withRetries {
+            isLong
+                ? try await pool.withLongTransaction(body)
+                : try await pool.withTransaction(body)
         }
     }
-
-    private static let deadlockDetected = "40P01"
 
     /// Writes an event of a job, numbered under the job's lock, and tells who listens.
     static func recordEvent(

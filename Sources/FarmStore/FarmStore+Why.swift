@@ -35,31 +35,49 @@ extension FarmStore {
 
     /// Returns why a task waits; nil when it does not, or there is no such task.
     package func why(task id: TaskID, blobs: BlobRoom? = nil) async throws -> WaitingCause? {
-        try await pool.withConnection { connection in
-            let row = try await connection.query(
+        try await why(tasks: [id], blobs: blobs)[id]
+    }
+
+    /// Returns why each of some tasks waits, without those that do not.
+    ///
+    /// One pass over what is ready beside them, and the queries of one diagnosis.
+    package func why(
+        tasks ids: [TaskID],
+        blobs: BlobRoom? = nil
+    ) async throws -> [TaskID: WaitingCause] {
+        guard !ids.isEmpty else { return [:] }
+        return try await pool.withConnection { connection in
+            let rows = try await connection.query(
                 """
-                SELECT task.head_id, (SELECT count(*) FROM ready AS first
-                        WHERE first.head_id = ready.head_id AND first.number < ready.number)
-                        AS before,
-                    ready.task_id IS NOT NULL AS is_ready, resting.until, task.failure_message
-                FROM task LEFT JOIN ready
-                    ON ready.head_id = task.head_id AND ready.number = task.number
-                LEFT JOIN resting ON resting.task_id = task.id
-                WHERE task.id = \(id)
-                    AND (ready.task_id IS NOT NULL OR resting.task_id IS NOT NULL)
-                """
-            ).first
-            guard let row else { return nil }
-            let farm = try await diagnosis(blobs, on: connection)
-            let headID = try row.decode("head_id", as: Int64.self)
-            guard let head = farm.heads.first(where: { $0.head.id == headID }) else { return nil }
-            if head.block == nil, let until = try row.decodeIfPresent("until", as: Date.self) {
-                return .backoff(
-                    until: until,
-                    failure: try row.decodeIfPresent("failure_message")
+                WITH wanted AS (
+                    SELECT id, head_id, failure_message FROM task WHERE id = ANY(\(ids)::uuid[])
+                ), placed AS (
+                    SELECT task_id, row_number() OVER (PARTITION BY head_id ORDER BY number) - 1
+                        AS before
+                    FROM ready WHERE head_id IN (SELECT head_id FROM wanted)
                 )
+                SELECT wanted.id, wanted.head_id, coalesce(placed.before, 0) AS before,
+                    resting.until, wanted.failure_message
+                FROM wanted LEFT JOIN placed ON placed.task_id = wanted.id
+                LEFT JOIN resting ON resting.task_id = wanted.id
+                WHERE placed.task_id IS NOT NULL OR resting.task_id IS NOT NULL
+                """
+            )
+            guard !rows.isEmpty else { return [:] }
+            let farm = try await diagnosis(blobs, on: connection)
+            let heads = Dictionary(uniqueKeysWithValues: farm.heads.map { ($0.head.id, $0) })
+            return try rows.reduce(into: [:]) { causes, row in
+                guard let head = heads[try row.decode("head_id")] else { return }
+                let id = try row.decode("id", as: TaskID.self)
+                if head.block == nil, let until = try row.decodeIfPresent("until", as: Date.self) {
+                    causes[id] = .backoff(
+                        until: until,
+                        failure: try row.decodeIfPresent("failure_message")
+                    )
+                } else {
+                    causes[id] = farm.cause(of: head, before: try row.decode("before"))
+                }
             }
-            return farm.cause(of: head, before: try row.decode("before"))
         }
     }
 

@@ -86,6 +86,9 @@ package struct AttemptTotals: Sendable, Hashable {
     /// How long the worker computed, in seconds.
     package var busySeconds: Double
 
+    /// The longest that an attempt counts as: thirty years.
+    private static let longestSeconds = 1e9
+
     package init(
         stepsComputed: Int64 = 0,
         conditionsComputed: Int = 0,
@@ -102,11 +105,16 @@ package struct AttemptTotals: Sendable, Hashable {
     package init(_ report: AttemptReport?) {
         self.init()
         guard let report else { return }
-        stepsComputed = Int64(report.stepsComputed)
-        conditionsComputed = report.conditionsComputed
-        conditionsFound = report.conditionsFound
-        busySeconds = report.seconds
+        stepsComputed = Int64(max(report.stepsComputed, 0))
+        conditionsComputed = report.conditionsComputed.asRowCount
+        conditionsFound = report.conditionsFound.asRowCount
+        busySeconds = report.seconds > 0 ? min(report.seconds, Self.longestSeconds) : 0
     }
+}
+
+extension Int {
+    /// The number as a count that a column of the type `integer` holds.
+    var asRowCount: Int { Swift.min(Swift.max(self, 0), Int(Int32.max)) }
 }
 
 /// Why an attempt failed.

@@ -54,6 +54,14 @@ extension DatabaseError {
         package static let invalidStatementName = "26000"
         package static let failedTransaction = "25P02"
         package static let transactionRollback = "40000"
+        package static let serializationFailure = "40001"
+        package static let deadlockDetected = "40P01"
+    }
+
+    /// Whether the server ended the transaction to resolve a conflict with others, so that the same
+    /// transaction may pass when it is run again.
+    package var isConflict: Bool {
+        sqlState == State.deadlockDetected || sqlState == State.serializationFailure
     }
 }
 

@@ -93,20 +93,38 @@ package final class PostgresPool: Sendable {
     }
 
     /// Runs one statement on any connection and returns its rows.
-    package func query(_ query: Query) async throws -> [Row] {
-        try await withConnection { try await $0.query(query) }
+    ///
+    /// A statement by itself is a transaction: where the server ended it to resolve a conflict with
+    /// others, nothing of it is done, and it runs again. For `use` see ``withConnection(for:_:)``.
+    package func query(_ query: Query, for use: String? = nil) async throws -> [Row] {
+        try await withRetries { try await withConnection(for: use) { try await $0.query(query) } }
     }
 
     /// Runs one statement on any connection and returns how many rows it touched.
+    ///
+    /// It runs again where the server ended it, as ``query(_:for:)`` does.
     @discardableResult
     package func execute(_ query: Query) async throws -> Int {
-        try await withConnection { try await $0.execute(query) }
+        try await withRetries { try await withConnection { try await $0.execute(query) } }
     }
 
     /// Runs several statements in one round trip and one transaction; see `PostgresConnection.batch`.
     @discardableResult
     package func batch(_ queries: [Query]) async throws -> [QueryResult] {
         try await withConnection { try await $0.batch(queries) }
+    }
+
+    /// Calls the body, a whole transaction, and again, a few times, where the server ended it to
+    /// resolve a conflict with others.
+    package func withRetries<R>(_ body: () async throws -> R) async throws -> R {
+        var triesLeft = 5
+        while true {
+            do {
+                return try await body()
+            } catch let error as DatabaseError where error.isConflict && triesLeft > 1 {
+                triesLeft -= 1
+            }
+        }
     }
 
     /// Refuses new callers and closes idle connections now, taken ones as they are given back.

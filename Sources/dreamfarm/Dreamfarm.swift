@@ -9,7 +9,8 @@ struct Dreamfarm: AsyncParsableCommand {
         abstract: "A render farm for DreamO pictures.",
         version: FarmSettings.version,
         subcommands: [
-            RenderCommand.self, ModelCommand.self, BenchCommand.self, SubmitCommand.self, JobsCommand.self,
+            RenderCommand.self, ModelCommand.self, BenchCommand.self, SubmitCommand.self,
+            JobsCommand.self,
             JobCommand.self, TasksCommand.self, WaitCommand.self, WatchCommand.self,
             LogsCommand.self, DownloadCommand.self, CancelCommand.self, PauseCommand.self,
             ResumeCommand.self, RetryCommand.self, PrioritizeCommand.self, RemoveCommand.self,

@@ -101,7 +101,7 @@ import Testing
     func file() throws {
         let text = "lease: 30s\nblob-reserve: 5\ninsecure-listen: true\n"
         let known = ["lease", "blob-reserve", "insecure-listen"]
-        let values = try SettingsFile.parse(text, path: "f.yaml", known: known)
+        let values = try SettingsFile.parse(Data(text.utf8), path: "f.yaml", known: known)
         #expect(values == ["lease": "30s", "blob-reserve": "5", "insecure-listen": "true"])
     }
 
@@ -111,7 +111,7 @@ import Testing
     )
     func badFile(text: String, mention: String) throws {
         let error = try #require(throws: SettingsError.self) {
-            try SettingsFile.parse(text, path: "f.yaml", known: ["lease"])
+            try SettingsFile.parse(Data(text.utf8), path: "f.yaml", known: ["lease"])
         }
         #expect(error.description.hasPrefix("f.yaml: "))
         #expect(error.description.contains(mention))

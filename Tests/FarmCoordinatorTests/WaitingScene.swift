@@ -97,7 +97,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
             return Outcome(
                 job: job,
                 details: ["model": .string("tiny")],
-                advice: "start one with: dreamfarm-worker run --model tiny",
+                advice: "start one with: dreamfarm-worker run --model DIR",
                 claimant: worker,
                 mend: {
                     _ = try await farm.send(.post, "/v1/workers/w/wake")
@@ -124,7 +124,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
             return Outcome(
                 job: try await job("{group: 2}"),
                 details: ["size": .integer(2), "workers": .integer(1)],
-                advice: "lower requirements.group",
+                advice: "submit it without requirements.group",
                 claimant: worker
             )
         default:
@@ -134,7 +134,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
                     "model": .string("tiny"), "pool": .string("night"),
                     "tags": .list([.string("amx")]),
                 ],
-                advice: "dreamfarm-worker run --model tiny --pool night --tag amx",
+                advice: "dreamfarm-worker run --model DIR --pool night --tag amx",
                 claimant: worker,
                 mend: {
                     try await farm.register("owl") {
@@ -168,10 +168,10 @@ enum WaitingScene: String, CaseIterable, Sendable {
         switch self {
         case .poolPaused:
             told.details = ["pool": .string("default")]
-            told.advice = "dreamfarm pools resume default"
+            told.advice = "dreamfarm resume --pool default"
             return try await outcome("pools/default", told)
         case .farmPaused:
-            told.advice = "dreamfarm pools resume --all"
+            told.advice = "dreamfarm resume --farm"
             return try await outcome("farm", told)
         case .jobPaused:
             told.advice = "dreamfarm resume"

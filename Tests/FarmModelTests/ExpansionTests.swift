@@ -53,6 +53,45 @@ import Testing
         #expect(try seedsAndPrompts("prompt: a, seed: \(text)", nil) == expected.map { "a\($0)/4" })
     }
 
+    @Test("the seeds of a job are counted over all elements, before there are too many")
+    func tooManySeeds() throws {
+        let ranges = repeatElement("1-100000", count: 400).joined(separator: ", ")
+        let error = #expect(throws: JobSpecificationError.self) {
+            _ = try JobSpecification(parsing: "parameters: {prompt: a, seed: [\(ranges)]}")
+        }
+        #expect(
+            error?.problems == [
+                SpecificationProblem(
+                    path: "parameters.seed[1]",
+                    message: "makes more than 100000 seeds; split the job"
+                )
+            ]
+        )
+    }
+
+    @Test("a combination may be written over lines, with parentheses that say nothing")
+    func layoutOfText() throws {
+        let plain = try seedsAndPrompts("prompt: [a, b], seed: 1-2", "prompt * seed")
+        let written = try seedsAndPrompts(
+            "prompt: [a, b], seed: 1-2",
+            #""\n((prompt)\t*\r\n (seed))\u00a0""#
+        )
+        #expect(written == plain)
+    }
+
+    @Test("parentheses too deep in each other are refused, not followed", arguments: [33, 60_000])
+    func deep(depth: Int) {
+        let open = String(repeating: "(", count: depth)
+        let close = String(repeating: ")", count: depth)
+        let error = #expect(throws: JobSpecificationError.self) {
+            _ = try JobSpecification(
+                parsing: "parameters: {prompt: a, seed: 1}\ncombination: \(open)seed\(close)"
+            )
+        }
+        #expect(error?.problems.map(\.path) == ["combination"])
+        #expect(error?.description.contains("more than 32 deep") == true)
+    }
+
     @Test("an axis may have values of the names of output files")
     func names() throws {
         let job = try JobSpecification(

@@ -117,7 +117,7 @@ import Testing
             ("parameters: {prompt: a, seed: -1}", "parameters.seed", "of at least 0"),
             (
                 "parameters: {prompt: a, seed: 1-9223372036854775807}", "parameters.seed",
-                "at most 100000"
+                "more than 100000 seeds"
             ),
             ("parameters: {prompt: a, steps: [4, 0]}", "parameters.steps[1]", "from 1 to 1000"),
             ("parameters: {prompt: 'a [ref#1]'}", "parameters.prompt[0]", "[ref#1] has no"),
@@ -258,5 +258,36 @@ import Testing
                 """
         )
         #expect(job.warnings.map(\.path) == ["parameters.references"])
+    }
+
+    @Test("the jobs that come first keep their order; two orders of them are one job")
+    func after() throws {
+        let job = try JobSpecification(parsing: "parameters: {prompt: a}\nafter: [z, k, a, k]")
+        #expect(job.after == ["z", "k", "a", "k"])
+        #expect(try JobSpecification(document: job.document).after == job.after)
+        let other = try JobSpecification(parsing: "parameters: {prompt: a}\nafter: [a, k, z]")
+        #expect(job.digest == other.digest)
+    }
+
+    @Test("each file without a digest has the path of what names it first")
+    func filePlaces() throws {
+        let digest = String(repeating: "a", count: 64)
+        let job = try JobSpecification(
+            parsing: """
+                parameters:
+                  prompt: a
+                  references:
+                    - [{image: a.png, task: ip, sha256: \(digest)}, {image: b.png, task: ip}]
+                    - [{image: b.png, task: ip}, {image: c.png, task: ip}]
+                render: {loras: [{file: d.safetensors}]}
+                """
+        )
+        #expect(
+            job.filePlaces.map(\.path) == [
+                "parameters.references[0][1].image", "parameters.references[1][1].image",
+                "render.loras[0].file",
+            ]
+        )
+        #expect(job.filePlaces.map(\.name) == job.files)
     }
 }

@@ -70,6 +70,40 @@ import Testing
             laughs += "a\(level): &a\(level) [\(parts)]\n"
         }
         #expect(throws: JobSpecificationError.self) { _ = try SpecificationValue(yaml: laughs) }
+        var chain = "? &a0 [x]\n: 1\n"
+        for level in 1...300 { chain += "? &a\(level) [*a\(level - 1)]\n: 1\n" }
+        let error = #expect(throws: JobSpecificationError.self) {
+            _ = try SpecificationValue(yaml: chain + "last: *a300\n")
+        }
+        #expect(error?.description == "the document is nested too deeply")
+    }
+
+    @Test(
+        "a file is JSON or YAML, with or without a mark",
+        arguments: [
+            (#"{"a": "\ud83d\ude00"}"#, .string("😀")), ("\u{feff}a: 1", .integer(1)),
+            ("\u{feff}{\"a\": 1}", .integer(1)), ("{a: b}", .string("b")),
+            (#"{"a": 1,}"#, .integer(1)), ("a: !!str 42", .string("42")),
+            ("a: !!str", .string("")), ("a: 42", .integer(42)),
+        ] as [(String, SpecificationValue)]
+    )
+    func file(text: String, expected: SpecificationValue) throws {
+        let value = try SpecificationValue(file: Data(text.utf8))
+        #expect(value == .mapping(["a": expected]))
+    }
+
+    @Test("a file that is neither is told by what it begins as")
+    func badFile() {
+        func message(_ data: Data) -> String? {
+            let error = #expect(throws: JobSpecificationError.self) {
+                _ = try SpecificationValue(file: data)
+            }
+            return error?.description
+        }
+        let latin = Data("a: 1\nb: caf".utf8) + [0xe9, 0x0a]
+        #expect(message(latin) == "line 2: is not text in UTF-8; save the file in UTF-8")
+        #expect(message(Data(#"{"a": "\ud83d"}"#.utf8))?.contains("escape as JSON") == true)
+        #expect(message(Data("{a: [}".utf8))?.contains("JSON") == false)
     }
 
     @Test(

@@ -6,13 +6,14 @@ import Testing
     private static let causes: [(WaitingCause, String)] = [
         (
             .noWorker(.init(model: "flux", pool: "day", tags: ["amx"], numericClass: "f32/1")),
-            "dreamfarm-worker run --model flux --pool day --tag amx"
+            "dreamfarm-worker run --model DIR --pool day --tag amx (DIR is the model's folder, or"
         ),
         (.noMemory(needed: 16 << 30, largest: 8 << 30), "needs 16 GiB of memory and the largest"),
         (.noPrecision(wanted: "int8", offered: []), "compute in none; start one with --precision"),
-        (.noGroup(size: 4, workers: 3), "a group of 4 and 3 workers can join"),
-        (.poolPaused(pool: "night"), "dreamfarm pools resume night"),
-        (.poolPaused(pool: nil), "whole farm is paused"),
+        (.noGroup(size: 4, workers: 3), "a group of 4 and this release makes no groups"),
+        (.poolPaused(pool: "night"), "dreamfarm resume --pool night"),
+        (.poolPaused(pool: "day shift"), "dreamfarm resume --pool 'day shift'"),
+        (.poolPaused(pool: nil), "whole farm is paused; an operator lets it go on with: dreamfarm"),
         (.jobPaused, "dreamfarm resume"),
         (.dependency(jobs: ["a", "b"]), "after a, b, which"),
         (.startAfter(Date(timeIntervalSince1970: 0)), "after 1970-01-01T00:00:00Z"),
@@ -28,7 +29,7 @@ import Testing
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<16)
+    @Test("each reason has a sentence with its figures", arguments: 0..<17)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")

@@ -48,7 +48,9 @@ import Testing
     @Test("every key is read")
     func everyKey() throws {
         let job = try JobSpecification(parsing: Self.whole)
-        #expect(job.after == ["0f8fad5b-d9cb-469f-a165-70867728950e", "other-job"])
+        #expect(
+            job.after == ["other-job", "0f8fad5b-d9cb-469f-a165-70867728950e", "other-job"]
+        )
         #expect(job.imageCount == 2 * 2 * 8)
         #expect(
             job.requirements

@@ -300,4 +300,26 @@ import Testing
         )
         #expect(try survives(audit).contains(#""some_key":1"#))
     }
+
+    @Test(
+        "text in a URL is read back",
+        arguments: ["box 3", "day/shift", "é😀", "100%", "a+b", "", "~-._", "\0"]
+    )
+    func urlText(text: String) {
+        #expect(URLText.decode(URLText.encode(text)) == text)
+    }
+
+    @Test("what is no text in a URL is refused", arguments: ["%", "%2", "%zz", "%+1", "%ff"])
+    func noURLText(text: String) {
+        #expect(URLText.decode(text) == nil)
+    }
+
+    @Test("seconds from elsewhere are never too many for a duration")
+    func seconds() {
+        #expect(Duration.clamped(seconds: 1.5) == .milliseconds(1500))
+        #expect(Duration.clamped(seconds: 1e300) == .seconds(1e9))
+        for none: Double in [-1, 0, -.infinity, .nan] {
+            #expect(Duration.clamped(seconds: none) == .zero)
+        }
+    }
 }

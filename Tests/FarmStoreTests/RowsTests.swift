@@ -82,13 +82,19 @@ import Testing
         let worker = try await farm.register { $0.pool = "day" }
         let job = try await farm.job()
         _ = try await farm.claim(worker.id, of: job)
-        try await farm.store.setPoolPaused("day", true, by: "root")
-        try await farm.store.setPoolPaused("night", true, by: "root")
-        try await farm.store.setPoolPaused("night", false, by: "root")
+        let owl = try await farm.register {
+            $0.name = "owl"
+            $0.pool = "night"
+        }
+        _ = try await farm.store.leaveWorker(owl.id, epoch: owl.epoch)
+        for (pool, isPaused) in [("day", true), ("night", true), ("night", false)] {
+            #expect(try await farm.store.setPoolPaused(pool, isPaused, by: "root"))
+        }
+        #expect(try await !farm.store.setPoolPaused("nigth", true, by: "root"))
         let pools = try await farm.store.pools()
         #expect(pools.map(\.name) == ["day", "night"])
         #expect(pools.map(\.isPaused) == [true, false])
-        #expect(pools.map(\.workers) == [1, 0])
+        #expect(pools.map(\.workers) == [1, 1])
         #expect(pools.map(\.leases) == [1, 0])
         try await farm.store.setFarmPaused(true, by: "root")
         #expect(try await farm.store.farmRecord().isPaused)

@@ -123,4 +123,56 @@ import Testing
         try await pool.withConnection { _ = try await $0.execute("BEGIN") }
         #expect(pool.counts.idle == 0)
     }
+
+    @Test("statements and transactions that the server ends to resolve a deadlock run again")
+    func deadlock() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE a (n int, done int NOT NULL DEFAULT 0)")
+        try await pool.execute("INSERT INTO a VALUES (1), (2)")
+        // Whoever waits first looks first for a deadlock, and is the one that is ended.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let (holds, hold) = AsyncStream<Void>.makeStream()
+            group.addTask {
+                try await pool.withTransaction { connection in
+                    try await connection.execute("UPDATE a SET done = done + 1 WHERE n = 2")
+                    hold.yield()
+                    try await Task.sleep(for: .milliseconds(300))
+                    try await connection.execute("SET LOCAL deadlock_timeout = '60s'")
+                    try await connection.execute("UPDATE a SET done = done + 1 WHERE n = 1")
+                }
+            }
+            group.addTask {
+                for await _ in holds { break }
+                let count = try await pool.execute(
+                    """
+                    WITH first AS (SELECT n FROM a WHERE n = 1 FOR UPDATE),
+                        pair AS (SELECT a.n FROM first, a ORDER BY a.n FOR UPDATE OF a)
+                    UPDATE a SET done = done + 1 FROM pair WHERE a.n = pair.n
+                    """
+                )
+                #expect(count == 2)
+            }
+            try await group.waitForAll()
+        }
+        let rows = try await pool.query("SELECT done FROM a ORDER BY n")
+        #expect(try rows.map { try $0.decode("done", as: Int.self) } == [2, 2])
+    }
+
+    @Test("a transaction that meets a conflict each time is given up")
+    func conflictForEver() async throws {
+        let pool = try TestDatabase.pool()
+        var tries = 0
+        let error = await #expect(throws: DatabaseError.self) {
+            try await pool.withRetries {
+                tries += 1
+                try await pool.withConnection { connection in
+                    _ = try await connection.execute(
+                        "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$"
+                    )
+                }
+            }
+        }
+        #expect(error?.isConflict == true)
+        #expect(tries == 5)
+    }
 }

@@ -16,13 +16,11 @@ package struct FarmRequestContext: RequestContext {
         channel = source.channel
     }
 
-    /// A part of the path as an identifier or digest.
+    /// A part of the path, decoded, as a name, identifier or digest.
     func part<Value>(_ name: String, _ read: (String) -> Value?) throws -> Value {
-        guard let text = parameters.get(name), let value = read(text) else {
-            throw CoordinatorProblem(
-                .notFound,
-                "nothing has the name '\(parameters.get(name) ?? "")'"
-            )
+        let written = parameters.get(name) ?? ""
+        guard let text = URLText.decode(written), let value = read(text) else {
+            throw CoordinatorProblem(.notFound, "nothing has the name '\(written)'")
         }
         return value
     }

@@ -77,7 +77,7 @@ extension CoordinatorAPI {
     /// Stores the picture durably, then marks its image delivered under the fence.
     private func deliver(_ request: Request, _ context: Context) async throws -> Response {
         let attempt = try context.part("attempt") { AttemptID($0) }
-        let index = try context.part("index") { Int($0) }
+        let index = try context.part("index") { Int32($0).map { Int($0) } }
         let query = request.uri.queryParameters
         guard
             let delivery = DeliveryRequest(

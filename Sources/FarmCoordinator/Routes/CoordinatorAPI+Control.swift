@@ -29,11 +29,23 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/jobs/{job}/retry", for: .least(.submitter)) { request, context in
             let wish = try await request.message(or: RetryRequest())
             let job = try await job(context)
+            let range = 0..<job.images.total
+            if let unknown = wish.images?.first(where: { !range.contains($0) }) {
+                throw CoordinatorProblem(
+                    .notFound,
+                    "the job has no image \(unknown); it has 0 to \(job.images.total - 1)"
+                )
+            }
             switch try await store.retryJob(
                 job.id,
                 images: wish.images,
                 by: context.bearer().owner
             ) {
+            case .nothingToRetry where wish.images != nil:
+                throw CoordinatorProblem(
+                    .wrongState,
+                    "none of these images has failed; only failed ones are tried again"
+                )
             case .retried, .nothingToRetry: return try await self.view(of: job.id)
             case .refused(let state): throw Self.wrongState(state, "be retried")
             case .notFound: throw Self.gone(job.id)

@@ -34,7 +34,15 @@ extension CoordinatorAPI {
             }
             table.on(.post, "/v1/pools/{pool}/\(name)", for: .least(.operator)) { _, context in
                 let pool = try context.part("pool") { $0 }
-                try await store.setPoolPaused(pool, isPaused, by: context.bearer().owner)
+                let actor = try context.bearer().owner
+                guard try await store.setPoolPaused(pool, isPaused, by: actor) else {
+                    let known = try await store.pools().map(\.name).joined(separator: ", ")
+                    throw CoordinatorProblem(
+                        .notFound,
+                        "no worker ever was in the pool '\(pool)'; known are: "
+                            + (known.isEmpty ? "none" : known)
+                    )
+                }
                 return try await farm()
             }
         }

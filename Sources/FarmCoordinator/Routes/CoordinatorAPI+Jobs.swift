@@ -119,7 +119,7 @@ extension CoordinatorAPI {
         let rows = try await store.images(
             of: record.id,
             state: state,
-            afterIndex: page.cursor { Int($0) },
+            afterIndex: page.cursor { Int32($0).map { Int($0) } },
             limit: page.limit + 1
         )
         return try Response(
@@ -140,12 +140,19 @@ extension CoordinatorAPI {
         let rows = try await store.tasks(
             of: record.id,
             state: state,
-            afterNumber: page.cursor { Int($0) },
+            afterNumber: page.cursor { Int32($0).map { Int($0) } },
             limit: page.limit + 1
         )
+        let waiting = rows.filter { $0.lease == nil && !$0.state.isFinal }.map(\.id)
+        let causes = try await store.why(tasks: waiting, blobs: reserve.room())
         return try Response(
             message: page.page(rows, cursor: { String($0.number) }) { task in
-                TaskView(task, progress: task.lease.flatMap { live.step(of: $0.attempt) })
+                var view = TaskView(
+                    task,
+                    progress: task.lease.flatMap { live.step(of: $0.attempt) }
+                )
+                view.waiting = causes[task.id].map { WhyView($0, task: task.id) }
+                return view
             }
         )
     }

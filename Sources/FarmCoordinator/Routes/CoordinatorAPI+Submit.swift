@@ -37,7 +37,13 @@ extension CoordinatorAPI {
         let mustRun = try request.flag("require_runnable")
         let data = try await request.bodyData(limit: Self.largestSpecification)
         let specification = try JobSpecification(document: SpecificationValue(json: data))
-        let draft = try await JobDraft(specification, key: key, owner: caller.owner, self)
+        let draft = try await JobDraft(
+            specification,
+            key: key,
+            owner: caller.owner,
+            isDryRun: isDryRun,
+            self
+        )
         if isDryRun { return try Response(message: draft.view()) }
         try draft.check(mustRun: mustRun)
         switch try await store.submitJob(draft.submission()) {

@@ -37,7 +37,7 @@ extension CoordinatorAPI {
             context in
             let page = try PageRequest(request)
             let task = try await task(context)
-            let offset = try page.cursor { Int($0) } ?? 0
+            let offset = try page.cursor { UInt32($0).map { Int($0) } } ?? 0
             let lines = try await store.log(of: task.id, offset: offset, limit: page.limit + 1)
             let isMore = lines.count > page.limit
             return try Response(

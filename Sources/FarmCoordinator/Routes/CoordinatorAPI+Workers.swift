@@ -57,6 +57,13 @@ extension CoordinatorAPI {
                     + "\(RegistrationRequest.currentProtocol); upgrade the older one"
             )
         }
+        guard request.memoryBytes >= 0 else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'memory_bytes' is \(request.memoryBytes); give the worker's memory, or 0"
+            )
+        }
+        let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(
             name: request.name,
@@ -66,7 +73,7 @@ extension CoordinatorAPI {
         )
         if let instance = request.instance, !instance.isEmpty { registration.instance = instance }
         registration.numericClass = model.numericClass
-        registration.speed = request.speed ?? 0
+        registration.speed = speed
         registration.pool = request.pool
         registration.memory = request.memoryBytes
         registration.tags = request.tags
@@ -88,7 +95,7 @@ extension CoordinatorAPI {
                     tags: request.tags.sorted(),
                     memory: request.memoryBytes
                 ),
-                speed: request.speed ?? 0
+                speed: speed
             )
         )
         warm.note(request.warmArtifacts, of: worker.id)
@@ -104,6 +111,11 @@ extension CoordinatorAPI {
             ),
             status: .created
         )
+    }
+
+    /// A measured speed, or nil where it is none that anything could be predicted with.
+    private static func speed(_ told: Double?) -> Double? {
+        told.flatMap { (1...1e24).contains($0) ? $0 : nil }
     }
 
     // MARK: - Heartbeats
@@ -124,7 +136,7 @@ extension CoordinatorAPI {
         }
         let worker = try await workers.worker(id)
         if let artifacts = beat.warmArtifacts { warm.note(artifacts, of: id) }
-        if let speed = beat.speed, speed > 0 { workers.note(speed: speed, of: id) }
+        if let speed = Self.speed(beat.speed) { workers.note(speed: speed, of: id) }
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -173,7 +185,7 @@ extension CoordinatorAPI {
             )
         }
         let worker = try await workers.worker(id)
-        let wait = min(.seconds(max(0, request.waitSeconds)), settings.timing.longestWait)
+        let wait = min(.clamped(seconds: request.waitSeconds), settings.timing.longestWait)
         let connection = WaitingConnection(context.channel)
         let outcome = try await desk.claim(
             ClaimWish(

@@ -27,17 +27,41 @@ struct JobDraft: Sendable {
     }
 
     /// Resolves and plans a specification; nothing is stored.
+    ///
+    /// - Parameters:
+    ///   - specification: The job.
+    ///   - key: The submitter's name for it.
+    ///   - owner: Whose it is.
+    ///   - isDryRun: Whether files may still be missing: what is wrong besides is then told without
+    ///     them.
+    ///   - api: What the job is looked up in.
+    /// - Throws: Everything that is wrong, each with its path.
     init(
         _ specification: JobSpecification,
         key: JobKey?,
         owner: String,
+        isDryRun: Bool,
         _ api: CoordinatorAPI
     ) async throws {
         self.specification = specification
         self.key = key
         self.owner = owner
         findings = try await ReferenceFindings(of: specification, api)
-        model = try await Self.model(of: specification, api.store)
+        let resolution = try await Self.model(of: specification, api.store)
+        let dependencies = try await Self.dependencies(of: specification, owner: owner, api.store)
+        let problems = findings.pictureProblems + dependencies.problems
+        let missing = isDryRun ? [] : findings.missingProblems
+        switch resolution {
+        case .success(let model): self.model = model
+        case .failure(let unknown):
+            let all = [unknown.problem] + problems + missing
+            guard all.count > 1 else {
+                throw CoordinatorProblem(.unknownModel, unknown.problem.message, problems: all)
+            }
+            throw JobSpecificationError(problems: all)
+        }
+        guard problems.isEmpty else { throw JobSpecificationError(problems: problems + missing) }
+        after = dependencies.jobs
         guard let defaults = try? FarmJSON.decode(ModelDefaults.self, from: model.defaults) else {
             throw CoordinatorProblem(
                 .unknownModel,
@@ -52,7 +76,6 @@ struct JobDraft: Sendable {
             seed: Int64.random(in: 0...Int64(UInt32.max)),
             label: specification.name ?? key?.rawValue ?? "job"
         )
-        after = try await Self.dependencies(of: specification, owner: owner, api.store)
         let live = try await api.store.workers()
         eligible = Self.eligible(live, for: specification, model.digest)
         let speeds = eligible.map(\.speed).filter { $0 > 0 }.sorted()
@@ -71,8 +94,8 @@ struct JobDraft: Sendable {
         ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
     }
 
-    /// Refuses a job whose references are not there or no pictures, and one that nothing can run
-    /// where it `mustRun`.
+    /// Refuses a job whose references are not there, and one that nothing can run where it
+    /// `mustRun`.
     func check(mustRun: Bool) throws {
         try findings.check()
         guard mustRun, let obstacle else { return }
@@ -80,8 +103,7 @@ struct JobDraft: Sendable {
     }
 
     /// The plan as the API gives it.
-    func view() throws -> PlanView {
-        try findings.checkPictures()
+    func view() -> PlanView {
         let speed = eligible.reduce(0) { $0 + $1.speed }
         return PlanView(
             name: resolved.name,
@@ -126,27 +148,38 @@ struct JobDraft: Sendable {
 
     // MARK: - Resolution
 
+    /// Why a specification has no model.
+    private struct UnknownModel: Error {
+        let problem: SpecificationProblem
+
+        init(_ message: String) {
+            problem = SpecificationProblem(path: "model", message: message)
+        }
+    }
+
     private static func model(
         of specification: JobSpecification,
         _ store: FarmStore
-    ) async throws -> ModelRecord {
+    ) async throws -> Result<ModelRecord, UnknownModel> {
         guard let name = specification.model else {
             guard let model = try await store.defaultModel() else {
-                throw CoordinatorProblem(
-                    .unknownModel,
-                    "no model is known yet; start a worker, or name one that is recorded"
+                return .failure(
+                    UnknownModel(
+                        "no model is known yet; start a worker, or name one that is recorded"
+                    )
                 )
             }
-            return model
+            return .success(model)
         }
         guard let model = try await store.model(named: name) else {
             let known = try await store.models().map(\.name).joined(separator: ", ")
-            throw CoordinatorProblem(
-                .unknownModel,
-                "there is no model '\(name)'; known are: \(known.isEmpty ? "none" : known)"
+            return .failure(
+                UnknownModel(
+                    "there is no model '\(name)'; known are: \(known.isEmpty ? "none" : known)"
+                )
             )
         }
-        return model
+        return .success(model)
     }
 
     /// The jobs that have to succeed first, which the specification names by id or key.
@@ -154,7 +187,7 @@ struct JobDraft: Sendable {
         of specification: JobSpecification,
         owner: String,
         _ store: FarmStore
-    ) async throws -> [JobID] {
+    ) async throws -> (jobs: [JobID], problems: [SpecificationProblem]) {
         var found: [JobID] = []
         var problems: [SpecificationProblem] = []
         for (index, name) in specification.after.enumerated() {
@@ -165,7 +198,7 @@ struct JobDraft: Sendable {
                     try await store.job(key: name, owner: owner)
                 }
             if let job, job.owner == owner {
-                found.append(job.id)
+                if !found.contains(job.id) { found.append(job.id) }
             } else {
                 problems.append(
                     SpecificationProblem(
@@ -175,8 +208,7 @@ struct JobDraft: Sendable {
                 )
             }
         }
-        guard problems.isEmpty else { throw JobSpecificationError(problems: problems) }
-        return found
+        return (found, problems)
     }
 
     // MARK: - Who can run it

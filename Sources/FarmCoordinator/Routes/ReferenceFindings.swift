@@ -7,8 +7,10 @@ struct ReferenceFindings: Sendable {
     private(set) var sizes: [BlobDigest: PixelSize] = [:]
     /// Files that the farm lacks.
     private(set) var missing: [BlobDigest] = []
-    private var missingProblems: [SpecificationProblem] = []
-    private var pictureProblems: [SpecificationProblem] = []
+    /// What is said of files that the farm lacks.
+    private(set) var missingProblems: [SpecificationProblem] = []
+    /// What is said of references that are no pictures.
+    private(set) var pictureProblems: [SpecificationProblem] = []
 
     /// Looks at every reference and LoRA of a specification.
     init(of specification: JobSpecification, _ api: CoordinatorAPI) async throws {
@@ -72,22 +74,14 @@ struct ReferenceFindings: Sendable {
         )
     }
 
-    /// Refuses files that are not there or no pictures.
+    /// Refuses files that are not there.
     func check() throws {
-        try checkPictures()
         guard missingProblems.isEmpty else {
             throw CoordinatorProblem(
                 .missingBlobs,
                 missingProblems[0].description,
                 problems: missingProblems
             )
-        }
-    }
-
-    /// Refuses references that are no pictures.
-    func checkPictures() throws {
-        guard pictureProblems.isEmpty else {
-            throw JobSpecificationError(problems: pictureProblems + missingProblems)
         }
     }
 }

@@ -10,12 +10,7 @@ extension Request {
         _ type: Message.Type = Message.self,
         limit: Int = 1 << 20
     ) async throws -> Message {
-        let data = try await bodyData(limit: limit)
-        do {
-            return try FarmJSON.decode(type, from: data)
-        } catch let error as DecodingError {
-            throw CoordinatorProblem(.malformed, Self.describe(error))
-        }
+        try Self.decode(await bodyData(limit: limit))
     }
 
     /// The body as a message, or `standard` where there is no body.
@@ -24,12 +19,29 @@ extension Request {
         limit: Int = 1 << 20
     ) async throws -> Message {
         let data = try await bodyData(limit: limit)
-        if data.isEmpty { return standard }
-        do {
-            return try FarmJSON.decode(Message.self, from: data)
-        } catch let error as DecodingError {
-            throw CoordinatorProblem(.malformed, Self.describe(error))
+        return data.isEmpty ? standard : try Self.decode(data)
+    }
+
+    private static func decode<Message: Decodable>(_ data: Data) throws -> Message {
+        guard !holdsNUL(data) else {
+            throw CoordinatorProblem(.malformed, "the body holds a NUL character; remove it")
         }
+        do {
+            return try FarmJSON.decode(from: data)
+        } catch let error as DecodingError {
+            throw CoordinatorProblem(.malformed, describe(error))
+        }
+    }
+
+    /// Whether JSON holds `\u0000`, which the database has no place for.
+    private static func holdsNUL(_ json: Data) -> Bool {
+        var rest = json[...]
+        while let escape = rest.firstIndex(of: UInt8(ascii: "\\")) {
+            rest = rest[escape...].dropFirst()
+            if rest.starts(with: "u0000".utf8) { return true }
+            rest = rest.dropFirst()
+        }
+        return false
     }
 
     /// The body's bytes, at most `limit` of them.

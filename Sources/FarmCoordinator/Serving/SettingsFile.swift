@@ -1,5 +1,5 @@
 import FarmModel
-import FoundationEssentials
+package import FoundationEssentials
 
 /// Settings by name, from flags over the environment over a file.
 package struct SettingsSource: Sendable {
@@ -49,18 +49,18 @@ package enum SettingsFile {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw SettingsError(path: path, message: "cannot be read; check --config")
         }
-        return try parse(String(decoding: data, as: UTF8.self), path: path, known: known)
+        return try parse(data, path: path, known: known)
     }
 
-    /// The settings in a text.
+    /// The settings in a file's bytes.
     package static func parse(
-        _ text: String,
+        _ data: Data,
         path: String,
         known: [String]
     ) throws(SettingsError) -> [String: String] {
         let document: SpecificationValue
         do {
-            document = try SpecificationValue(yaml: text)
+            document = try SpecificationValue(file: data)
         } catch {
             throw SettingsError(path: path, message: error.description)
         }

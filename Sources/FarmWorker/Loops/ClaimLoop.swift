@@ -20,7 +20,7 @@ struct ClaimLoop: Sendable {
                     try await take(answer)
                     backoff = makeBackoff()
                     if answer.tasks.isEmpty, let seconds = answer.retryAfterSeconds {
-                        try await pause(.seconds(seconds))
+                        try await pause(.clamped(seconds: seconds))
                     }
                 } catch let error as FarmClientError where error.isNotFound {
                     worker.logger.notice("The coordinator does not know this worker any more")

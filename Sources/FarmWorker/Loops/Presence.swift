@@ -20,7 +20,8 @@ struct Presence: Sendable {
                 continue
             }
             let drain = worker.desk.drain
-            let interval = await beat(registration) ?? .seconds(registration.heartbeatSeconds)
+            let interval =
+                await beat(registration) ?? .clamped(seconds: registration.heartbeatSeconds)
             try await pause(interval, since: drain)
         }
     }
@@ -100,7 +101,7 @@ struct Presence: Sendable {
             for attempt in held { attempt.forget(request.log) }
             if let artifacts = request.warmArtifacts { worker.desk.told(artifacts) }
             await follow(answer)
-            return .seconds(answer.heartbeatSeconds)
+            return .clamped(seconds: answer.heartbeatSeconds)
         } catch {
             worker.ledger.putBack(figures)
             if (error as? FarmClientError)?.isNotFound == true {

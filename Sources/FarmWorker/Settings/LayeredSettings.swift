@@ -37,7 +37,7 @@ package struct LayeredSettings: Sendable {
         }
         let document: SpecificationValue
         do {
-            document = try SpecificationValue(yaml: String(decoding: data, as: UTF8.self))
+            document = try SpecificationValue(file: data)
         } catch {
             throw .notSettings(path: path, reason: "\(error)")
         }

@@ -71,8 +71,12 @@ struct WatchCommand: AsyncParsableCommand {
         try await CommandExit.run {
             let client = try farm.client()
             let job = try await client.job(job)
-            var last = after
+            // Behind the job's last event there is nothing to begin at.
+            var last = min(after, job.eventNumber ?? after)
             while true {
+                if try await isOver(job.id, client, last) {
+                    return CommandExit(try await client.job(job.id.description).state)
+                }
                 do {
                     let signals = client.signals(of: job.id, after: last)
                     for try await signal in signals {
@@ -125,66 +129,5 @@ struct WatchCommand: AsyncParsableCommand {
                 "\(step.workerName): image \(step.image ?? 0), step \(step.step) of \(step.steps)"
             )
         )
-    }
-}
-
-/// Usage: `dreamfarm logs JOB|TASK [--follow]`.
-struct LogsCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "logs",
-        abstract: "Print what workers logged of a task, or of every task of a job."
-    )
-
-    @Argument(help: "The job's id or key, or a task's id.")
-    var subject: String
-
-    @Flag(name: .shortAndLong, help: "Go on until the task is over; for one task.")
-    var follow = false
-
-    @OptionGroup var farm: FarmOptions
-
-    func run() async throws {
-        try await CommandExit.run {
-            let client = try farm.client()
-            if let task = TaskID(subject), let found = try? await client.task(task) {
-                try await print(task: found.id, client, follows: follow)
-                return .done
-            }
-            let job = try await client.job(subject)
-            for try await task in client.tasks(of: job.id) where task.attempts > 0 {
-                if farm.format == .text { Swift.print("task \(task.id), \(task.state):") }
-                try await print(task: task.id, client, follows: false)
-            }
-            return .done
-        }
-    }
-
-    private func print(
-        task: TaskID,
-        _ client: CoordinatorClient,
-        follows: Bool
-    ) async throws {
-        var cursor: String?
-        while true {
-            // Read before the lines, so that none is missed which came before the end.
-            let isOver = follows ? try await client.task(task).state.isFinal : true
-            var isLastPage = false
-            while !isLastPage {
-                let page = try await client.log(of: task, after: cursor)
-                for line in page.items { try show(line) }
-                isLastPage = page.items.isEmpty || page.next == nil
-                cursor = page.next ?? cursor
-            }
-            if isOver { return }
-            try await Task.sleep(for: .seconds(1))
-        }
-    }
-
-    private func show(_ line: LogLine) throws {
-        switch farm.format {
-        case .json: Swift.print(try FarmJSON.text(line))
-        case .text:
-            Swift.print(shown("\(line.at.formatted(.iso8601)) \(line.level.rawValue) \(line.text)"))
-        }
     }
 }

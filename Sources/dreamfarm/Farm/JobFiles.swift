@@ -7,17 +7,23 @@ struct JobFiles {
     private(set) var paths: [String: String] = [:]
     /// The digest of each of these files.
     private(set) var digests: [String: BlobDigest] = [:]
+    /// Those that cannot be read.
+    private(set) var problems: [SpecificationProblem] = []
 
     /// Finds and hashes the files.
     ///
     /// - Parameters:
     ///   - specification: The job.
     ///   - folder: The folder of the specification.
-    /// - Throws: ``UnreadableFileError`` for the first file that cannot be read.
-    init(of specification: JobSpecification, beside folder: String) throws {
-        for name in specification.files {
+    init(of specification: JobSpecification, beside folder: String) {
+        for (place, name) in specification.filePlaces {
             let path = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
-            digests[name] = try FileDigest.digest(of: path).digest
+            do {
+                digests[name] = try FileDigest.digest(of: path).digest
+            } catch {
+                problems.append(SpecificationProblem(path: place, message: "\(error)"))
+                continue
+            }
             paths[name] = path
         }
     }

@@ -46,6 +46,9 @@ struct SubmitCommand: AsyncParsableCommand {
         try await CommandExit.run {
             let client = try farm.client()
             let (job, files) = try read()
+            guard files.problems.isEmpty else {
+                throw try await refusal(of: job, files.problems, client)
+            }
             if dryRun {
                 try report(try await client.plan(job))
                 return .done
@@ -74,11 +77,27 @@ struct SubmitCommand: AsyncParsableCommand {
         guard let data = FileManager.default.contents(atPath: specification) else {
             throw SpecificationFileError(path: specification)
         }
-        let job = try JobSpecification(parsing: String(decoding: data, as: UTF8.self))
+        let job = try JobSpecification(parsing: data)
         let folder = specification.split(separator: "/", omittingEmptySubsequences: false)
             .dropLast().joined(separator: "/")
-        let files = try JobFiles(of: job, beside: folder)
+        let files = JobFiles(of: job, beside: folder)
         return (job.withDigests(files.digests), files)
+    }
+
+    /// What is wrong with a job whose files cannot be read: that, and what the farm finds besides.
+    private func refusal(
+        of job: JobSpecification,
+        _ unreadable: [SpecificationProblem],
+        _ client: CoordinatorClient
+    ) async throws -> JobSpecificationError {
+        do {
+            _ = try await client.plan(job)
+        } catch FarmClientError.refused(let answer) {
+            return JobSpecificationError(problems: unreadable + (answer.problems ?? []))
+        } catch is FarmClientError {
+            // The files are to be mended first in any case.
+        }
+        return JobSpecificationError(problems: unreadable)
     }
 
     private func report(_ plan: PlanView) throws {

@@ -12,7 +12,8 @@ struct SimulateCommand: AsyncParsableCommand {
         discussion: """
             The coordinator and PostgreSQL are the real ones, in a folder of their own; the workers \
             keep the protocol, take modelled time, and deliver a few bytes. Some crash, fail, or \
-            hang as they are told. Exits with 1 when the audit finds anything, or a limit is broken.
+            hang as they are told. Exits with 1 when the audit finds anything, or a limit is broken. \
+            Ctrl-C and SIGTERM end the coordinator, its PostgreSQL and the temporary folder too.
             """
     )
 
@@ -78,12 +79,14 @@ struct SimulateCommand: AsyncParsableCommand {
                 throw SimulationError.folderInUse(folder)
             }
             defer { if folder == nil { try? FileManager.default.removeItem(atPath: path) } }
+            let interruption = Interruption()
             let farm = try await SimulatedFarm(
                 folder: path,
                 lease: lease.duration,
-                heartbeat: heartbeat.duration
+                heartbeat: heartbeat.duration,
+                interruption: interruption
             )
-            let simulation = Simulation(settings: self, farm: farm)
+            let simulation = Simulation(settings: self, farm: farm, interruption: interruption)
             let result: Result<SimulationReport, any Error>
             do {
                 result = .success(try await simulation.run())

@@ -22,8 +22,14 @@ struct SimulatedFarm {
     ///   - folder: Where to keep everything; it must be empty or not there.
     ///   - lease: How long leases last.
     ///   - heartbeat: How often workers are heard of.
+    ///   - interruption: What ends the wait; the coordinator is ended then, too.
     /// - Throws: ``SimulationError`` when it does not get ready.
-    init(folder: String, lease: Duration, heartbeat: Duration) async throws {
+    init(
+        folder: String,
+        lease: Duration,
+        heartbeat: Duration,
+        interruption: Interruption
+    ) async throws {
         self.folder = folder
         try FileManager.default.createDirectory(
             atPath: folder,
@@ -41,7 +47,12 @@ struct SimulatedFarm {
             ],
             log: "\(folder)/coordinator.log"
         )
-        try await waitUntilReady()
+        do {
+            try await waitUntilReady(interruption)
+        } catch {
+            coordinator.stop()
+            throw error
+        }
     }
 
     /// How many bytes of memory the coordinator holds.
@@ -86,13 +97,13 @@ struct SimulatedFarm {
         return (audit.stop() == 0, audit.lastLines)
     }
 
-    private func waitUntilReady() async throws {
+    private func waitUntilReady(_ interruption: Interruption) async throws {
         let deadline = ContinuousClock.now + .seconds(90)
         while ContinuousClock.now < deadline, coordinator.isRunning {
+            try interruption.check()
             if let client = try? client(), (try? await client.farm()) != nil { return }
             try await Task.sleep(for: .milliseconds(200))
         }
-        coordinator.stop()
         throw SimulationError.notReady(coordinator.lastLines)
     }
 

@@ -6,6 +6,7 @@ import FoundationEssentials
 struct Simulation {
     let settings: SimulateCommand
     let farm: SimulatedFarm
+    let interruption: Interruption
 
     /// Submits the jobs, lets the workers render them, and measures on the way.
     func run() async throws -> SimulationReport {
@@ -23,22 +24,22 @@ struct Simulation {
             for number in 0..<settings.workers {
                 group.addTask { try await fleet.work(number) }
             }
-            let jobs = try await submit(admin)
-            let begin = ContinuousClock.now
-            report.submitted = jobs.count
-            StandardError.write("\(settings.workers) workers, \(jobs.count) jobs\n")
-            while true {
-                let views = try await jobs.asyncMap { try await admin.job($0.description) }
-                let over = views.reduce(0) { $0 + $1.images.delivered + $1.images.failed }
-                let seconds = (ContinuousClock.now - begin) / .seconds(1)
-                report.note(over: over, seconds: seconds, residentBytes: farm.residentBytes)
-                report.note(try await admin.farm().tables)
-                show(report)
-                if views.allSatisfy(\.state.isFinal) {
-                    report.delivered = views.reduce(0) { $0 + $1.images.delivered }
-                    break
-                }
-                try await Task.sleep(for: .seconds(2))
+            while try await admin.models().all().isEmpty {
+                try interruption.check()
+                try await Task.sleep(for: .milliseconds(200))
+            }
+            StandardError.write("\(settings.workers) workers, \(settings.jobCount) jobs\n")
+            var watch = SimulationWatch(farm: farm, admin: admin, images: settings.images)
+            defer { report = watch.report }
+            for number in 0..<settings.jobCount {
+                try interruption.check()
+                try await submit(number, admin)
+                // The workers render already: a tenth may be over before the last job is there.
+                _ = try await watch.look()
+            }
+            while try await !watch.look() {
+                try interruption.check()
+                try await Task.sleep(for: .milliseconds(500))
             }
             group.cancelAll()
             while let ended = await group.nextResult() {
@@ -48,45 +49,79 @@ struct Simulation {
         return report
     }
 
-    /// A token for each owner, and its jobs; what they require differs.
-    private func submit(_ admin: CoordinatorClient) async throws -> [JobID] {
-        while try await admin.models().all().isEmpty {
-            try await Task.sleep(for: .milliseconds(200))
-        }
+    /// Submits a job with a token of its owner; what the jobs require differs.
+    private func submit(_ number: Int, _ admin: CoordinatorClient) async throws {
         let requirements = [
             "{}", "{pool: even}", "{pool: odd}", "{tags: [tag-1]}", "{memory: 8GiB}",
         ]
-        let count = settings.owners * settings.jobs
-        var ids: [JobID] = []
-        for number in 0..<count {
-            let owner = "owner-\(number % settings.owners)"
-            let token = try await admin.createToken(TokenRequest(owner: owner)).token
-            let images = settings.images / count + (number < settings.images % count ? 1 : 0)
-            let specification = try JobSpecification(
-                parsing: """
-                    name: simulated-\(number)
-                    parameters: {prompt: a, seed: 1-\(images)}
-                    requirements: \(requirements[number % requirements.count])
-                    priority: \(20 + number % 60)
-                    chunk: {count: \(settings.chunk)}
-                    limits: {max_attempts: 50}
-                    """
-            )
-            ids.append(try await farm.client(token: token).submit(specification, key: nil).id)
-        }
-        return ids
+        let count = settings.jobCount
+        let owner = "owner-\(number % settings.owners)"
+        let token = try await admin.createToken(TokenRequest(owner: owner)).token
+        let images = settings.images / count + (number < settings.images % count ? 1 : 0)
+        let specification = try JobSpecification(
+            parsing: """
+                name: simulated-\(number)
+                parameters: {prompt: a, seed: 1-\(images)}
+                requirements: \(requirements[number % requirements.count])
+                priority: \(20 + number % 60)
+                chunk: {count: \(settings.chunk)}
+                limits: {max_attempts: 50}
+                """
+        )
+        _ = try await farm.client(token: token).submit(specification, key: nil)
+    }
+}
+
+extension SimulateCommand {
+    /// How many jobs there are, over all owners.
+    fileprivate var jobCount: Int { owners * jobs }
+}
+
+/// Looks how far a simulation is, and shows it.
+private struct SimulationWatch {
+    private static let pause: Duration = .seconds(2)
+
+    let farm: SimulatedFarm
+    let admin: CoordinatorClient
+    private(set) var report: SimulationReport
+    private let begin = ContinuousClock.now
+    private var shown = ContinuousClock.now
+
+    init(farm: SimulatedFarm, admin: CoordinatorClient, images: Int) {
+        self.farm = farm
+        self.admin = admin
+        report = SimulationReport(images: images)
     }
 
-    private func show(_ report: SimulationReport) {
-        StandardError.write("\(StandardError.isTerminal ? "\r\u{1b}[K" : "")\(report.progress)")
-        if !StandardError.isTerminal { StandardError.write("\n") }
+    /// Notes how far the jobs are, and returns whether all images are over.
+    mutating func look() async throws -> Bool {
+        let views = try await admin.jobs().all()
+        report.note(
+            over: views.reduce(0) { $0 + $1.images.delivered + $1.images.failed },
+            seconds: (ContinuousClock.now - begin) / .seconds(1),
+            residentBytes: farm.residentBytes
+        )
+        report.note(try await admin.farm().tables)
+        report.delivered = views.reduce(0) { $0 + $1.images.delivered }
+        let isOver =
+            views.allSatisfy(\.state.isFinal)
+            && views.reduce(0) { $0 + $1.images.total } == report.images
+        if isOver || .now - shown >= Self.pause {
+            shown = .now
+            show()
+        }
+        return isOver
+    }
+
+    private func show() {
+        let line = report.progress
+        StandardError.write(StandardError.isTerminal ? "\r\u{1b}[K\(line)" : "\(line)\n")
     }
 }
 
 /// What a simulation measured.
 struct SimulationReport {
     let images: Int
-    var submitted = 0
     var delivered = 0
     var isClean = false
     private var over = 0
@@ -151,17 +186,5 @@ struct SimulationReport {
                 "\(table.name): at most \(table.dead) dead rows beside \(table.live) live ones, "
                     + "\((Self.deadShare(table) * 100).rounded() / 100) times (limit 2)"
             }
-    }
-}
-
-extension Array {
-    /// The elements' images under an asynchronous function, one after the other.
-    fileprivate func asyncMap<Mapped>(
-        _ transform: (Element) async throws -> Mapped
-    ) async rethrows -> [Mapped] {
-        var mapped: [Mapped] = []
-        mapped.reserveCapacity(count)
-        for element in self { mapped.append(try await transform(element)) }
-        return mapped
     }
 }
