@@ -37,7 +37,8 @@ struct JobFilesTests {
         let names = ["frog.png", "jacket.png", "grain.safetensors", "ink.safetensors"]
         try withFiles(names) { folder in
             let job = try specification(folder)
-            let files = try JobFiles(of: job, beside: folder)
+            let files = JobFiles(of: job, beside: folder)
+            #expect(files.problems.isEmpty)
             #expect(Set(files.paths.values) == Set(names.map { "\(folder)/\($0)" }))
             let whole = job.withDigests(files.digests)
             #expect(whole.files.isEmpty)
@@ -46,14 +47,19 @@ struct JobFilesTests {
         }
     }
 
-    @Test("an adapter that is not there is named with its path")
+    @Test("what is not there is named with its place and its path, all at once")
     func missing() throws {
-        try withFiles(["frog.png", "jacket.png", "ink.safetensors"]) { folder in
+        try withFiles(["frog.png", "ink.safetensors"]) { folder in
             let job = try specification(folder)
-            let error = #expect(throws: UnreadableFileError.self) {
-                _ = try JobFiles(of: job, beside: folder)
+            let problems = JobFiles(of: job, beside: folder).problems
+            #expect(
+                problems.map(\.path) == [
+                    "parameters.references[1][0].image", "parameters.loras[1][0].file",
+                ]
+            )
+            for (problem, name) in zip(problems, ["jacket.png", "grain.safetensors"]) {
+                #expect(problem.message.contains("\(folder)/\(name)"))
             }
-            #expect(error?.path == "\(folder)/grain.safetensors")
         }
     }
 }
