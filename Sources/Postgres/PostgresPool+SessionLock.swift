@@ -55,7 +55,9 @@ extension PostgresPool {
             }
             return first
         }
-        // The lock goes with its session.
+        // The lock goes with its session, which the server ends in its own time: given back first, it is
+        // free when this returns.
+        await lock.release()
         await connection.close()
         return try result?.get()
     }

@@ -28,6 +28,11 @@ package final class SessionLock: Sendable {
         return try rows.first?.decode("is_held") == true
     }
 
+    /// Gives the lock back, where the session is not lost.
+    func release() async {
+        _ = try? await connection.query("SELECT pg_advisory_unlock_all()")
+    }
+
     /// Keeps the session alive; throws when it is lost or the task cancelled.
     func keep() async throws -> Never {
         while true {
