@@ -38,12 +38,6 @@ KERNEL_INLINE float fast_exp2(float x) {
     return x < -126.0f ? 0.0f : p * power;
 }
 
-KERNEL_INLINE uint32_t bf16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
-}
-
 /// One row of a run: the weights 2^(factor * logit - top) of `count` keys, zero up to `filled`, a
 /// whole number of vectors. top and total are the row's so far; what was summed under the old top
 /// is to be multiplied by the result.

@@ -1,13 +1,6 @@
 #include "include/pack.h"
 #include "vector_math.h"
 
-/// A float32's bits rounded to bfloat16, ties to even.
-KERNEL_INLINE uint32_t bf16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
-}
-
 KERNEL_INLINE float float_of_bf16(uint16_t value) {
     const uint32_t bits = (uint32_t)value << 16;
     float result;

@@ -46,6 +46,13 @@ KERNEL_INLINE float fast_exp(float x) {
     return x < -87.3365447f ? 0.0f : y;
 }
 
+/// A float32's bits rounded to bfloat16, ties to even.
+KERNEL_INLINE uint32_t bf16_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
+}
+
 KERNEL_INLINE float sum_lanes(const float lanes[LANES]) {
     float part[LANES];
     memcpy(part, lanes, sizeof part);
