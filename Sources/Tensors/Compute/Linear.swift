@@ -28,12 +28,12 @@ package struct Linear: Sendable {
     ) {
         let parts = parts ?? [weight.columns]
         precondition(parts.reduce(0, +) == weight.columns, "the parts are all inputs")
-        var first = 0
-        let weights = parts.map { count in
-            defer { first += count }
-            let part = weight.columns(first..<first + count)
-            return PackedMatrix(part, precision: precision, threads: threads)
-        }
+        let weights = PackedMatrix.parts(
+            of: weight,
+            inputs: parts,
+            precision: precision,
+            threads: threads
+        )
         self.init(weights: weights, bias: bias, branches: nil)
     }
 

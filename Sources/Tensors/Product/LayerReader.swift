@@ -110,15 +110,12 @@ package struct LayerReader: Sendable {
             )
             row += count
         }
-        var first = 0
-        let weights = inputs.map { count in
-            defer { first += count }
-            return PackedMatrix(
-                weight.columns(first..<first + count),
-                precision: precision,
-                threads: threads
-            )
-        }
+        let weights = PackedMatrix.parts(
+            of: weight,
+            inputs: inputs,
+            precision: precision,
+            threads: threads
+        )
         guard let store else { return weights }
         try store.append(
             parts.map(\.name),

@@ -45,12 +45,8 @@ package final class LowRankBranches: Sendable {
         let before = first - firstPanel * Panel.columns
         let padded = Tensor(rows: before + up.rows, columns: up.columns)
         padded.rows(before..<padded.rows).copy(from: up)
-        var column = 0
         let branch = Branch(
-            down: inputs.map { count in
-                defer { column += count }
-                return PackedMatrix(down.columns(column..<column + count), precision: precision)
-            },
+            down: PackedMatrix.parts(of: down, inputs: inputs, precision: precision),
             up: PackedMatrix(padded, precision: precision.floating),
             firstPanel: firstPanel
         )

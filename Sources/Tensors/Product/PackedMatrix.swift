@@ -35,6 +35,21 @@ package struct PackedMatrix: Sendable {
         }
     }
 
+    /// Packs a weight cut along its inputs, each part by itself.
+    static func parts(
+        of weight: Tensor,
+        inputs: [Int],
+        precision: Precision,
+        threads: Int = 1
+    ) -> [PackedMatrix] {
+        var first = 0
+        return inputs.map { count in
+            defer { first += count }
+            let part = weight.columns(first..<first + count)
+            return PackedMatrix(part, precision: precision, threads: threads)
+        }
+    }
+
     /// A weight that was packed before, or nil where the memory has another length.
     init?(outputs: Int, inputs: Int, precision: Precision, panels: Memory, scales: Memory?) {
         self.outputs = outputs
