@@ -27,22 +27,16 @@ extension FarmStore {
     ) async throws -> [Result<ClaimOutcome, any Error>] {
         var answers = [Result<ClaimOutcome, any Error>?](repeating: nil, count: claims.count)
         for isLastTry in [false, true] {
-            let known = desk.freshView
-            let view: QueueView
-            if let known {
-                view = known
-            } else {
-                view = try await readQueue()
-                desk.take(view)
-            }
+            let known = isLastTry ? nil : desk.freshView
+            let view =
+                if let known { known } else { try await desk.read { try await readQueue() } }
             let open = claims.indices.filter { answers[$0] == nil }
             let groups = Self.groups(of: open.map { (claims[$0], $0) }, in: view)
             for (place, answer) in await claim(groups, in: view) { answers[place] = answer }
             guard answers.contains(where: { $0 == nil }) else { break }
-            if isLastTry || known == nil { break }
-            desk.expire()
+            if known == nil { break }
         }
-        let view = desk.freshView ?? QueueView()
+        let view = desk.latestView
         return zip(claims, answers).map { claim, answer in
             answer ?? .success(view.refusal(of: claim))
         }

@@ -9,7 +9,11 @@ import Synchronization
 final class QueueDesk: Sendable {
     private struct State {
         var view = QueueView()
+        /// When the reading of the view began, and when it was there.
+        var begunAt: ContinuousClock.Instant?
         var readAt: ContinuousClock.Instant?
+        /// What was read before is too old.
+        var expiredAt: ContinuousClock.Instant?
         /// When heads were served, since it was last written down.
         var served: [Int64: Date] = [:]
     }
@@ -24,24 +28,33 @@ final class QueueDesk: Sendable {
     /// The view, unless it is too old.
     var freshView: QueueView? {
         state.withLock { state in
-            guard let readAt = state.readAt, ContinuousClock.now - readAt < freshness else {
-                return nil
-            }
+            guard let begunAt = state.begunAt, let readAt = state.readAt,
+                ContinuousClock.now - readAt < freshness
+            else { return nil }
+            if let expiredAt = state.expiredAt, begunAt <= expiredAt { return nil }
             return state.view
         }
     }
 
-    /// Takes a view that was just read.
-    func take(_ view: QueueView) {
+    /// The view that was read last, however old.
+    var latestView: QueueView { state.withLock { $0.view } }
+
+    /// Reads the queue anew; the view is the latest, unless another reading began after this one.
+    func read(_ body: () async throws -> QueueView) async throws -> QueueView {
+        let begunAt = ContinuousClock.now
+        let view = try await body()
         state.withLock { state in
+            if let other = state.begunAt, other > begunAt { return }
             state.view = view
+            state.begunAt = begunAt
             state.readAt = .now
         }
+        return view
     }
 
-    /// Makes the next claim read the queue.
+    /// Makes the next claim read the queue: what is being read now may be too old by then.
     func expire() {
-        state.withLock { $0.readAt = nil }
+        state.withLock { $0.expiredAt = .now }
     }
 
     /// Notes a task that a worker has claimed.

@@ -77,6 +77,25 @@ import Testing
         #expect(try await farm.violations() == [])
     }
 
+    @Test("a worker is known however often the farm changes while it claims")
+    func knownWhileChanging() async throws {
+        let farm = try await Farm()
+        let worker = try await farm.worker()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    farm.store.queueChanged()
+                    await Task.yield()
+                }
+            }
+            for _ in 0..<200 {
+                let claimed = try await farm.claim(worker)
+                #expect(claimed.isEmpty)
+            }
+            group.cancelAll()
+        }
+    }
+
     @Test("a task goes to the worker that did not fail it, though both claim at one moment")
     func together() async throws {
         let farm = try await gatheringFarm()
