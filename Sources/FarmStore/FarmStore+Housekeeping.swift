@@ -15,15 +15,21 @@ extension FarmStore {
     /// So many are, however many live: who looks for the first ready task of a head walks them.
     private static let manyDeadRows = 20_000
 
-    /// Vacuums the hot tables that have half as many dead rows as live ones, or very many: the vacuum
-    /// duty.
+    /// Vacuums the hot tables that have half as many dead rows as live ones, or very many, and those
+    /// that rest with any: the vacuum duty.
     ///
     /// The server's own autovacuum comes at most once a minute, in which claims leave as many dead
     /// rows as there were tasks.
-    package func runVacuum() async throws -> VacuumReport {
+    ///
+    /// - Parameter before: What was counted the last time; a table of which nothing changed rests.
+    /// - Returns: What was counted and vacuumed.
+    /// - Throws: `DatabaseError`.
+    package func runVacuum(since before: [String: RowCounts] = [:]) async throws -> VacuumReport {
         var report = VacuumReport(counts: try await pool.withConnection(tableCounts))
-        let due = report.counts.filter {
-            $0.value.dead > min(max($0.value.live / 2, Self.fewDeadRows), Self.manyDeadRows)
+        let due = report.counts.filter { table, counts in
+            let bound = min(max(counts.live / 2, Self.fewDeadRows), Self.manyDeadRows)
+            let rests = before[table] == counts && counts.dead > counts.live / 2
+            return counts.dead > bound || rests
         }.keys.sorted()
         guard !due.isEmpty else { return report }
         try await pool.withoutStatementTimeout(for: "vacuum") { connection in

@@ -325,6 +325,19 @@ import Testing
         #expect(report.counts["ready"]?.dead == 400)
     }
 
+    @Test("a hot table that rests keeps no dead rows")
+    func vacuumAtRest() async throws {
+        let farm = try await PlantedFarm()
+        try await farm.job(tasks: 30)
+        try await farm.pool.withConnection { connection in
+            try await connection.execute("DELETE FROM ready")
+            try await connection.execute("SELECT pg_stat_force_next_flush()")
+        }
+        let first = try await farm.store.runVacuum()
+        #expect(first.tables.isEmpty)
+        #expect(try await farm.store.runVacuum(since: first.counts).tables.contains("ready"))
+    }
+
     @Test("a head without ready tasks is marked, and open again when one is queued")
     func emptyHeads() async throws {
         let farm = try await PlantedFarm()

@@ -1,5 +1,6 @@
 import FarmStore
 import Logging
+import Synchronization
 
 /// Keeps the queue's hot tables small: dead rows go before they outnumber the live ones.
 enum VacuumDuty {
@@ -9,14 +10,16 @@ enum VacuumDuty {
         outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(
+        let counts = Mutex<[String: RowCounts]>([:])
+        return PeriodicService(
             .vacuum,
             of: store,
             every: .seconds(1),
             outage: outage,
             logger: logger
         ) { logger in
-            let report = try await store.runVacuum()
+            let report = try await store.runVacuum(since: counts.withLock(\.self))
+            counts.withLock { $0 = report.counts }
             guard !report.tables.isEmpty else { return }
             logger.debug(
                 "Vacuumed",
