@@ -39,6 +39,7 @@ package enum Migrations {
             name: "0005_first_jobs",
             sql: text(PackageResources._005_first_jobs_sql)
         ),
+        Migration(number: 6, name: "0006_sizing", sql: text(PackageResources._006_sizing_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

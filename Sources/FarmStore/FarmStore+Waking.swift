@@ -5,6 +5,8 @@ import Postgres
 package struct WakeReport: Sendable, Hashable {
     /// Tasks whose rest after a failure is over.
     package var rested = 0
+    /// Jobs whose tasks were cut by the first speed that a worker told.
+    package var sized = 0
     /// Heads whose start time has come.
     package var started = 0
     /// Jobs all of whose dependencies succeeded.
@@ -25,6 +27,7 @@ extension FarmStore {
         var report = WakeReport()
         while case let woken = try await wakeRested(), woken > 0 { report.rested += woken }
         report.started = try await openStarted()
+        report.sized = try await sizeJobs()
         try await settleDependencies(&report)
         return report
     }

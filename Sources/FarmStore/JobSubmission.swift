@@ -38,6 +38,9 @@ package struct JobSubmission: Sendable {
     package var blobs: [String] = []
     /// Its tasks in their order, at least one; the indices of images run on over them from 0.
     package var tasks: [NewTask]
+    /// How long a task is to take, in seconds, where nobody's speed was known to cut them by: they
+    /// have one image each until a worker tells; nil where they are cut.
+    package var targetSeconds: Double?
 
     /// Creates a submission with the defaults of everything else.
     package init(

@@ -11,6 +11,8 @@ struct JobDraft: Sendable {
     let resolved: ResolvedJob
     let after: [JobID]
     let plan: TaskPlan
+    /// What its tasks are still to be cut for, in seconds; nil where they are.
+    let targetSeconds: Double?
     /// Live workers that can run it.
     let eligible: [WorkerRecord]
     /// Why no live worker can run it; nil where one can.
@@ -79,9 +81,11 @@ struct JobDraft: Sendable {
         let live = try await api.store.workers()
         eligible = Self.eligible(live, for: specification, model.digest)
         let speeds = eligible.map(\.speed).filter { $0 > 0 }.sorted()
+        let chunk = specification.chunk
+        targetSeconds = speeds.isEmpty && chunk.count == nil ? chunk.targetSeconds : nil
         plan = TaskPlan(
             resolved,
-            chunk: specification.chunk,
+            chunk: chunk,
             costs: (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux,
             sizes: findings.sizes,
             speed: speeds.isEmpty ? nil : speeds[speeds.count / 2],
@@ -143,6 +147,7 @@ struct JobDraft: Sendable {
         submission.startAfter = specification.startAfter
         submission.webhook = specification.webhook
         submission.blobs = specification.blobs.map(\.rawValue)
+        submission.targetSeconds = targetSeconds
         return submission
     }
 
@@ -249,53 +254,5 @@ extension JobRequirements {
             pool: requirement.pool,
             tags: requirement.tags
         )
-    }
-}
-
-/// A job's images cut into tasks.
-struct TaskPlan: Sendable {
-    var tasks: [NewTask] = []
-    /// Predicted work of the whole job, in floating point operations.
-    var flops = 0.0
-
-    /// Cuts a job: images in their order, as many a task as come near the chunk's target time, or
-    /// as many as the chunk says.
-    ///
-    /// - Parameters:
-    ///   - job: The job.
-    ///   - chunk: How large a task is to be.
-    ///   - costs: What predicts the work of an image.
-    ///   - sizes: How large the references are.
-    ///   - speed: What a worker does in a second; nil where no worker told.
-    ///   - workers: How many workers can run it; few images are spread over all of them.
-    init(
-        _ job: ResolvedJob,
-        chunk: JobChunk,
-        costs: CostConstants,
-        sizes: [BlobDigest: PixelSize],
-        speed: Double?,
-        workers: Int
-    ) {
-        let model = CostModel(costs)
-        let count = job.imageCount
-        let costOf = (0..<count).map { index in
-            model.cost(of: job.settings(at: index), referenceSizes: sizes).flops
-        }
-        flops = costOf.reduce(0, +)
-        let perTask = CostModel.imagesPerTask(
-            chunk,
-            imageFlops: flops / Double(max(count, 1)),
-            speed: speed,
-            images: count,
-            workers: workers
-        )
-        var first = 0
-        while first < count {
-            let last = min(first + perTask, count)
-            tasks.append(
-                NewTask(imageCount: last - first, cost: costOf[first..<last].reduce(0, +))
-            )
-            first = last
-        }
     }
 }

@@ -1,0 +1,144 @@
+import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// How many tasks one transaction cuts anew.
+    private static let sizingBatch = 5000
+
+    /// A job of one image a task, and what its tasks are cut by now.
+    private struct UnsizedJob {
+        var id: JobID
+        var head: Int64
+        var imagesPerTask: Int
+    }
+
+    /// Cuts the jobs that were submitted before a worker told its speed, once one did: tasks that
+    /// nobody claimed yet become fewer and larger.
+    ///
+    /// - Returns: How many jobs were cut.
+    func sizeJobs() async throws -> Int {
+        let jobs = try await unsizedJobs()
+        for job in jobs {
+            var next: Int? = 0
+            while let number = next {
+                next = try await withRetriedTransaction { connection in
+                    try await size(job, from: number, on: connection)
+                }
+            }
+            desk.expire()
+        }
+        return jobs.count
+    }
+
+    private func unsizedJobs() async throws -> [UnsizedJob] {
+        try await pool.query(
+            """
+            SELECT job.id, head.id AS head, job.cost / job.image_count AS image_cost,
+                job.image_count, job.target_seconds, able.speed, able.workers
+            FROM job JOIN head ON head.job_id = job.id
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS workers,
+                    percentile_disc(0.5) WITHIN GROUP (ORDER BY speed)
+                        FILTER (WHERE speed > 0) AS speed
+                FROM worker
+                WHERE state NOT IN ('lost', 'quarantined')
+                    AND worker.model_digest = head.model_digest
+                    AND worker.precision = coalesce(head.precision, worker.precision)
+                    AND worker.numeric_class = coalesce(head.numeric_class, worker.numeric_class)
+                    AND worker.pool = coalesce(head.pool, worker.pool)
+                    AND worker.memory_bytes >= coalesce(head.memory_bytes, 0)
+                    AND worker.tags @> head.tags
+            ) AS able
+            WHERE job.target_seconds IS NOT NULL AND job.finished_at IS NULL
+                AND able.speed IS NOT NULL
+            ORDER BY job.id
+            """
+        ).map { row in
+            var chunk = JobChunk()
+            chunk.targetSeconds = try row.decode("target_seconds")
+            return UnsizedJob(
+                id: try row.decode("id"),
+                head: try row.decode("head"),
+                imagesPerTask: CostModel.imagesPerTask(
+                    chunk,
+                    imageFlops: try row.decode("image_cost"),
+                    speed: try row.decode("speed"),
+                    images: try row.decode("image_count"),
+                    workers: try row.decode("workers")
+                )
+            )
+        }
+    }
+
+    /// Cuts some of a job's tasks, those of `first` and later numbers.
+    ///
+    /// Of neighbours that were never claimed the first takes over the images of the others, which
+    /// are gone afterwards. What a claim has locked stays as it is.
+    ///
+    /// - Returns: The number to go on with; nil when the job is cut.
+    private func size(
+        _ job: UnsizedJob,
+        from first: Int,
+        on connection: PostgresConnection
+    ) async throws -> Int? {
+        _ = try await Self.lockHeads(of: job.id, on: connection)
+        let row = try await connection.query(
+            """
+            WITH part AS MATERIALIZED (
+                SELECT task_id, number, first_index, cost FROM ready
+                WHERE head_id = \(job.head) AND number >= \(first) AND epoch = 0
+                    AND image_count = 1 AND NOT is_narrow
+                ORDER BY number LIMIT \(Self.sizingBatch) FOR UPDATE SKIP LOCKED
+            ), member AS MATERIALIZED (
+                SELECT task_id, number, first_index, cost,
+                    first_value(task_id) OVER (
+                        PARTITION BY first_index / \(job.imagesPerTask), island
+                        ORDER BY first_index
+                    ) AS leader
+                FROM (
+                    SELECT part.*, first_index - row_number() OVER (ORDER BY first_index) AS island
+                    FROM part
+                ) AS part
+            ), sized AS MATERIALIZED (
+                SELECT leader, count(*) AS images, sum(cost) AS cost
+                FROM member GROUP BY leader HAVING count(*) > 1
+            ), moved AS (
+                UPDATE image SET task_id = member.leader FROM member
+                WHERE image.job_id = \(job.id) AND image.index = member.first_index
+                    AND image.task_id = member.task_id AND member.task_id <> member.leader
+            ), grown AS (
+                UPDATE task SET image_count = sized.images, undelivered = sized.images,
+                    cost = sized.cost
+                FROM sized WHERE task.id = sized.leader
+            ), queued AS (
+                UPDATE ready SET image_count = sized.images, cost = sized.cost
+                FROM sized, member
+                WHERE member.task_id = sized.leader AND ready.head_id = \(job.head)
+                    AND ready.number = member.number
+            ), unqueued AS (
+                DELETE FROM ready USING member
+                WHERE member.task_id <> member.leader AND ready.head_id = \(job.head)
+                    AND ready.number = member.number
+            )
+            SELECT count(*) AS tasks, max(number) AS last, coalesce(array_agg(task_id)
+                FILTER (WHERE task_id <> leader), '{}') AS gone FROM member
+            """
+        ).first
+        guard let row else { throw FarmStoreError.vanished("the count of the tasks") }
+        let gone = try row.decode("gone", as: [TaskID].self)
+        // By now their images are the others'.
+        try await connection.execute("DELETE FROM task WHERE id = ANY(\(gone)::uuid[])")
+        let last = try row.decodeIfPresent("last", as: Int.self)
+        let isCut = try row.decode("tasks", as: Int.self) < Self.sizingBatch
+        try await connection.execute(
+            """
+            UPDATE job SET task_count = task_count - \(gone.count),
+                live_task_count = live_task_count - \(gone.count),
+                target_seconds = CASE WHEN NOT \(isCut) THEN target_seconds END
+            WHERE id = \(job.id)
+            """
+        )
+        if isCut { try await Self.notify(.ready, job.id.description, on: connection) }
+        return isCut ? nil : last.map { $0 + 1 }
+    }
+}
