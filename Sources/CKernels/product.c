@@ -1,4 +1,5 @@
 #include "include/product.h"
+#include "include/nibbles.h"
 #include "tiles.h"
 #include "vector_math.h"
 
@@ -80,15 +81,20 @@ KERNEL static void scale_sums(float *out, size_t stride, const int32_t *sums, si
 }
 
 void kernel_product_bytes(float *out, size_t stride, int32_t *sums, const void *rows,
-                          const void *columns, size_t panels, size_t words, kernel_scales scales,
-                          int accumulate, kernel_level level) {
+                          const void *columns, void *room, size_t panels, size_t words,
+                          kernel_scales scales, int accumulate, kernel_level level) {
     bytes_tile *tile = tiles_of(level)->i8;
     const uint32_t *left = rows;
-    const uint32_t *right = columns;
-    for (size_t first = 0; first < words; first += KERNEL_RUN_WORDS)
+    for (size_t first = 0; first < words; first += KERNEL_RUN_WORDS) {
+        const uint32_t *right = (const uint32_t *)columns + first * KERNEL_PANEL_COLUMNS;
+        if (room) {
+            kernel_nibbles_to_bytes(room, columns, words, first, run_length(words, first));
+            right = room;
+        }
         for (size_t p = 0; p < panels; p++)
             tile(sums + p * KERNEL_PANEL_ROWS * KERNEL_PANEL_COLUMNS, KERNEL_PANEL_COLUMNS,
-                 left + (p * words + first) * KERNEL_PANEL_ROWS,
-                 right + first * KERNEL_PANEL_COLUMNS, run_length(words, first), first > 0);
+                 left + (p * words + first) * KERNEL_PANEL_ROWS, right, run_length(words, first),
+                 first > 0);
+    }
     scale_sums(out, stride, sums, panels * KERNEL_PANEL_ROWS, scales, accumulate);
 }

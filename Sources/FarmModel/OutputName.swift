@@ -123,7 +123,7 @@ extension Parameter {
     /// Whether the parameter's values are too long for a file name.
     fileprivate var isLong: Bool {
         switch self {
-        case .prompt, .references, .negativePrompt, .trueGuidance, .loras, .stepCache: true
+        case .prompt, .references, .negativePrompt, .trueGuidance, .loras: true
         default: false
         }
     }

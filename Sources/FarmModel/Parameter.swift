@@ -29,7 +29,7 @@ package enum Parameter: String, CaseIterable, Codable, Sendable {
         case .prepare: .prepare(.resize)
         case .posterior: .posterior(.mode)
         case .noise: .noise(.float32)
-        case .stepCache: .noStepCache
+        case .stepCache: .stepCache(0)
         case .loras: .loras([])
         }
     }
@@ -70,8 +70,7 @@ package enum ParameterValue: Hashable, Sendable {
     case noise(NoisePrecision)
     case maxTextTokens(Int)
     case loras([LoraSpecification])
-    /// No step cache, which this release cannot turn on.
-    case noStepCache
+    case stepCache(Double)
 
     /// The value as a specification writes it.
     var specification: SpecificationValue {
@@ -92,7 +91,7 @@ package enum ParameterValue: Hashable, Sendable {
         case .posterior(let value): .string(value.rawValue)
         case .noise(let value): .string(value.rawValue)
         case .loras(let adapters): .list(adapters.map(\.specification))
-        case .noStepCache: .integer(0)
+        case .stepCache(let value): value == 0 ? .integer(0) : .number(value)
         }
     }
 
@@ -100,9 +99,9 @@ package enum ParameterValue: Hashable, Sendable {
     var fileNamePart: String? {
         switch self {
         case .seed, .size, .guidance, .steps, .firstStepGuidance, .prepare, .referenceResolution,
-            .posterior, .noise, .maxTextTokens:
+            .posterior, .noise, .maxTextTokens, .stepCache:
             if case .string(let text) = specification { text } else { specification.canonicalJSON }
-        case .prompt, .references, .negativePrompt, .trueGuidance, .loras, .noStepCache: nil
+        case .prompt, .references, .negativePrompt, .trueGuidance, .loras: nil
         }
     }
 }

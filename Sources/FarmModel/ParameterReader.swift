@@ -30,7 +30,7 @@ struct ParameterReader {
         case .posterior: word(PosteriorChoice.self, value, path).map(ParameterValue.posterior)
         case .noise: word(NoisePrecision.self, value, path).map(ParameterValue.noise)
         case .maxTextTokens: integer(value, in: 1...512, path).map(ParameterValue.maxTextTokens)
-        case .stepCache: stepCache(value, path)
+        case .stepCache: number(value, in: 0...1, path).map(ParameterValue.stepCache)
         case .loras: loras(value, path).map(ParameterValue.loras)
         }
     }
@@ -203,16 +203,5 @@ struct ParameterReader {
             result.guidance = number(guidance, in: 0...1000, path + ".guidance") ?? result.guidance
         }
         return .trueGuidance(result)
-    }
-
-    private mutating func stepCache(
-        _ value: SpecificationValue,
-        _ path: String
-    ) -> ParameterValue? {
-        guard [.integer(0), .number(0)].contains(value) else {
-            findings.refuseUnsupported(path)
-            return nil
-        }
-        return .noStepCache
     }
 }

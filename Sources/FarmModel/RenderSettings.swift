@@ -22,6 +22,8 @@ package struct RenderSettings: Hashable, Codable, Sendable {
     package var noise: NoisePrecision
     /// The longest prompt in T5 tokens, or nil for the model's own limit.
     package var maxTextTokens: Int?
+    /// The threshold of the step cache; nil computes every step.
+    package var stepCache: Double?
     /// The submitter's own adapters, added after the model's in this order.
     package var loras: [LoraSpecification]
 

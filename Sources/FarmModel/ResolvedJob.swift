@@ -214,7 +214,7 @@ extension RenderSettings {
         case .noise(let value): noise = value
         case .maxTextTokens(let value): maxTextTokens = value
         case .loras(let value): loras = value
-        case .noStepCache: break
+        case .stepCache(let value): stepCache = value > 0 ? value : nil
         }
     }
 }

@@ -154,7 +154,8 @@ package struct SpecificationKey: Hashable, Sendable {
         SpecificationKey("render.noise", "`float32`, `bfloat16`", "`float32`", isAxis: true),
         SpecificationKey(
             "render.step_cache",
-            "0: anything else is refused: not supported yet",
+            "number 0…1: how like the last computed step's a step's first block must be for the "
+                + "other blocks to be left out; 0 computes every step, 0.12 is a beginning",
             "0",
             isAxis: true
         ),

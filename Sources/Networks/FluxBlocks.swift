@@ -112,11 +112,14 @@ struct DoubleStreamBlock: Sendable {
         heads = c.numAttentionHeads
     }
 
-    /// Updates x (tokens, hidden) in place; vec is (1, hidden), after SiLU.
+    /// What makes the vectors that modulate the streams, of 6 · hidden values: text, then picture.
+    var modulations: [Linear] { [text.modulation, image.modulation] }
+
+    /// Updates x (tokens, hidden) in place; modulation is a vector (1, 6 · hidden) a stream.
     func callAsFunction(
         _ x: Tensor,
         text textRows: Range<Int>,
-        vec: Tensor,
+        modulation: [Tensor],
         rope: RotaryTable,
         in compute: Compute
     ) {
@@ -124,17 +127,14 @@ struct DoubleStreamBlock: Sendable {
         let imageRows = textRows.upperBound..<x.rows
         let streams = [(text, textRows), (image, imageRows)]
         compute.withScratch {
-            let modulation = compute.scratch(2, 6 * hidden)
             func chunk(_ stream: Int, _ index: Int) -> Tensor {
-                modulation.rows(stream..<stream + 1)
-                    .columns(index * hidden..<(index + 1) * hidden)
+                modulation[stream].columns(index * hidden..<(index + 1) * hidden)
             }
 
             // attention, text and picture together
             compute.withScratch {
                 let kvq = compute.scratch(x.rows, 3 * hidden)
                 for (index, (stream, rows)) in streams.enumerated() {
-                    compute.linear(modulation.rows(index..<index + 1), vec, stream.modulation)
                     compute.withScratch {
                         let h = compute.modulatedLayerNorm(
                             x.rows(rows),
@@ -211,12 +211,19 @@ struct SingleStreamBlock: Sendable {
         heads = c.numAttentionHeads
     }
 
-    /// Updates x (tokens, hidden) in place; vec is (1, hidden), after SiLU.
-    func callAsFunction(_ x: Tensor, vec: Tensor, rope: RotaryTable, in compute: Compute) {
+    /// What makes the vector that modulates the block, of 3 · hidden values.
+    var modulations: [Linear] { [modulation] }
+
+    /// Updates x (tokens, hidden) in place; modulation is one vector (1, 3 · hidden).
+    func callAsFunction(
+        _ x: Tensor,
+        modulation: [Tensor],
+        rope: RotaryTable,
+        in compute: Compute
+    ) {
         let hidden = x.columns
+        let mod = modulation[0]
         compute.withScratch {
-            let mod = compute.scratch(1, 3 * hidden)
-            compute.linear(mod, vec, modulation)
             let h = compute.modulatedLayerNorm(
                 x,
                 scale: mod.columns(hidden..<2 * hidden),

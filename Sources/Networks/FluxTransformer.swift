@@ -115,23 +115,64 @@ package struct FluxTransformer: Sendable {
         )
     }
 
+    /// The vectors that modulate the layers in some steps of one picture.
+    package struct Modulation: Sendable {
+        /// The modulating vectors themselves: (steps, hidden).
+        let temb: Tensor
+        let blocks: FluxBlockStack.Modulation
+        /// The final layer's scale and shift: (steps, 2 · hidden).
+        let final: Tensor
+    }
+
+    /// Computes the vectors of some steps at once.
+    ///
+    /// - Parameters:
+    ///   - steps: Each step's noise level, 1 for pure noise to 0, and its distilled guidance; models
+    ///     without its embedding ignore it.
+    ///   - context: The embedded conditions.
+    ///   - compute: Where to run.
+    /// - Returns: The vectors; a step's do not depend on the others.
+    package func modulation(
+        _ steps: [(timestep: Float, guidance: Float)],
+        context: Context,
+        in compute: Compute
+    ) -> Modulation {
+        let temb = Tensor(rows: steps.count, columns: configuration.hidden)
+        for (row, step) in steps.enumerated() {
+            timeTextEmbed(
+                temb.rows(row..<row + 1),
+                timestep: step.timestep,
+                guidance: step.guidance,
+                context,
+                in: compute
+            )
+        }
+        let vec = temb.copy()
+        compute.activate(vec, .silu)
+        let final = Tensor(rows: steps.count, columns: normOut.outputs)
+        compute.linear(final, vec, normOut)
+        return Modulation(temb: temb, blocks: blocks.modulation(vec, in: compute), final: final)
+    }
+
     /// Predicts the velocity, noise − data, of the output tokens.
     ///
     /// - Parameters:
     ///   - prediction: The result: (output tokens, in channels).
     ///   - latents: The noisy tokens: (output tokens, in channels).
-    ///   - timestep: The noise level, 1 for pure noise to 0.
-    ///   - guidance: The distilled guidance; models without its embedding ignore it.
+    ///   - modulation: The vectors that modulate the layers.
+    ///   - step: Which of their steps this is, from 0 on.
     ///   - context: The embedded conditions.
     ///   - compute: Where to run.
+    ///   - cache: What earlier steps of this branch left to be used again, or nil.
     ///   - trace: Receives the intermediates, or nil.
     package func callAsFunction(
         _ prediction: Tensor,
         latents: Tensor,
-        timestep: Float,
-        guidance: Float,
+        modulation: Modulation,
+        step: Int,
         context: Context,
         in compute: Compute,
+        cache: StepCache? = nil,
         trace: Trace? = nil
     ) {
         let hidden = configuration.hidden
@@ -139,11 +180,7 @@ package struct FluxTransformer: Sendable {
         let outputRows = textRows.upperBound..<textRows.upperBound + latents.rows
         let total = outputRows.upperBound + (context.references?.rows ?? 0)
         compute.withScratch {
-            let temb = compute.scratch(1, hidden)
-            timeTextEmbed(temb, timestep: timestep, guidance: guidance, context, in: compute)
-            trace?("temb", temb)
-            compute.activate(temb, .silu)
-
+            trace?("temb", modulation.temb.rows(step..<step + 1))
             let x = compute.scratch(total, hidden)
             x.rows(textRows).copy(from: context.text)
             compute.linear(x.rows(outputRows), latents, xEmbedder)
@@ -154,17 +191,25 @@ package struct FluxTransformer: Sendable {
                 x.rows(outputRows.upperBound..<total).copy(from: references)
             }
 
-            blocks(x, text: textRows, vec: temb, rope: context.rope, in: compute, trace: trace)
+            blocks(
+                x,
+                text: textRows,
+                modulation: modulation.blocks,
+                step: step,
+                rope: context.rope,
+                in: compute,
+                cache: cache,
+                trace: trace
+            )
 
-            let modulation = compute.scratch(1, 2 * hidden)
-            compute.linear(modulation, temb, normOut)
+            let final = modulation.final.rows(step..<step + 1)
             let output = x.rows(outputRows)
             let normalised = compute.scratch(output.rows, hidden)
             compute.modulatedLayerNorm(
                 normalised,
                 output,
-                scale: modulation.columns(0..<hidden),
-                shift: modulation.columns(hidden..<2 * hidden),
+                scale: final.columns(0..<hidden),
+                shift: final.columns(hidden..<2 * hidden),
                 eps: FluxTransformer.eps
             )
             compute.linear(prediction, normalised, projOut)

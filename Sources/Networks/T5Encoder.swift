@@ -38,6 +38,7 @@ package struct T5Encoder: Sendable {
         firstPlaceholder: Int = .max
     ) throws {
         let c = configuration
+        let reader = reader.finer
         let source = reader.source
         self.configuration = c
         self.placeholders = placeholders

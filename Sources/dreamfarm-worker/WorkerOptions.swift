@@ -76,7 +76,7 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: "A tag that jobs can ask for; may be given several times.")
     var tag: [String] = []
 
-    @Option(help: "float32, bfloat16 or int8; the model's or the fastest when left out.")
+    @Option(help: "float32, bfloat16, int8 or int4; the model's or the fastest when left out.")
     var precision: String?
 
     @Option(help: "The instructions they use, as avx2; the best of this processor if left out.")

@@ -140,7 +140,7 @@ import Testing
             ),
             ("parameters: {prompt: a}\nrender: {step: 3}", "render.step", "did you mean 'steps'?"),
             ("parameters: {prompt: a}\nrender: {prepare: full}", "render.prepare", "not supported"),
-            ("parameters: {prompt: a}\nrender: {step_cache: 0.1}", "render.step_cache", "not sup"),
+            ("parameters: {prompt: a}\nrender: {step_cache: 2}", "render.step_cache", "0 to 1"),
             (
                 "parameters: {prompt: a}\nrender: {loras: [{fil: a}]}", "render.loras[0].fil",
                 "'file'"

@@ -19,6 +19,7 @@ struct PrecisionTests {
         case .float32: 1e-6
         case .bfloat16: 5e-3
         case .int8: 1.5e-2
+        case .int4: 0.15
         }
     }
 

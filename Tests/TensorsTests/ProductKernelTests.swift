@@ -96,6 +96,7 @@ struct ProductKernelTests {
                                     &room,
                                     left,
                                     right,
+                                    nil,
                                     count,
                                     words,
                                     kernel_scales(

@@ -67,10 +67,11 @@ void kernel_product_float(float *out, size_t stride, const void *rows, const voi
                           kernel_level level);
 
 /// out[r, c] (+)= the same for bytes, in int32 sums. `sums` is room for
-/// (panels * KERNEL_PANEL_ROWS, KERNEL_PANEL_COLUMNS).
+/// (panels * KERNEL_PANEL_ROWS, KERNEL_PANEL_COLUMNS). Where there is `room`, for KERNEL_RUN_WORDS
+/// words of a panel of columns, the columns are of nibbles and become bytes there.
 void kernel_product_bytes(float *out, size_t stride, int32_t *sums, const void *rows,
-                          const void *columns, size_t panels, size_t words, kernel_scales scales,
-                          int accumulate, kernel_level level);
+                          const void *columns, void *room, size_t panels, size_t words,
+                          kernel_scales scales, int accumulate, kernel_level level);
 
 #ifdef __cplusplus
 }

@@ -89,11 +89,24 @@ package struct ModelInspection: Codable, Sendable {
         }
         if adapters.isEmpty { lines.append("  no adapters: plain FLUX") }
         let memories = Precision.allCases.map {
-            "\(Self.size(memory / $0.valuesPerWord)) in \($0)"
+            "\(Self.size(memory(in: $0))) in \($0)"
         }
         lines.append("  memory needed   \(memories.joined(separator: ", "))")
         lines.append("  digest          \(digest)")
         return lines.joined(separator: "\n")
+    }
+
+    /// Bytes that the weights take in memory in a precision.
+    func memory(in precision: Precision) -> Int {
+        parts.reduce(0) { sum, part in
+            let own =
+                switch part.name {
+                case "transformer": precision
+                case "text_encoder_2": precision.operand
+                default: precision.floating
+                }
+            return sum + 4 * part.parameters / own.valuesPerWord
+        }
     }
 
     /// The inspection as a JSON object.

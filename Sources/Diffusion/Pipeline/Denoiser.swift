@@ -5,19 +5,15 @@ import Tensors
 ///
 /// Between two steps the caller may show progress, make a preview, or stop.
 final class Denoiser {
-    private let transformer: FluxTransformer
     private let schedule: Schedule
     private let request: RenderRequest
-    private let context: FluxTransformer.Context
-    /// The plain branch of true CFG: no references, no embeddings, the negative prompt.
-    private let plain: FluxTransformer.Context?
     private let compute: Compute
+    private let main: DenoisingBranch
+    /// The plain branch of true CFG: no references, no embeddings, the negative prompt.
+    private let plain: DenoisingBranch?
 
     /// The output tokens after the steps done so far: (tokens, channels).
     let latents: Tensor
-    /// The last prediction, after true CFG: (tokens, channels).
-    let prediction: Tensor
-    private let plainPrediction: Tensor?
     /// How many steps are done.
     private(set) var step = 0
 
@@ -31,50 +27,61 @@ final class Denoiser {
         in compute: Compute
     ) {
         self.request = request
-        self.transformer = transformer
         self.schedule = schedule
-        self.context = context
-        self.plain = plain
         self.compute = compute
         latents = noise.copy()
-        prediction = Tensor(rows: noise.rows, columns: noise.columns)
-        plainPrediction = plain.map { _ in Tensor(rows: noise.rows, columns: noise.columns) }
+        func branch(
+            _ context: FluxTransformer.Context,
+            _ guidance: (Int) -> Float
+        ) -> DenoisingBranch {
+            DenoisingBranch(
+                transformer,
+                context,
+                steps: (0..<schedule.steps).map { (schedule.timestep($0), guidance($0)) },
+                prediction: Tensor(rows: noise.rows, columns: noise.columns),
+                stepCache: request.stepCache,
+                in: compute
+            )
+        }
+        main = branch(context, request.guidance(step:))
+        self.plain = plain.map { branch($0) { _ in request.trueCFG.guidance } }
     }
 
     var isDone: Bool { step == schedule.steps }
 
+    /// The last prediction, after true CFG: (tokens, channels).
+    var prediction: Tensor { main.prediction }
+
+    /// Whether the last step was predicted without most of the blocks.
+    var wasCached: Bool { main.wasCached }
+
+    /// What the branches computed last, where their steps are cached: the main one's, then the
+    /// plain one's.
+    var computed: [ComputedStep?] { [main.computed, plain?.computed] }
+
     /// Goes on where another run of the same render stood.
+    ///
+    /// Where steps are cached, what they are cached from is computed again.
     ///
     /// - Parameter checkpoint: It was checked against the render.
     func resume(_ checkpoint: RenderCheckpoint) {
+        for (branch, computed) in zip([main, plain], checkpoint.computed) {
+            guard let branch, let computed else { continue }
+            branch.predict(computed.step, computed.latents)
+        }
         latents.copy(from: checkpoint.latents)
         step = checkpoint.step
     }
 
     /// Takes the next step: predict, and go along the prediction.
     func advance(trace: Trace? = nil) {
-        transformer(
-            prediction,
-            latents: latents,
-            timestep: schedule.timestep(step),
-            guidance: request.guidance(step: step),
-            context: context,
-            in: compute,
-            trace: trace
-        )
-        if request.trueCFG.applies(step: step), let plain, let plainPrediction {
-            transformer(
-                plainPrediction,
-                latents: latents,
-                timestep: schedule.timestep(step),
-                guidance: request.trueCFG.guidance,
-                context: plain,
-                in: compute
-            )
+        main.predict(step, latents, trace: trace)
+        if request.trueCFG.applies(step: step), let plain {
+            plain.predict(step, latents)
             // plain + scale · (prediction − plain), in the published order of operations
-            compute.add(prediction, plainPrediction, scale: -1)
-            compute.add(plainPrediction, prediction, scale: request.trueCFG.scale)
-            prediction.copy(from: plainPrediction)
+            compute.add(prediction, plain.prediction, scale: -1)
+            compute.add(plain.prediction, prediction, scale: request.trueCFG.scale)
+            prediction.copy(from: plain.prediction)
         }
         compute.add(latents, prediction, scale: schedule.distance(step))
         step += 1

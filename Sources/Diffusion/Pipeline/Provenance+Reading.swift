@@ -150,6 +150,7 @@ extension Provenance {
         request.posterior = settings.posterior
         request.noise = settings.noise
         request.maxTextTokens = settings.maxTextTokens
+        request.stepCache = settings.stepCache ?? 0
         request.conditions = try references.map { wanted in
             let path = try reference(wanted)
             let condition = try Condition(path: path, task: wanted.task, slot: wanted.slot)

@@ -43,6 +43,8 @@ package struct Provenance: Codable, Sendable, Equatable {
         package let posterior: Posterior
         package let prepare: Preparation
         package let refRes: Int
+        /// The threshold of the step cache; nil where every step is computed.
+        package let stepCache: Float?
         package let steps: Int
         /// Scale, first step, first step without, and guidance; nil where no step has it.
         package let trueCFG: [Float]?
@@ -87,6 +89,7 @@ package struct Provenance: Codable, Sendable, Equatable {
             posterior: request.posterior,
             prepare: request.prepare,
             refRes: request.refRes,
+            stepCache: request.stepCache > 0 ? request.stepCache : nil,
             steps: request.steps,
             trueCFG: request.usesTrueCFG
                 ? [cfg.scale, Float(cfg.start), Float(cfg.end), cfg.guidance] : nil,

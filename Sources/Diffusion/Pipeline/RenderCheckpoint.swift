@@ -94,15 +94,28 @@ package struct RenderCheckpoint: Sendable {
     let fingerprint: RenderFingerprint
     /// The output tokens after the step: (tokens, channels).
     let latents: Tensor
+    /// Of each branch the step that was computed last, where steps are cached: the main one's, then
+    /// the plain one's.
+    let computed: [ComputedStep?]
 
     private static let kind = "checkpoint"
 
-    init(step: Int, steps: Int, fingerprint: RenderFingerprint, latents: Tensor) {
+    init(
+        step: Int,
+        steps: Int,
+        fingerprint: RenderFingerprint,
+        latents: Tensor,
+        computed: [ComputedStep?] = []
+    ) {
         self.step = step
         self.steps = steps
         self.fingerprint = fingerprint
         self.latents = latents
+        self.computed = computed
     }
+
+    /// What the fields and tensors of a branch's last computed step are called.
+    private static let branches = ["main", "plain"]
 
     /// Opens the bytes of a checkpoint.
     ///
@@ -132,23 +145,33 @@ package struct RenderCheckpoint: Sendable {
                 schedule: schedule,
                 conditions: conditions
             ),
-            latents: latents
+            latents: latents,
+            computed: Self.branches.map { branch in
+                guard let step = fields[branch].flatMap({ Int($0) }),
+                    let latents = sealed.tensors[branch]
+                else { return nil }
+                return ComputedStep(step: step, latents: latents)
+            }
         )
     }
 
-    /// The checkpoint as sealed bytes: the latents as float32 and less than 2 KiB more.
+    /// The checkpoint as sealed bytes: the latents as float32, where steps are cached those of a
+    /// branch's last computed step, and less than 2 KiB more.
     ///
     /// - Throws: What encoding the header throws.
     package func bytes() throws -> [UInt8] {
-        try SealedTensors(
-            kind: Self.kind,
-            fields: [
-                "step": "\(step)", "steps": "\(steps)", "model": fingerprint.model,
-                "numericClass": fingerprint.numericClass, "request": fingerprint.request,
-                "schedule": fingerprint.schedule, "conditions": fingerprint.conditions,
-            ],
-            tensors: ["latents": latents]
-        ).bytes()
+        var fields = [
+            "step": "\(step)", "steps": "\(steps)", "model": fingerprint.model,
+            "numericClass": fingerprint.numericClass, "request": fingerprint.request,
+            "schedule": fingerprint.schedule, "conditions": fingerprint.conditions,
+        ]
+        var tensors = ["latents": latents]
+        for (branch, computed) in zip(Self.branches, computed) {
+            guard let computed else { continue }
+            fields[branch] = "\(computed.step)"
+            tensors[branch] = computed.latents
+        }
+        return try SealedTensors(kind: Self.kind, fields: fields, tensors: tensors).bytes()
     }
 
     /// Checks that a render may go on from here.
@@ -169,8 +192,13 @@ package struct RenderCheckpoint: Sendable {
         guard self.steps == steps, (1...steps).contains(step) else {
             throw .step(step, of: steps)
         }
-        guard latents.rows == rows, latents.columns == columns else {
-            throw .mismatch(.latents)
+        for computed in computed.compactMap(\.self) {
+            guard (0..<step).contains(computed.step) else { throw .step(computed.step, of: step) }
+        }
+        for latents in [latents] + computed.compactMap(\.?.latents) {
+            guard latents.rows == rows, latents.columns == columns else {
+                throw .mismatch(.latents)
+            }
         }
     }
 }

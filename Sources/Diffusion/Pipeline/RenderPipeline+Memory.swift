@@ -7,6 +7,7 @@ extension RenderPipeline {
     /// - Throws: `RenderError.outOfMemory`, instead of being ended by the system halfway.
     func requireMemory<Configuration>(
         for part: ModelPart<Configuration>,
+        in precision: Precision,
         named name: String
     ) throws(RenderError) {
         // packed weights are mapped: the system brings them in and drops them as it can
@@ -23,10 +24,13 @@ extension RenderPipeline {
         let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
         // the stream, a single block's keys, values, queries and feed-forward, and its result
         let transformer = tokens * 9 * hidden * MemoryLayout<Float>.stride
+        // what the first block and the others added, of each branch
+        let cached = request.stepCache > 0 ? (request.usesTrueCFG ? 4 : 2) : 0
+        let cache = cached * tokens * hidden * MemoryLayout<Float>.stride
         // what a block of the finest level reads and what it writes
         let decoder = 2 * finest * request.width * request.height * MemoryLayout<Float>.stride
         try requireMemory(
-            max(0, transformer - compute.scratchBytes) + decoder,
+            max(0, transformer - compute.scratchBytes) + cache + decoder,
             for: "a picture of \(request.width)x\(request.height) pixels with \(tokens) tokens"
         )
     }

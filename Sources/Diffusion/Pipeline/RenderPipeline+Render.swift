@@ -99,7 +99,8 @@ extension RenderPipeline {
     ) throws -> RenderFingerprint {
         RenderFingerprint(
             model: digest(with: listing).description,
-            numericClass: "\(self.numericClass)",
+            numericClass: request.stepCache > 0
+                ? "\(numericClass)/step-cache-\(request.stepCache)" : "\(numericClass)",
             request: Diffusion.digest(ofLines: [try provenance.chunk.text]),
             schedule: Diffusion.digest(
                 ofLines: schedule(request).sigmas.map { "\($0.bitPattern)" }

@@ -186,7 +186,7 @@ package final class RenderPipeline {
     /// The text encoders, read now if they are not there.
     func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
         if let t5, let clip { return (t5, clip) }
-        try requireMemory(for: model.textEncoder2, named: "reading T5")
+        try requireMemory(for: model.textEncoder2, in: precision.operand, named: "reading T5")
         log("reading the text encoders")
         let rows = adapters.embeddings.map {
             Tensor(
@@ -279,7 +279,11 @@ package final class RenderPipeline {
 
     func loadTransformer() throws -> FluxTransformer {
         if let transformer { return transformer }
-        try requireMemory(for: model.transformer, named: "reading the transformer")
+        try requireMemory(
+            for: model.transformer,
+            in: precision,
+            named: "reading the transformer"
+        )
         log("reading the transformer")
         let plain = model.transformer.source
         let adapted =

@@ -57,6 +57,13 @@ extension RenderRequest {
         ] where !(value >= 0 && value <= 1000) {
             throw .outOfRange(key: key, value: "\(value)", allowed: "a number from 0 to 1000")
         }
+        guard stepCache >= 0, stepCache <= 1 else {
+            throw .outOfRange(
+                key: "step-cache",
+                value: "\(stepCache)",
+                allowed: "a number from 0 to 1"
+            )
+        }
         for lora in loras where !lora.strength.isFinite {
             throw .outOfRange(
                 key: "the weight of \(lora.name)",

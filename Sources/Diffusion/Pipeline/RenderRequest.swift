@@ -22,6 +22,9 @@ package struct RenderRequest: Sendable, Equatable {
     package var refRes: Int
     package var posterior = Posterior.mode
     package var noise = NoisePrecision.float32
+    /// How near a step's first block must be to the last computed step's for the others to be left out,
+    /// as a share of its mean; 0 computes every step.
+    package var stepCache: Float = 0
     /// The user's own adapters for this picture, added after the model's in this order.
     package var loras: [AdapterSelection.Lora] = []
     /// Text tokens T5 sees; nil for the tokenizer's own length, at most 512.

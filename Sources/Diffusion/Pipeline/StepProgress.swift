@@ -15,6 +15,10 @@ package struct StepProgress {
         Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
     }
 
+    /// Whether most of the last step was taken from the one before, by the step cache: its time says
+    /// nothing of the machine.
+    package var wasCached: Bool { render.denoiser.wasCached }
+
     /// Takes down what is needed to go on from here; costs a copy of the latents.
     package func checkpoint() -> RenderCheckpoint {
         render.checkpoint()
@@ -49,7 +53,8 @@ struct RunningRender {
             step: denoiser.step,
             steps: request.steps,
             fingerprint: fingerprint,
-            latents: denoiser.latents.copy()
+            latents: denoiser.latents.copy(),
+            computed: denoiser.computed
         )
     }
 

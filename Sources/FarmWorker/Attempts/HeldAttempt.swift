@@ -96,13 +96,13 @@ final class HeldAttempt: Sendable {
     ///
     /// - Parameters:
     ///   - step: How many steps are done.
-    ///   - seconds: How long the step took.
+    ///   - seconds: How long the step took; nil where that is no measure of the worker.
     /// - Returns: Whether to stop, and whether a preview is wanted.
-    func note(step: Int, seconds: Double) -> (stop: AttemptStop?, wantsPreview: Bool) {
+    func note(step: Int, seconds: Double?) -> (stop: AttemptStop?, wantsPreview: Bool) {
         state.withLock { state in
             state.progress.phase = .denoising
             state.progress.step = step
-            state.progress.stepSeconds = seconds
+            state.progress.stepSeconds = seconds ?? state.progress.stepSeconds
             state.report.stepsComputed += 1
             return (state.stop, state.wantsPreview)
         }

@@ -59,8 +59,11 @@ final class RenderObserver: Sendable {
     }
 
     private func note(_ step: RenderStep) throws {
-        let (stop, wantsPreview) = attempt.note(step: step.step, seconds: step.seconds)
-        worker.ledger.noteStep(seconds: step.seconds, cost)
+        let (stop, wantsPreview) = attempt.note(
+            step: step.step,
+            seconds: step.wasCached ? nil : step.seconds
+        )
+        worker.ledger.noteStep(seconds: step.wasCached ? 0 : step.seconds, cost)
         let isLast = step.step >= step.steps
         if let stop, !(isLast && stop == .drain) {
             throw RenderingStopped(

@@ -118,6 +118,8 @@ package struct RenderStep {
     package var steps: Int
     /// How long the step took, in seconds.
     package var seconds: Double
+    /// Whether it took most of the step before over, so that its time says nothing of the worker's speed.
+    package var wasCached = false
     /// Makes a checkpoint.
     package var checkpoint: () throws -> Data
     /// Makes a small picture of where the rendering is heading, or nil.

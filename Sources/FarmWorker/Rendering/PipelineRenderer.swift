@@ -265,6 +265,7 @@ extension RenderStep {
                 PicturePreview(mediaType: "image/jpeg", data: Data(try progress.thumbnail()))
             }
         )
+        wasCached = progress.wasCached
     }
 }
 

@@ -40,6 +40,7 @@ extension RenderRequest {
         posterior = .init(rawValue: settings.posterior.rawValue) ?? .mode
         noise = .init(rawValue: settings.noise.rawValue) ?? .float32
         maxTextTokens = settings.maxTextTokens
+        stepCache = Float(settings.stepCache ?? 0)
         self.loras = zip(settings.loras, loras).map { lora, path in
             AdapterSelection.Lora(path: path, strength: Float(lora.weight), name: lora.file)
         }

@@ -136,4 +136,32 @@ extension Compute {
             add(x, y, gate: gate)
         }
     }
+
+    /// How far y is from x, as mean |x − y| / mean |x|; not a number where both are 0.
+    package func meanDifference(_ y: Tensor, from x: Tensor) -> Float {
+        precondition(x.rows == y.rows && x.columns == y.columns, "the sizes of a comparison agree")
+        // a sum for each row, so that the order of addition does not depend on the threads
+        return withScratch {
+            let sums = scratch(x.rows, 2)
+            parallelRows(x.rows) { rows in
+                for row in rows {
+                    let (one, other) = (x.row(row), y.row(row))
+                    var difference: Float = 0
+                    var size: Float = 0
+                    for column in 0..<x.columns {
+                        difference += abs(one[column] - other[column])
+                        size += abs(one[column])
+                    }
+                    sums.row(row)[0] = difference
+                    sums.row(row)[1] = size
+                }
+            }
+            var (difference, size) = (0.0, 0.0)
+            for row in 0..<x.rows {
+                difference += Double(sums.row(row)[0])
+                size += Double(sums.row(row)[1])
+            }
+            return Float(difference / size)
+        }
+    }
 }

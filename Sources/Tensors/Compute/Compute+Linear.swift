@@ -96,7 +96,9 @@ extension Compute {
     package func product(_ out: Tensor, _ x: Tensor, _ weight: PackedMatrix) {
         precondition(out.rows == x.rows && out.columns == weight.outputs, "sizes agree")
         withScratch {
-            product([ProductTerm(operand(x, weight.precision), weight)]) { $0.copy(to: out) }
+            product([ProductTerm(operand(x, weight.precision.operand), weight)]) {
+                $0.copy(to: out)
+            }
         }
     }
 

@@ -9,7 +9,8 @@ package struct Linear: Sendable {
 
     package var inputs: Int { weights.reduce(0) { $0 + $1.inputs } }
     package var outputs: Int { weights[0].outputs }
-    package var precision: Precision { weights[0].precision }
+    /// What its operands are in.
+    package var precision: Precision { weights[0].precision.operand }
 
     /// Packs a layer.
     ///

@@ -67,7 +67,7 @@ struct ProductTerm: Sendable {
         self.weight = weight
         self.firstPanel = firstPanel
         precondition(
-            operand.columns == weight.inputs && operand.precision == weight.precision,
+            operand.columns == weight.inputs && operand.precision == weight.precision.operand,
             "(\(operand.rows), \(operand.columns)) in \(operand.precision) times"
                 + " (\(weight.outputs), \(weight.inputs)) in \(weight.precision) transposed"
         )
@@ -114,6 +114,9 @@ extension Compute {
             let tallest = Panel.rows * min(Compute.tileRows, terms[0].operand.panelCount)
             let tiles = scratch(threads * tallest, step)
             let sums = scratch(threads * tallest, Panel.columns)
+            let room =
+                terms.contains { $0.weight.precision == .int4 }
+                ? scratch(threads, Panel.runWords * Panel.columns) : nil
             parallel(rowParts.count * columnParts) { part, worker in
                 let panels = rowParts[part % rowParts.count]
                 let first = part / rowParts.count * step
@@ -130,6 +133,7 @@ extension Compute {
                         term,
                         panels,
                         sums: sums.row(worker * tallest),
+                        room: room?.row(worker),
                         accumulate: index > 0,
                         level
                     )
@@ -155,12 +159,14 @@ extension ProductTile {
     ///   - term: The product.
     ///   - panels: The tile's panels of rows.
     ///   - sums: Room for a panel of the tile's columns.
+    ///   - room: Room for a run of a panel of the weight, where it is of less than bytes.
     ///   - accumulate: Whether it is added to what is there.
     ///   - level: The instructions to use.
     fileprivate func compute(
         _ term: ProductTerm,
         _ panels: Range<Int>,
         sums: UnsafeMutablePointer<Float>,
+        room: UnsafeMutablePointer<Float>?,
         accumulate: Bool,
         _ level: kernel_level
     ) {
@@ -178,6 +184,7 @@ extension ProductTile {
                     UnsafeMutableRawPointer(sums).assumingMemoryBound(to: Int32.self),
                     operand.panel(panels.lowerBound),
                     weight.panel(panel),
+                    weight.precision == .int4 ? room : nil,
                     panels.count,
                     operand.words,
                     kernel_scales(

@@ -43,6 +43,13 @@ package struct LayerReader: Sendable {
         return reader
     }
 
+    /// The reader for layers whose weights keep eight bits where the others' have four.
+    package var finer: LayerReader {
+        var reader = self
+        reader.precision = precision.operand
+        return reader
+    }
+
     /// The reader for layers whose products are computed in float32 in every precision.
     package var exact: LayerReader {
         var reader = self
@@ -74,7 +81,9 @@ package struct LayerReader: Sendable {
         bias: Bool = true
     ) throws -> Linear {
         let outputs = parts.reduce(0) { $0 + $1.outputs }
-        let own = branches.map { _ in LowRankBranches(inputs: inputs, outputs: outputs, precision) }
+        let own = branches.map { _ in
+            LowRankBranches(inputs: inputs, outputs: outputs, precision.operand)
+        }
         let biases = bias ? Tensor(rows: 1, columns: outputs) : nil
         var row = 0
         for (name, count) in parts {

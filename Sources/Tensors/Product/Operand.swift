@@ -13,6 +13,7 @@ package struct Operand: Sendable {
     fileprivate init(rows: Int, columns: Int, precision: Precision, in compute: Compute) {
         self.rows = rows
         self.columns = columns
+        let precision = precision.operand
         self.precision = precision
         let count = Panel.count(rows, of: Panel.rows)
         panels = compute.scratch(count, precision.words(columns) * Panel.rows)

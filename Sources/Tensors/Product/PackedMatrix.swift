@@ -10,7 +10,7 @@ package struct PackedMatrix: Sendable {
     package let precision: Precision
     /// The panels, one after the other.
     private let panels: Memory
-    /// Of bytes: an output's scale, then the sum of its bytes.
+    /// Of bytes, and of what becomes bytes: an output's scale, then the sum of its bytes.
     private let scales: Memory?
 
     /// Packs a weight (outputs, inputs).
@@ -24,9 +24,9 @@ package struct PackedMatrix: Sendable {
         self.inputs = weight.columns
         self.precision = precision
         let count = Panel.count(weight.rows, of: Panel.columns)
-        let length = precision.words(weight.columns) * Panel.columns
+        let length = precision.weightWords(weight.columns) * Panel.columns
         panels = Memory(count: count * length)
-        scales = precision == .int8 ? Memory(count: 2 * count * Panel.columns) : nil
+        scales = precision.isBytes ? Memory(count: 2 * count * Panel.columns) : nil
         let parts = max(1, min(threads, count))
         DispatchQueue.concurrentPerform(iterations: parts) { [self] part in
             for panel in stride(from: part, to: count, by: parts) {
@@ -58,8 +58,8 @@ package struct PackedMatrix: Sendable {
         self.panels = panels
         self.scales = scales
         let count = Panel.count(outputs, of: Panel.columns)
-        guard panels.count == count * precision.words(inputs) * Panel.columns,
-            scales?.count == (precision == .int8 ? 2 * count * Panel.columns : nil)
+        guard panels.count == count * precision.weightWords(inputs) * Panel.columns,
+            scales?.count == (precision.isBytes ? 2 * count * Panel.columns : nil)
         else { return nil }
     }
 
@@ -84,7 +84,9 @@ package struct PackedMatrix: Sendable {
         let count = min(Panel.columns, outputs - first)
         let out = self.panel(panel)
         if let scales = self.scales(panel) {
-            kernel_quantize_columns(
+            let quantize =
+                precision == .int4 ? kernel_quantize_nibble_columns : kernel_quantize_columns
+            quantize(
                 out,
                 scales.factors,
                 scales.sums,
@@ -105,8 +107,8 @@ package struct PackedMatrix: Sendable {
         }
     }
 
-    /// Words of a row.
-    var words: Int { precision.words(inputs) }
+    /// Words of an output.
+    private var words: Int { precision.weightWords(inputs) }
 
     /// Bytes of memory.
     package var bytes: Int {
@@ -134,6 +136,8 @@ package struct PackedMatrix: Sendable {
 enum Panel {
     static let rows = Int(KERNEL_PANEL_ROWS)
     static let columns = Int(KERNEL_PANEL_COLUMNS)
+    /// The words of a run of a panel.
+    static let runWords = Int(KERNEL_RUN_WORDS)
 
     /// A count of rows or columns, filled to whole panels.
     static func padded(_ length: Int, to size: Int) -> Int {

@@ -188,7 +188,7 @@ package struct PackedSource: ParameterSource {
                 inputs: inputs[part],
                 precision: precision,
                 panels: try file.memory(PackedLayer.tensor(name, part: part)),
-                scales: precision == .int8
+                scales: precision.isBytes
                     ? try file.memory(PackedLayer.scales(name, part: part)) : nil
             )
             guard let weight else {

@@ -10,27 +10,43 @@ package enum Precision: String, Sendable, CaseIterable {
     /// Weights in eight bits with a scale an output, activations in eight bits with a scale and a
     /// zero a token, found when they are computed.
     case int8
+    /// Weights in four bits in groups of inputs, which a whole factor a group makes bytes again;
+    /// activations as in `int8`. For memory: it is no faster.
+    case int4
+
+    /// What activations are in.
+    package var operand: Precision { self == .int4 ? .int8 : self }
+
+    /// Whether products are of bytes, with scales.
+    var isBytes: Bool { operand == .int8 }
 
     var format: kernel_format {
         switch self {
         case .float32: KERNEL_FORMAT_F32
         case .bfloat16: KERNEL_FORMAT_BF16
-        case .int8: KERNEL_FORMAT_I8
+        case .int8, .int4: KERNEL_FORMAT_I8
         }
     }
 
-    /// How many values four bytes of a packed operand hold.
+    /// How many values four bytes of a packed weight hold.
     package var valuesPerWord: Int {
         switch self {
         case .float32: 1
         case .bfloat16: 2
         case .int8: 4
+        case .int4: 8
         }
     }
 
     /// The words of a row of values.
     func words(_ values: Int) -> Int {
-        (values + valuesPerWord - 1) / valuesPerWord
+        let own = operand.valuesPerWord
+        return (values + own - 1) / own
+    }
+
+    /// The words of a weight's output of so many inputs.
+    func weightWords(_ inputs: Int) -> Int {
+        self == .int4 ? kernel_nibble_words(inputs) : words(inputs)
     }
 
     /// The fastest of this processor.
@@ -38,7 +54,7 @@ package enum Precision: String, Sendable, CaseIterable {
 
     /// What is computed in it where bytes would cost more than they save.
     package var floating: Precision {
-        self == .int8 ? .bfloat16 : self
+        isBytes ? .bfloat16 : self
     }
 }
 

@@ -59,7 +59,14 @@ struct EngineBenchmark {
         func pass() -> Double {
             x.copy(from: stream.tokens)
             let elapsed = ContinuousClock().measure {
-                blocks(x, text: stream.textRows, vec: vec, rope: stream.rope, in: compute)
+                blocks(
+                    x,
+                    text: stream.textRows,
+                    modulation: blocks.modulation(vec, in: compute),
+                    step: 0,
+                    rope: stream.rope,
+                    in: compute
+                )
             }
             return elapsed / .seconds(1)
         }

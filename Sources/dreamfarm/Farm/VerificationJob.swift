@@ -49,6 +49,7 @@ struct VerificationJob {
             "noise": .string(settings.noise.rawValue),
         ]
         if let tokens = settings.maxTextTokens { render["max_text_tokens"] = .integer(tokens) }
+        if let threshold = settings.stepCache { render["step_cache"] = .number(threshold) }
         if !settings.loras.isEmpty { render["loras"] = .list(settings.loras.map(Self.lora)) }
         return render
     }

@@ -58,7 +58,7 @@ struct ModelCommand: AsyncParsableCommand {
         @Option(help: "The directory to make.")
         var out: String
 
-        @Option(help: "Pack transformer and T5 in this precision: bfloat16 or int8.")
+        @Option(help: "Pack transformer and T5 in this precision: bfloat16, int8 or int4.")
         var precision: PackedPrecision?
 
         enum WeightType: String, ExpressibleByArgument, CaseIterable { case float32, bfloat16 }

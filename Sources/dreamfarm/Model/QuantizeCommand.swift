@@ -20,7 +20,7 @@ extension ModelCommand {
         @Option(help: "A directory for the parts that the model's lacks.")
         var parts: String?
 
-        @Option(help: "bfloat16 or int8.")
+        @Option(help: "bfloat16, int8 or int4.")
         var precision: PackedPrecision = .int8
 
         @Option(help: "DreamO's adapters: v1, v1.1 or none. Without it, those that are there.")
@@ -58,12 +58,13 @@ extension ModelCommand {
 
 /// A precision that weights are saved in.
 enum PackedPrecision: String, ExpressibleByArgument, CaseIterable {
-    case bfloat16, int8
+    case bfloat16, int8, int4
 
     var precision: Precision {
         switch self {
         case .bfloat16: .bfloat16
         case .int8: .int8
+        case .int4: .int4
         }
     }
 }

@@ -83,6 +83,14 @@ struct PictureOptions: ParsableArguments {
     @Option(help: "The precision the initial noise is drawn in: float32 or bfloat16.")
     var noise: NoisePrecision?
 
+    @Option(
+        help: """
+            Leave out most of a step that is like the one before: how like its first block must \
+            be, 0 to 1. 0, the standard, computes every step; 0.12 is a beginning.
+            """
+    )
+    var stepCache: Float?
+
     @Option(help: "Text tokens T5 sees, at most 512.")
     var maxTextTokens: Int?
 

@@ -226,6 +226,7 @@ struct RenderPlan {
         // In a task file, 0 stands for the tokenizer's own length.
         request.maxTextTokens =
             picture.maxTextTokens ?? (task?.max_text_tokens == 0 ? nil : task?.max_text_tokens)
+        request.stepCache = picture.stepCache ?? 0
         return request
     }
 }

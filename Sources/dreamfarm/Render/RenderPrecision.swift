@@ -7,9 +7,10 @@ enum RenderPrecision: ExpressibleByArgument, CaseIterable {
     case float32
     case bfloat16
     case int8
+    case int4
 
     static let help = """
-        What products are computed in: float32, bfloat16, int8; fastest takes what the model is \
+        What products are computed in: float32, bfloat16, int8, int4; fastest takes what the model is \
         packed in, else the fastest of this processor.
         """
 
@@ -25,6 +26,7 @@ enum RenderPrecision: ExpressibleByArgument, CaseIterable {
         case .float32: "float32"
         case .bfloat16: "bfloat16"
         case .int8: "int8"
+        case .int4: "int4"
         }
     }
 
@@ -37,6 +39,7 @@ enum RenderPrecision: ExpressibleByArgument, CaseIterable {
         case .float32: .float32
         case .bfloat16: .bfloat16
         case .int8: .int8
+        case .int4: .int4
         }
     }
 }

@@ -219,6 +219,7 @@ struct TransformerLayerTests {
         let subject = try Subject(golden)
         let (rope, vec) = (try subject.rope(), try subject.modulator())
         let (layers, run, c) = (subject.layers, subject.run, subject.configuration)
+        func vectors(_ layers: [Linear]) -> [Tensor] { layers.map { subject.apply($0, vec) } }
         var text = try layers.matrix("dit.context_embedder.out")
         var image = try layers.matrix("dit.x_embedder.out")
         for index in 0..<c.numLayers {
@@ -228,7 +229,13 @@ struct TransformerLayerTests {
                 c,
                 from: LayerReader(subject.source)
             )
-            block(x, text: 0..<text.rows, vec: vec, rope: rope, in: subject.compute)
+            block(
+                x,
+                text: 0..<text.rows,
+                modulation: vectors(block.modulations),
+                rope: rope,
+                in: subject.compute
+            )
             let (name, texts) = ("after_double\(index)", text.rows)
             #expect(try run.difference("\(name)_txt", x.rows(0..<texts).values) == nil)
             #expect(try run.difference("\(name)_img", x.rows(texts..<x.rows).values) == nil)
@@ -241,7 +248,12 @@ struct TransformerLayerTests {
                 c,
                 from: LayerReader(subject.source)
             )
-            block(x, vec: vec, rope: rope, in: subject.compute)
+            block(
+                x,
+                modulation: vectors(block.modulations),
+                rope: rope,
+                in: subject.compute
+            )
             #expect(try run.difference("after_single\(index)", x.values) == nil)
             x = try run.matrix("after_single\(index)")
         }

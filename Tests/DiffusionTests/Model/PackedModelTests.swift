@@ -100,7 +100,7 @@ struct PackedModelTests {
         let text = Array("int8 ".utf8)
         let place = try #require(bytes.firstRange(of: text))
         var changed = bytes
-        changed.replaceSubrange(place, with: Array("int4 ".utf8))
+        changed.replaceSubrange(place, with: Array("int3 ".utf8))
         try changed.write(to: URL(filePath: file))
         #expect(throws: SafetensorsError.self) { try ModelDirectory(path: path) }
         try bytes.dropLast(64).write(to: URL(filePath: file))

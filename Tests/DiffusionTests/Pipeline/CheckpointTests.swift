@@ -40,6 +40,14 @@ struct CheckpointTests {
             ("a sampled posterior", { $0.posterior = .sample }),
             ("noise in bfloat16", { $0.noise = .bfloat16 }),
             ("one step", { $0.steps = 1 }),
+            (
+                "steps from the cache in both branches",
+                {
+                    $0.steps = 8
+                    $0.stepCache = 0.6
+                    $0.trueCFG = TrueCFG(scale: 2.5, start: 1, end: 6, guidance: 2)
+                }
+            ),
         ]
 
         func request() throws -> RenderRequest {
