@@ -110,6 +110,7 @@ extension Compute {
         finish: @Sendable (_ tile: ProductTile) -> Void
     ) {
         precondition(x.count == layer.weights.count, "an operand a part of the inputs")
+        probe?.note(x, layer, in: self)
         withScratch {
             var terms = zip(x, layer.weights).map { ProductTerm($0, $1) }
             for branch in layer.branches?.branches ?? [] {

@@ -14,6 +14,8 @@ package final class Compute {
     package let threads: Int
     /// The instructions that products use.
     package let kernels: KernelLevel
+    /// Sees the products of layers, or nil.
+    package var probe: ProductProbe?
     private var arena: Arena
 
     /// Makes a compute.

@@ -1,5 +1,8 @@
 /// A linear layer's parameters: y = x·Wᵀ + b.
 package struct Linear: Sendable {
+    /// What its parameters are called, those of several joined by `+`; empty for a layer that was not
+    /// read.
+    package let name: String
     /// The weight (outputs, inputs), cut along its inputs where they are given in parts.
     package let weights: [PackedMatrix]
     /// The bias: (1, outputs), or nil when the layer has none.
@@ -35,11 +38,17 @@ package struct Linear: Sendable {
             precision: precision,
             threads: threads
         )
-        self.init(weights: weights, bias: bias, branches: nil)
+        self.init(name: "", weights: weights, bias: bias, branches: nil)
     }
 
     /// A layer of packed weights, one a part of its inputs.
-    init(weights: [PackedMatrix], bias: Tensor?, branches: LowRankBranches?) {
+    init(
+        name: String,
+        weights: [PackedMatrix],
+        bias: Tensor?,
+        branches: LowRankBranches?
+    ) {
+        self.name = name
         precondition(
             bias.map { $0.columns == weights[0].outputs } ?? true,
             "a bias a row of the weight"

@@ -100,7 +100,12 @@ package struct LayerReader: Sendable {
         let weights =
             try source.packed(parts, inputs: inputs, precision)
             ?? pack(parts, inputs: inputs, outputs: outputs)
-        return Linear(weights: weights, bias: biases, branches: own)
+        return Linear(
+            name: PackedLayer.name(parts.map(\.name)),
+            weights: weights,
+            bias: biases,
+            branches: own
+        )
     }
 
     private func pack(

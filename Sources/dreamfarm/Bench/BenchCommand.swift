@@ -9,7 +9,7 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure this machine.",
-        subcommands: [Engine.self, Kernels.self]
+        subcommands: [Engine.self, Kernels.self, Layers.self]
     )
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
