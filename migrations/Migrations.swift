@@ -39,7 +39,11 @@ package enum Migrations {
             name: "0005_first_jobs",
             sql: text(PackageResources._005_first_jobs_sql)
         ),
-        Migration(number: 6, name: "0006_sizing", sql: text(PackageResources._006_sizing_sql)),
+        Migration(
+            number: 6,
+            name: "0006_sizing_and_retries",
+            sql: text(PackageResources._006_sizing_and_retries_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -49,6 +49,9 @@ class Pipeline:
         self.clip_tokenizer = CLIPTokenizer.from_pretrained(f"{model}/tokenizer")
         self.t5_tokenizer = T5TokenizerFast.from_pretrained(f"{model}/tokenizer_2")
         self.scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(f"{model}/scheduler")
+        others = [path.name for path in Path(f"{model}/dreamo").rglob("*.safetensors") if path.name != "dreamo.safetensors"]
+        if others:
+            raise SystemExit(f"{model} has adapters that are not fused here: {', '.join(others)}")
         state = load_file(f"{model}/dreamo/dreamo.safetensors")
         holders = state.pop("dreamo_t5_embedding.weight")[-10:].float()
         self.task = state.pop("dreamo_task_embedding.weight").to(DTYPE)
@@ -62,7 +65,10 @@ class Pipeline:
         self.dit.x_embedder.register_forward_hook(lambda module, inputs, out: out + self.embedding)
 
     def fuse(self, state):
-        """Adds the adapter's pairs to the weights; the starter model has none."""
+        """Adds the adapter's pairs to the weights, in PEFT's names; the starter model has none."""
+        unknown = [key for key in state if not key.endswith((".lora_A.weight", ".lora_B.weight"))]
+        if unknown:
+            raise SystemExit(f"tensors that are not fused here: {', '.join(unknown[:3])}")
         modules = dict(self.dit.named_modules())
         for key in [key for key in state if key.endswith(".lora_A.weight")]:
             stem = key.removesuffix(".lora_A.weight")

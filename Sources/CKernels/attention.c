@@ -1,4 +1,5 @@
 #include "include/attention.h"
+#include "include/pack.h"
 #include "tiles.h"
 #include "vector_math.h"
 
@@ -14,9 +15,9 @@ INLINE size_t padded(size_t width) {
 }
 
 size_t kernel_attention_room(size_t width) {
-    const size_t values = KERNEL_PANEL_ROWS * (RUN + WEIGHT_STRIDE) +
+    const size_t values = KERNEL_PANEL_ROWS * (2 * RUN + WEIGHT_STRIDE) +
                           2 * KERNEL_ATTENTION_QUERIES * padded(width) +
-                          2 * KERNEL_ATTENTION_QUERIES;
+                          4 * KERNEL_ATTENTION_QUERIES;
     return values * sizeof(float);
 }
 
@@ -108,6 +109,19 @@ KERNEL static void copy_queries(uint32_t *out, const float *q, size_t queries, s
     }
 }
 
+/// The logits of bytes' products: rows (KERNEL_PANEL_ROWS, RUN).
+KERNEL static void scale_logits(float *logits, const int32_t *sums, size_t filled,
+                                kernel_scales scales) {
+    for (size_t r = 0; r < KERNEL_PANEL_ROWS; r++) {
+        const float scale = scales.row_scale[r];
+        const int32_t zero = scales.row_zero[r];
+        const int32_t *from = sums + r * RUN;
+        float *to = logits + r * RUN;
+        for (size_t k = 0; k < filled; k++)
+            to[k] = scale * scales.column_scale[k] * (float)(from[k] - zero * scales.column_sum[k]);
+    }
+}
+
 KERNEL static void divide_rows(float *out, size_t stride, const float *sums, size_t sums_stride,
                                const float *total, size_t rows, size_t width) {
     for (size_t r = 0; r < rows; r++) {
@@ -118,13 +132,14 @@ KERNEL static void divide_rows(float *out, size_t stride, const float *sums, siz
 }
 
 void kernel_attention(float *out, size_t out_stride, const float *q, size_t q_stride,
-                      const void *keys, const void *values, size_t queries, size_t key_count,
+                      kernel_keys keys, const void *values, size_t queries, size_t key_count,
                       size_t width, float scale, kernel_format format, void *room,
                       kernel_level level) {
     const tile_set *tiles = tiles_of(level);
+    const kernel_format weight_format = format == KERNEL_FORMAT_I8 ? KERNEL_FORMAT_BF16 : format;
     float_tile *tile = format == KERNEL_FORMAT_F32 ? tiles->f32_rows : tiles->bf16_rows;
-    const size_t values_a_word = (size_t)1 << format;
-    const size_t words = (width + values_a_word - 1) / values_a_word;
+    const size_t values_a_word = (size_t)1 << weight_format;
+    const size_t words = (width + ((size_t)1 << format) - 1) >> format;
     const size_t across = padded(width);
     const size_t panels = (queries + KERNEL_PANEL_ROWS - 1) / KERNEL_PANEL_ROWS;
     const size_t rows = panels * KERNEL_PANEL_ROWS;
@@ -138,7 +153,18 @@ void kernel_attention(float *out, size_t out_stride, const float *q, size_t q_st
     float *sums = (float *)(left + KERNEL_ATTENTION_QUERIES * across);
     float *top = sums + KERNEL_ATTENTION_QUERIES * across;
     float *total = top + KERNEL_ATTENTION_QUERIES;
-    copy_queries(left, q, queries, rows, width, q_stride, words, format);
+    float *row_scale = total + KERNEL_ATTENTION_QUERIES;
+    int32_t *row_zero = (int32_t *)(row_scale + KERNEL_ATTENTION_QUERIES);
+    int32_t *products = row_zero + KERNEL_ATTENTION_QUERIES;
+    if (format == KERNEL_FORMAT_I8)
+        for (size_t row = 0; row < rows; row += KERNEL_PANEL_ROWS) {
+            const size_t count = queries - row;
+            kernel_quantize_rows(
+                left + row * words, row_scale + row, row_zero + row, q + row * q_stride,
+                count < KERNEL_PANEL_ROWS ? count : KERNEL_PANEL_ROWS, width, q_stride);
+        }
+    else
+        copy_queries(left, q, queries, rows, width, q_stride, words, format);
     memset(sums, 0, rows * across * sizeof *sums);
     for (size_t r = 0; r < rows; r++) {
         top[r] = -INFINITY;
@@ -148,16 +174,26 @@ void kernel_attention(float *out, size_t out_stride, const float *q, size_t q_st
     for (size_t first = 0; first < key_count; first += RUN) {
         const size_t count = key_count - first < RUN ? key_count - first : RUN;
         const size_t filled = padded(count);
-        const uint32_t *key_panels = (const uint32_t *)keys + first * words;
+        const uint32_t *key_panels = (const uint32_t *)keys.panels + first * words;
         const uint32_t *value_rows =
             (const uint32_t *)values + first / values_a_word * KERNEL_PANEL_COLUMNS;
         for (size_t p = 0; p < panels; p++) {
             const size_t row = p * KERNEL_PANEL_ROWS;
             float *own = sums + row * across;
-            for (size_t k = 0; k < filled; k += KERNEL_PANEL_COLUMNS)
-                tile(logits + k, RUN, left + row * words, words, key_panels + k * words, words, 0);
+            if (format == KERNEL_FORMAT_I8) {
+                for (size_t k = 0; k < filled; k += KERNEL_PANEL_COLUMNS)
+                    tiles->i8(products + k, RUN, left + row * words, key_panels + k * words, words,
+                              0);
+                const kernel_scales scales = {row_scale + row, row_zero + row, keys.scale + first,
+                                              keys.sum + first};
+                scale_logits(logits, products, filled, scales);
+            } else {
+                for (size_t k = 0; k < filled; k += KERNEL_PANEL_COLUMNS)
+                    tile(logits + k, RUN, left + row * words, words, key_panels + k * words, words,
+                         0);
+            }
             weigh_rows(weights, logits, own, across, count, filled, factor, top + row, total + row,
-                       format);
+                       weight_format);
             for (size_t c = 0; c < across; c += KERNEL_PANEL_COLUMNS)
                 tile(own + c, across, weights, WEIGHT_STRIDE, value_rows + c * value_words,
                      filled / values_a_word, 1);

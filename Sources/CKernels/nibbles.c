@@ -35,7 +35,8 @@ KERNEL_INLINE float greatest_magnitude(const float *x, size_t count) {
 
 KERNEL_INLINE float nearest_nibble(float x, float least) {
     const float whole = __builtin_rintf(x);
-    return whole < least ? least : whole > 7.0f ? 7.0f : whole;
+    // what is no number becomes the least
+    return !(whole > least) ? least : whole > 7.0f ? 7.0f : whole;
 }
 
 KERNEL_INLINE float least_nibble(int factor) { return factor <= WIDE_FACTOR ? -8.0f : -7.0f; }
@@ -78,10 +79,15 @@ KERNEL void kernel_quantize_nibble_columns(void *out, float *scale, int32_t *sum
     for (size_t c = 0; c < COLUMNS; c++) {
         scale[c] = 0.0f;
         sum[c] = 0;
-        const float *line = w + c * stride;
-        const float greatest = c < outputs ? greatest_magnitude(line, inputs) : 0.0f;
-        if (!(greatest > 1e-30f))
+        if (c >= outputs)
             continue;
+        const float *line = w + c * stride;
+        const float greatest = greatest_magnitude(line, inputs);
+        if (!(greatest > 1e-30f && greatest <= __FLT_MAX__)) {
+            // zeros; or what is no number, and stays none
+            scale[c] = greatest > 1.0f ? greatest : 0.0f;
+            continue;
+        }
         scale[c] = greatest / (7.0f * MOST_FACTOR);
         for (size_t group = 0; group * GROUP < inputs; group++) {
             const size_t begin = group * GROUP;

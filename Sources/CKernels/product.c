@@ -86,11 +86,11 @@ void kernel_product_bytes(float *out, size_t stride, int32_t *sums, const void *
     bytes_tile *tile = tiles_of(level)->i8;
     const uint32_t *left = rows;
     for (size_t first = 0; first < words; first += KERNEL_RUN_WORDS) {
-        const uint32_t *right = (const uint32_t *)columns + first * KERNEL_PANEL_COLUMNS;
-        if (room) {
+        const uint32_t *right = room;
+        if (room)
             kernel_nibbles_to_bytes(room, columns, words, first, run_length(words, first));
-            right = room;
-        }
+        else
+            right = (const uint32_t *)columns + first * KERNEL_PANEL_COLUMNS;
         for (size_t p = 0; p < panels; p++)
             tile(sums + p * KERNEL_PANEL_ROWS * KERNEL_PANEL_COLUMNS, KERNEL_PANEL_COLUMNS,
                  left + (p * words + first) * KERNEL_PANEL_ROWS, right, run_length(words, first),

@@ -28,8 +28,13 @@ extension FarmStore {
         var answers = [Result<ClaimOutcome, any Error>?](repeating: nil, count: claims.count)
         for isLastTry in [false, true] {
             let known = isLastTry ? nil : desk.freshView
-            let view =
-                if let known { known } else { try await desk.read { try await readQueue() } }
+            let view: QueueView
+            do {
+                view = if let known { known } else { try await desk.read { try await readQueue() } }
+            } catch {
+                // who has leases keeps them
+                return answers.map { $0 ?? .failure(error) }
+            }
             let open = claims.indices.filter { answers[$0] == nil }
             let groups = Self.groups(of: open.map { (claims[$0], $0) }, in: view)
             for (place, answer) in await claim(groups, in: view) { answers[place] = answer }

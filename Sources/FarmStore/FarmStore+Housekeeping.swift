@@ -6,6 +6,8 @@ package struct VacuumReport: Sendable, Hashable {
     package var tables: [String] = []
     /// The rows of each hot table as they were counted before.
     package var counts: [String: RowCounts] = [:]
+    /// The tables that were vacuumed because they rest, and have not changed since.
+    fileprivate var rested: Set<String> = []
 }
 
 extension FarmStore {
@@ -21,16 +23,25 @@ extension FarmStore {
     /// The server's own autovacuum comes at most once a minute, in which claims leave as many dead
     /// rows as there were tasks.
     ///
-    /// - Parameter before: What was counted the last time; a table of which nothing changed rests.
+    /// - Parameter before: The last run; a table of which nothing changed since rests. Where that
+    ///   vacuum could not take the dead rows, since somebody's snapshot is old, it is not tried again.
     /// - Returns: What was counted and vacuumed.
     /// - Throws: `DatabaseError`.
-    package func runVacuum(since before: [String: RowCounts] = [:]) async throws -> VacuumReport {
+    package func runVacuum(since before: VacuumReport? = nil) async throws -> VacuumReport {
         var report = VacuumReport(counts: try await pool.withConnection(tableCounts))
-        let due = report.counts.filter { table, counts in
+        let unchanged = report.counts.filter { before?.counts[$0.key] == $0.value }
+        report.rested = before?.rested.intersection(unchanged.keys) ?? []
+        var due: [String] = []
+        for (table, counts) in report.counts.sorted(by: { $0.key < $1.key }) {
             let bound = min(max(counts.live / 2, Self.fewDeadRows), Self.manyDeadRows)
-            let rests = before[table] == counts && counts.dead > counts.live / 2
-            return counts.dead > bound || rests
-        }.keys.sorted()
+            if counts.dead > bound {
+                due.append(table)
+            } else if unchanged[table] != nil, counts.dead > counts.live / 2,
+                report.rested.insert(table).inserted
+            {
+                due.append(table)
+            }
+        }
         guard !due.isEmpty else { return report }
         try await pool.withoutStatementTimeout(for: "vacuum") { connection in
             for table in due {

@@ -18,7 +18,8 @@ extension FarmStore {
     /// gave up those too that were cancelled with it.
     ///
     /// Their tasks start with a clean count of failures, and workers that were kept from the job
-    /// may try again. A job that was over is not paused any more; what it waits for besides, it
+    /// may try again. Of a job that was over, failed images that are left do not count against its
+    /// limit any more. A job that was over is not paused any more; what it waits for besides, it
     /// waits for.
     package func retryJob(
         _ id: JobID,
@@ -42,6 +43,8 @@ extension FarmStore {
             try await connection.execute(
                 """
                 UPDATE job SET failed_count = failed_count - \(failed),
+                    forgiven_count = CASE WHEN \(state.isFinal) THEN failed_count - \(failed)
+                        ELSE least(forgiven_count, failed_count - \(failed)) END,
                     cancelled_count = cancelled_count - \(cancelled), finished_at = NULL,
                     live_task_count = live_task_count + \(tasks.count), reason = NULL,
                     state = CASE WHEN state = 'failed' THEN 'running' ELSE state END

@@ -5,6 +5,9 @@ extension FarmStore {
     /// How many tasks one transaction cuts anew.
     private static let sizingBatch = 5000
 
+    /// How many jobs one run of the duty cuts.
+    private static let sizedAtOnce = 50
+
     /// A job of one image a task, and what its tasks are cut by now.
     private struct UnsizedJob {
         var id: JobID
@@ -18,16 +21,27 @@ extension FarmStore {
     /// - Returns: How many jobs were cut.
     func sizeJobs() async throws -> Int {
         let jobs = try await unsizedJobs()
+        var failure: (any Error)?
         for job in jobs {
-            var next: Int? = 0
-            while let number = next {
-                next = try await withRetriedTransaction { connection in
-                    try await size(job, from: number, on: connection)
-                }
+            do {
+                try await size(job)
+            } catch {
+                // the others are cut all the same
+                failure = error
             }
-            desk.expire()
         }
+        if let failure { throw failure }
         return jobs.count
+    }
+
+    private func size(_ job: UnsizedJob) async throws {
+        defer { desk.expire() }
+        var next: Int? = 0
+        while let number = next {
+            next = try await withRetriedTransaction { connection in
+                try await size(job, from: number, on: connection)
+            }
+        }
     }
 
     private func unsizedJobs() async throws -> [UnsizedJob] {
@@ -50,8 +64,12 @@ extension FarmStore {
                     AND worker.tags @> head.tags
             ) AS able
             WHERE job.target_seconds IS NOT NULL AND job.finished_at IS NULL
+                AND job.model_digest IN (
+                    SELECT model_digest FROM worker
+                    WHERE state NOT IN ('lost', 'quarantined') AND speed > 0
+                )
                 AND able.speed IS NOT NULL
-            ORDER BY job.id
+            ORDER BY job.id LIMIT \(Self.sizedAtOnce)
             """
         ).map { row in
             var chunk = JobChunk()
@@ -73,7 +91,9 @@ extension FarmStore {
     /// Cuts some of a job's tasks, those of `first` and later numbers.
     ///
     /// Of neighbours that were never claimed the first takes over the images of the others, which
-    /// are gone afterwards. What a claim has locked stays as it is.
+    /// are gone afterwards. What a claim has locked stays as it is. The first's row in `ready` is
+    /// written anew, never updated: a claim that began before finds nothing, where it could lock the
+    /// new version of a row and not see it to delete it.
     ///
     /// - Returns: The number to go on with; nil when the job is cut.
     private func size(
@@ -110,22 +130,27 @@ extension FarmStore {
                 UPDATE task SET image_count = sized.images, undelivered = sized.images,
                     cost = sized.cost
                 FROM sized WHERE task.id = sized.leader
-            ), queued AS (
-                UPDATE ready SET image_count = sized.images, cost = sized.cost
-                FROM sized, member
-                WHERE member.task_id = sized.leader AND ready.head_id = \(job.head)
-                    AND ready.number = member.number
             ), unqueued AS (
-                DELETE FROM ready USING member
-                WHERE member.task_id <> member.leader AND ready.head_id = \(job.head)
-                    AND ready.number = member.number
+                DELETE FROM ready USING member JOIN sized USING (leader)
+                WHERE ready.head_id = \(job.head) AND ready.number = member.number
             )
-            SELECT count(*) AS tasks, max(number) AS last, coalesce(array_agg(task_id)
-                FILTER (WHERE task_id <> leader), '{}') AS gone FROM member
+            SELECT count(*) AS tasks, max(number) AS last,
+                coalesce(array_agg(task_id) FILTER (WHERE task_id <> leader), '{}') AS gone,
+                (SELECT coalesce(array_agg(leader), '{}') FROM sized) AS leaders
+            FROM member
             """
         ).first
         guard let row else { throw FarmStoreError.vanished("the count of the tasks") }
         let gone = try row.decode("gone", as: [TaskID].self)
+        let leaders = try row.decode("leaders", as: [TaskID].self)
+        try await connection.execute(
+            """
+            INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count,
+                cost)
+            SELECT head_id, number, id, job_id, epoch, first_index, image_count, cost
+            FROM task WHERE id = ANY(\(leaders)::uuid[])
+            """
+        )
         // By now their images are the others'.
         try await connection.execute("DELETE FROM task WHERE id = ANY(\(gone)::uuid[])")
         let last = try row.decodeIfPresent("last", as: Int.self)

@@ -80,8 +80,9 @@ extension FarmStore {
     package func enforceFailureLimits(of jobs: [JobID]? = nil) async throws -> [JobID] {
         let rows = try await pool.query(
             """
-            SELECT id, failed_count, max_failures FROM job
-            WHERE state IN ('pending', 'running', 'paused') AND failed_count >= max_failures
+            SELECT id, failed_count - forgiven_count AS failed_count, max_failures FROM job
+            WHERE state IN ('pending', 'running', 'paused')
+                AND failed_count - forgiven_count >= max_failures
                 AND (\(jobs)::uuid[] IS NULL OR id = ANY(\(jobs)::uuid[]))
             ORDER BY id
             """

@@ -27,8 +27,8 @@ extension FarmStore {
         var report = WakeReport()
         while case let woken = try await wakeRested(), woken > 0 { report.rested += woken }
         report.started = try await openStarted()
-        report.sized = try await sizeJobs()
         try await settleDependencies(&report)
+        report.sized = try await sizeJobs()
         return report
     }
 

@@ -31,11 +31,16 @@ package final class WorkerLedger: Sendable {
     var speed: Double? { state.withLock { $0.speed } }
 
     /// Notes a step of an image that is predicted to cost so much.
-    func noteStep(seconds: Double, _ cost: ImageCost?) {
+    ///
+    /// - Parameters:
+    ///   - seconds: How long it took; nil where that is no measure of the worker.
+    ///   - cost: What the image costs, or nil where that is not known.
+    func noteStep(seconds: Double?, _ cost: ImageCost?) {
         state.withLock { state in
             state.figures.steps += 1
-            guard let cost, seconds > 0 else { return }
+            guard let cost else { return }
             state.figures.denoiseTokens += cost.denoiseTokens / max(1, cost.steps)
+            guard let seconds, seconds > 0 else { return }
             let speed = cost.stepFlops / seconds
             // A mean that forgets: one slow step is not the machine.
             state.speed = state.speed.map { 0.8 * $0 + 0.2 * speed } ?? speed

@@ -62,7 +62,7 @@ private struct QKV: Sendable {
             v: kvq.columns(hidden..<2 * hidden),
             heads: heads,
             scale: 1 / Float(hidden / heads).squareRoot(),
-            linear.precision.floating
+            linear.precision
         )
         return q
     }

@@ -94,6 +94,25 @@ import Testing
         #expect(try await farm.store.audit() == [])
     }
 
+    @Test("failed images that are left do not end the job again, new ones do")
+    func forgiven() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 3, maxFailures: 2)
+        for _ in 0..<2 { try await farm.fail(try await farm.claim(worker.id, of: job), job: job) }
+        #expect(try await farm.store.enforceFailureLimits() == [job])
+        #expect(
+            try await farm.store.retryJob(job, images: [0, 2], by: "bob") == .retried(images: 2)
+        )
+        #expect(try await farm.store.enforceFailureLimits() == [])
+        for _ in 0..<2 {
+            #expect(try await farm.store.enforceFailureLimits() == [])
+            try await farm.fail(try await farm.claim(worker.id, of: job), job: job)
+        }
+        #expect(try await farm.state(job) == .failed)
+        #expect(try await farm.store.audit() == [])
+    }
+
     @Test("a job of which something stays cancelled does not succeed")
     func partlyGivenUp() async throws {
         let farm = try await PlantedFarm()

@@ -53,7 +53,7 @@ struct AttentionTests {
         arguments: [
             (300, 77, 3, 10), (97, 512, 1, 8), (1, 5, 2, 4), (33, 1, 2, 6), (200, 1030, 1, 130),
         ],
-        [Precision.float32, .bfloat16]
+        [Precision.float32, .bfloat16, .int8]
     )
     func onePass(sizes: (queries: Int, keys: Int, heads: Int, width: Int), _ precision: Precision) {
         let (queries, keys, heads, width) = sizes
@@ -71,8 +71,24 @@ struct AttentionTests {
     }
 
     @Test(
+        "queries and keys in bytes, the same bits at every level",
+        arguments: KernelLevel.available
+    )
+    func bytes(_ level: KernelLevel) {
+        let q = Tensor.gapped(100, 2 * 70, seed: 1)
+        let k = Tensor.gapped(600, 2 * 70, seed: 2)
+        // values of one are summed exactly: what is left are the logits and their exponentials
+        let v = Tensor(rows: 600, columns: 2 * 70)
+        v.fill(1)
+        let out = Tensor(rows: 100, columns: 2 * 70)
+        Compute(threads: 2, kernels: level)
+            .attention(out, q: q, k: k, v: v, heads: 2, scale: 0.1, .int8)
+        #expect(out.values.allSatisfy { abs($0 - 1) < 4e-3 })
+    }
+
+    @Test(
         "logits far apart neither overflow nor vanish",
-        arguments: [Precision.float32, .bfloat16]
+        arguments: [Precision.float32, .bfloat16, .int8]
     )
     func farLogits(_ precision: Precision) {
         let q = Tensor.gapped(7, 16, seed: 1)

@@ -52,12 +52,15 @@ final class Denoiser {
     /// The last prediction, after true CFG: (tokens, channels).
     var prediction: Tensor { main.prediction }
 
-    /// Whether the last step was predicted without most of the blocks.
-    var wasCached: Bool { main.wasCached }
+    /// Whether the last step was predicted without most of the blocks, in one branch at least.
+    private(set) var wasCached = false
 
-    /// What the branches computed last, where their steps are cached: the main one's, then the
-    /// plain one's.
-    var computed: [ComputedStep?] { [main.computed, plain?.computed] }
+    /// What the branches computed last, where their steps are cached and the branch is needed for a
+    /// step that is left: the main one's, then the plain one's.
+    var computed: [ComputedStep?] {
+        let needsPlain = (step..<schedule.steps).contains(where: request.trueCFG.applies)
+        return [main.computed, needsPlain ? plain?.computed : nil]
+    }
 
     /// Goes on where another run of the same render stood.
     ///
@@ -76,8 +79,10 @@ final class Denoiser {
     /// Takes the next step: predict, and go along the prediction.
     func advance(trace: Trace? = nil) {
         main.predict(step, latents, trace: trace)
+        wasCached = main.wasCached
         if request.trueCFG.applies(step: step), let plain {
             plain.predict(step, latents)
+            wasCached = wasCached || plain.wasCached
             // plain + scale · (prediction − plain), in the published order of operations
             compute.add(prediction, plain.prediction, scale: -1)
             compute.add(plain.prediction, prediction, scale: request.trueCFG.scale)

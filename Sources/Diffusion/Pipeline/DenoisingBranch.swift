@@ -19,7 +19,7 @@ final class DenoisingBranch {
     private(set) var computed: ComputedStep?
 
     /// How many steps' modulating vectors are computed together: 4 MB each in FLUX.1-dev.
-    private static let windowSteps = 32
+    static let windowSteps = 32
 
     init(
         _ transformer: FluxTransformer,
@@ -62,6 +62,7 @@ final class DenoisingBranch {
         of step: Int
     ) -> (steps: Range<Int>, modulation: FluxTransformer.Modulation) {
         if let window, window.steps.contains(step) { return window }
+        window = nil
         let range = step..<min(steps.count, step + Self.windowSteps)
         let computed = transformer.modulation(Array(steps[range]), context: context, in: compute)
         window = (range, computed)

@@ -132,7 +132,7 @@ extension RenderPipeline {
     }
 
     /// Counts up when a change of the engine changes bytes of pictures.
-    private static let engineVersion = "2"
+    private static let engineVersion = "3"
 }
 
 extension AdapterListing {

@@ -25,12 +25,18 @@ extension RenderPipeline {
         // the stream, a single block's keys, values, queries and feed-forward, and its result
         let transformer = tokens * 9 * hidden * MemoryLayout<Float>.stride
         // what the first block and the others added, of each branch
-        let cached = request.stepCache > 0 ? (request.usesTrueCFG ? 4 : 2) : 0
+        let branches = request.usesTrueCFG ? 2 : 1
+        let cached = request.stepCache > 0 ? 2 * branches : 0
         let cache = cached * tokens * hidden * MemoryLayout<Float>.stride
+        // the vectors that modulate the blocks
+        let blocks = model.transformer.configuration
+        let vectors = (12 * blocks.numLayers + 3 * blocks.numSingleLayers) * hidden
+        let steps = min(request.steps, DenoisingBranch.windowSteps)
+        let modulation = branches * steps * vectors * MemoryLayout<Float>.stride
         // what a block of the finest level reads and what it writes
         let decoder = 2 * finest * request.width * request.height * MemoryLayout<Float>.stride
         try requireMemory(
-            max(0, transformer - compute.scratchBytes) + cache + decoder,
+            max(0, transformer - compute.scratchBytes) + cache + modulation + decoder,
             for: "a picture of \(request.width)x\(request.height) pixels with \(tokens) tokens"
         )
     }

@@ -10,7 +10,7 @@ enum VacuumDuty {
         outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        let counts = Mutex<[String: RowCounts]>([:])
+        let last = Mutex<VacuumReport?>(nil)
         return PeriodicService(
             .vacuum,
             of: store,
@@ -18,8 +18,8 @@ enum VacuumDuty {
             outage: outage,
             logger: logger
         ) { logger in
-            let report = try await store.runVacuum(since: counts.withLock(\.self))
-            counts.withLock { $0 = report.counts }
+            let report = try await store.runVacuum(since: last.withLock(\.self))
+            last.withLock { $0 = report }
             guard !report.tables.isEmpty else { return }
             logger.debug(
                 "Vacuumed",

@@ -59,11 +59,9 @@ final class RenderObserver: Sendable {
     }
 
     private func note(_ step: RenderStep) throws {
-        let (stop, wantsPreview) = attempt.note(
-            step: step.step,
-            seconds: step.wasCached ? nil : step.seconds
-        )
-        worker.ledger.noteStep(seconds: step.wasCached ? 0 : step.seconds, cost)
+        let measured = step.wasCached ? nil : step.seconds
+        let (stop, wantsPreview) = attempt.note(step: step.step, seconds: measured)
+        worker.ledger.noteStep(seconds: measured, cost)
         let isLast = step.step >= step.steps
         if let stop, !(isLast && stop == .drain) {
             throw RenderingStopped(

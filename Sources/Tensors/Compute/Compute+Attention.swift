@@ -12,7 +12,8 @@ extension Compute {
     ///   - v: (keys, heads · width)
     ///   - heads: The count of heads.
     ///   - scale: What the products are multiplied by, such as 1/√width.
-    ///   - precision: What the products are computed in: float32 or bfloat16.
+    ///   - precision: What the products are computed in; in bytes those of queries and keys, while
+    ///     those with the values are in bfloat16.
     package func attention(
         _ out: Tensor,
         q: Tensor,
@@ -27,21 +28,41 @@ extension Compute {
         let words = precision.words(width)
         let keyPanels = Panel.count(k.rows, of: Panel.columns)
         let valuePanels = Panel.count(width, of: Panel.columns)
-        let valueWords = precision.words(keyPanels * Panel.columns)
+        let valueWords = precision.floating.words(keyPanels * Panel.columns)
         let queries = Int(KERNEL_ATTENTION_QUERIES)
         let level = kernels.level
         withScratch {
             let keys = scratch(heads * keyPanels, words * Panel.columns)
+            let scaled = precision.isBytes ? keyPanels * Panel.columns : 1
+            let keyScales = scratch(heads, scaled)
+            let keySums = scratch(heads, scaled)
+            @Sendable func sums(_ head: Int) -> UnsafeMutablePointer<Int32> {
+                UnsafeMutableRawPointer(keySums.row(head)).assumingMemoryBound(to: Int32.self)
+            }
             parallel(keys.rows) { part, _ in
-                let first = part % keyPanels * Panel.columns
-                kernel_pack_columns(
-                    keys.row(part),
-                    k.row(first) + part / keyPanels * width,
-                    min(Panel.columns, k.rows - first),
-                    width,
-                    k.stride,
-                    precision.format
-                )
+                let (head, first) = (part / keyPanels, part % keyPanels * Panel.columns)
+                let from = k.row(first) + head * width
+                let count = min(Panel.columns, k.rows - first)
+                if precision.isBytes {
+                    kernel_quantize_columns(
+                        keys.row(part),
+                        keyScales.row(head) + first,
+                        sums(head) + first,
+                        from,
+                        count,
+                        width,
+                        k.stride
+                    )
+                } else {
+                    kernel_pack_columns(
+                        keys.row(part),
+                        from,
+                        count,
+                        width,
+                        k.stride,
+                        precision.format
+                    )
+                }
             }
             let values = scratch(heads * valuePanels, valueWords * Panel.columns)
             parallel(values.rows) { part, _ in
@@ -53,7 +74,7 @@ extension Compute {
                     min(Panel.columns, width - first),
                     v.stride,
                     valueWords,
-                    precision.format
+                    precision.floating.format
                 )
             }
             let room = kernel_attention_room(width) / MemoryLayout<Float>.stride
@@ -67,7 +88,11 @@ extension Compute {
                     out.stride,
                     q.row(rows.lowerBound) + head * width,
                     q.stride,
-                    keys.row(head * keyPanels),
+                    kernel_keys(
+                        panels: keys.row(head * keyPanels),
+                        scale: precision.isBytes ? keyScales.row(head) : nil,
+                        sum: precision.isBytes ? sums(head) : nil
+                    ),
                     values.row(head * valuePanels),
                     rows.count,
                     k.rows,

@@ -75,9 +75,7 @@ struct EngineBenchmark {
         let seconds = passes.sorted()[runs / 2]
         let work = work(tokens: x.rows)
         let productPeak = compute.peakOperations(precision)
-        let attentionPeak =
-            precision == precision.floating
-            ? productPeak : compute.peakOperations(precision.floating)
+        let attentionPeak = compute.attentionPeak(precision, products: productPeak)
         let ideal = work.products / productPeak + work.attention / attentionPeak
         return Result(
             seconds: seconds,

@@ -40,8 +40,7 @@ struct KernelBenchmark {
 
     func run() -> Result {
         let peak = compute.peakOperations(precision)
-        let attentionPeak =
-            precision == precision.floating ? peak : compute.peakOperations(precision.floating)
+        let attentionPeak = compute.attentionPeak(precision, products: peak)
         return Result(
             precision: precision.rawValue,
             kernels: compute.kernels.rawValue,
@@ -84,7 +83,7 @@ struct KernelBenchmark {
                 v: v,
                 heads: Self.heads,
                 scale: 1 / Float(Self.width).squareRoot(),
-                precision.floating
+                precision
             )
         }
         let work = 4 * Double(tokens) * Double(tokens) * Double(columns)
