@@ -73,7 +73,8 @@ extension Golden {
     func pipeline(
         of directory: ModelDirectory? = nil,
         digest: ModelDigest? = nil,
-        in compute: Compute = Compute(threads: 2)
+        in compute: Compute = Compute(threads: 2),
+        precision: Precision = .float32
     ) async throws -> RenderPipeline {
         let directory = try directory ?? ModelDirectory(path: model)
         let known: ModelDigest
@@ -82,6 +83,7 @@ extension Golden {
             model: directory,
             digest: known,
             selection: selection(),
+            precision: precision,
             compute: compute
         )
     }

@@ -29,15 +29,25 @@ struct WholeRunTests {
         #expect(try ImageDecoder().decode(picture.png, name: "png") == picture.image)
     }
 
-    @Test("the same bytes whatever the count of threads, and again", arguments: Golden.all)
-    func bytes(_ golden: Golden) async throws {
+    @Test(
+        "the same bytes whatever the count of threads, again, and beside another render",
+        arguments: Golden.all,
+        Precision.allCases
+    )
+    func bytes(_ golden: Golden, _ precision: Precision) async throws {
         let request = try golden.request()
-        let pipeline = try await golden.pipeline(in: Compute(threads: 1))
-        let first = try pipeline.render(request)
-        #expect(try pipeline.render(request).png == first.png)
-        for threads in 2...3 {
-            let other = try await golden.pipeline(in: Compute(threads: threads))
-            #expect(try other.render(request).png == first.png)
+        let pipeline = try await golden.pipeline(in: Compute(threads: 1), precision: precision)
+        let first = try pipeline.render(request).png
+        #expect(try pipeline.render(request).png == first)
+        try await withThrowingTaskGroup(of: [UInt8].self) { group in
+            for threads in 2...3 {
+                group.addTask {
+                    let compute = Compute(threads: threads)
+                    let other = try await golden.pipeline(in: compute, precision: precision)
+                    return try other.render(request).png
+                }
+            }
+            for try await png in group { #expect(png == first) }
         }
     }
 
