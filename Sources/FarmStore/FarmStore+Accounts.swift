@@ -39,7 +39,7 @@ extension FarmStore {
         weight: Double,
         by actor: String
     ) async throws {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             try await connection.execute(
                 """
                 INSERT INTO account (owner, weight) VALUES (\(owner), \(weight))

@@ -48,7 +48,7 @@ extension FarmStore {
         _ isPaused: Bool,
         by actor: String
     ) async throws -> Bool {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             let count = try await connection.execute(
                 """
                 INSERT INTO pool (name, is_paused) SELECT \(name), \(isPaused)
@@ -71,7 +71,7 @@ extension FarmStore {
 
     /// Lets every worker take nothing new, or lets them again.
     package func setFarmPaused(_ isPaused: Bool, by actor: String) async throws {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             try await connection.execute("UPDATE farm SET is_paused = \(isPaused)")
             try await Self.recordAudit(
                 isPaused ? "farm.paused" : "farm.resumed",

@@ -13,7 +13,7 @@ extension FarmStore {
         precondition(!submission.tasks.isEmpty, "A job has at least one task")
         // The next claim here knows of the job, whatever becomes of the notice.
         defer { desk.expire() }
-        return try await pool.withTransaction { connection in
+        return try await withRetriedTransaction { connection in
             if let missing = try await missingDependency(of: submission, on: connection) {
                 return .unknownDependency(missing)
             }

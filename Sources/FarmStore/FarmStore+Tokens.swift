@@ -70,7 +70,7 @@ extension FarmStore {
         expiresAt: Date? = nil,
         by actor: String
     ) async throws -> TokenID {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             let row = try await connection.query(
                 """
                 INSERT INTO token (owner, role, hash, expires_at)
@@ -105,7 +105,7 @@ extension FarmStore {
 
     /// Makes a token count no more; false when there is none, or it was revoked before.
     package func revokeToken(_ id: TokenID, by actor: String) async throws -> Bool {
-        try await pool.withTransaction { connection in
+        try await withRetriedTransaction { connection in
             let revoked = try await connection.execute(
                 "UPDATE token SET revoked_at = now() WHERE id = \(id) AND revoked_at IS NULL"
             )
