@@ -47,7 +47,7 @@ struct PackedModelTests {
     @Test(
         "its pictures are the files that the model itself gives",
         arguments: Golden.all,
-        [Precision.bfloat16, .int8]
+        [Precision.bfloat16, .int8, .int4]
     )
     func pictures(_ golden: Golden, _ precision: Precision) async throws {
         let folder = try GoldenFolder()
