@@ -57,6 +57,21 @@ extension WorkerRecord {
     }
 }
 
+extension Sequence<WorkerRecord> {
+    /// The workers whose speed a job's tasks are cut by: those that can run them and are not
+    /// quarantined.
+    package func able(toRun model: String, _ requirement: TaskRequirement) -> [WorkerRecord] {
+        filter { $0.state != .quarantined && $0.canRun(model: model, requirement) }
+    }
+
+    /// The median of the speeds that were told, in floating point operations a second; nil where none
+    /// was.
+    package var medianSpeed: Double? {
+        let speeds = map(\.speed).filter { $0 > 0 }.sorted()
+        return speeds.isEmpty ? nil : speeds[speeds.count / 2]
+    }
+}
+
 extension HeadView {
     var demand: TaskDemand {
         TaskDemand(

@@ -5,9 +5,6 @@ extension FarmStore {
     /// How many tasks one transaction cuts anew.
     private static let sizingBatch = 5000
 
-    /// How many jobs one run of the duty cuts.
-    private static let sizedAtOnce = 50
-
     /// A job of one image a task, and what its tasks are cut by now.
     private struct UnsizedJob {
         var id: JobID
@@ -45,47 +42,45 @@ extension FarmStore {
     }
 
     private func unsizedJobs() async throws -> [UnsizedJob] {
-        try await pool.query(
+        let rows = try await pool.query(
             """
-            SELECT job.id, head.id AS head, job.cost / job.image_count AS image_cost,
-                job.image_count, job.target_seconds, able.speed, able.workers
+            SELECT job.id, head.id AS head, head.model_digest, head.precision, head.memory_bytes,
+                head.pool, head.tags, head.group_size, head.numeric_class, job.cost,
+                job.image_count, job.target_seconds
             FROM job JOIN head ON head.job_id = job.id
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS workers,
-                    percentile_disc(0.5) WITHIN GROUP (ORDER BY speed)
-                        FILTER (WHERE speed > 0) AS speed
-                FROM worker
-                WHERE state NOT IN ('lost', 'quarantined')
-                    AND worker.model_digest = head.model_digest
-                    AND worker.precision = coalesce(head.precision, worker.precision)
-                    AND worker.numeric_class = coalesce(head.numeric_class, worker.numeric_class)
-                    AND worker.pool = coalesce(head.pool, worker.pool)
-                    AND worker.memory_bytes >= coalesce(head.memory_bytes, 0)
-                    AND worker.tags @> head.tags
-            ) AS able
             WHERE job.target_seconds IS NOT NULL AND job.finished_at IS NULL
                 AND job.model_digest IN (
-                    SELECT model_digest FROM worker
-                    WHERE state NOT IN ('lost', 'quarantined') AND speed > 0
+                    SELECT model_digest FROM worker WHERE state <> 'lost' AND speed > 0
                 )
-                AND able.speed IS NOT NULL
-            ORDER BY job.id LIMIT \(Self.sizedAtOnce)
+            ORDER BY job.id
             """
-        ).map { row in
-            var chunk = JobChunk()
-            chunk.targetSeconds = try row.decode("target_seconds")
-            return UnsizedJob(
-                id: try row.decode("id"),
-                head: try row.decode("head"),
-                imagesPerTask: CostModel.imagesPerTask(
-                    chunk,
-                    imageFlops: try row.decode("image_cost"),
-                    speed: try row.decode("speed"),
-                    images: try row.decode("image_count"),
-                    workers: try row.decode("workers")
-                )
+        )
+        guard !rows.isEmpty else { return [] }
+        let live = try await workers()
+        return try rows.compactMap { try unsizedJob($0, live) }
+    }
+
+    /// A job and what its tasks are to be cut by; nil while no worker that can run them has told its
+    /// speed.
+    private func unsizedJob(_ row: Row, _ live: [WorkerRecord]) throws -> UnsizedJob? {
+        var requirement = try TaskRequirement(row)
+        requirement.numericClass = try row.decodeIfPresent("numeric_class")
+        let able = live.able(toRun: try row.decode("model_digest"), requirement)
+        guard let speed = able.medianSpeed else { return nil }
+        let images = try row.decode("image_count", as: Int.self)
+        var chunk = JobChunk()
+        chunk.targetSeconds = try row.decode("target_seconds")
+        return UnsizedJob(
+            id: try row.decode("id"),
+            head: try row.decode("head"),
+            imagesPerTask: CostModel.imagesPerTask(
+                chunk,
+                imageFlops: try row.decode("cost", as: Double.self) / Double(images),
+                speed: speed,
+                images: images,
+                workers: able.count
             )
-        }
+        )
     }
 
     /// Cuts some of a job's tasks, those of `first` and later numbers.

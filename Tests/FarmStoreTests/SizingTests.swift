@@ -62,6 +62,29 @@ import Testing
         #expect(try await farm.violations() == [])
     }
 
+    @Test("only workers that can run the tasks tell how they are cut")
+    func ableWorkers() async throws {
+        let farm = try await Farm()
+        let job = try await farm.job(tasks: 40) {
+            $0.targetSeconds = 10
+            $0.requirement.tags = ["amx"]
+        }
+        let group = try await farm.job(tasks: 40) {
+            $0.targetSeconds = 10
+            $0.requirement.groupSize = 2
+        }
+        _ = try await fast(farm)
+        #expect(try await farm.store.runWake().sized == 0)
+        _ = try await farm.worker("tagged") {
+            $0.tags = ["amx"]
+            $0.speed = 1e12
+        }
+        #expect(try await farm.store.runWake().sized == 1)
+        #expect(try await sizes(farm, job).map(\.count) == [10, 10, 10, 10])
+        #expect(try await sizes(farm, group).count == 40)
+        #expect(try await farm.violations() == [])
+    }
+
     @Test("a task that was claimed before stays as it is")
     func claimedBefore() async throws {
         let farm = try await Farm()

@@ -78,23 +78,23 @@ struct JobDraft: Sendable {
             seed: Int64.random(in: 0...Int64(UInt32.max)),
             label: specification.name ?? key?.rawValue ?? "job"
         )
-        let live = try await api.store.workers()
-        eligible = Self.eligible(live, for: specification, model.digest)
-        let speeds = eligible.map(\.speed).filter { $0 > 0 }.sorted()
+        let requirement = TaskRequirement(specification.requirements)
+        eligible = try await api.store.workers().able(toRun: model.digest, requirement)
+        let speed = eligible.medianSpeed
         let chunk = specification.chunk
-        targetSeconds = speeds.isEmpty && chunk.count == nil ? chunk.targetSeconds : nil
+        targetSeconds = speed == nil && chunk.count == nil ? chunk.targetSeconds : nil
         plan = TaskPlan(
             resolved,
             chunk: chunk,
             costs: (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux,
             sizes: findings.sizes,
-            speed: speeds.isEmpty ? nil : speeds[speeds.count / 2],
+            speed: speed,
             workers: eligible.count
         )
         obstacle = try await api.store.unrunnable(
             model: model.name,
             digest: model.digest,
-            TaskRequirement(specification.requirements)
+            requirement
         ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
     }
 
@@ -214,19 +214,6 @@ struct JobDraft: Sendable {
             }
         }
         return (found, problems)
-    }
-
-    // MARK: - Who can run it
-
-    private static func eligible(
-        _ live: [WorkerRecord],
-        for specification: JobSpecification,
-        _ modelDigest: String
-    ) -> [WorkerRecord] {
-        let requirement = TaskRequirement(specification.requirements)
-        return live.filter {
-            $0.state != .quarantined && $0.canRun(model: modelDigest, requirement)
-        }
     }
 }
 
