@@ -37,23 +37,17 @@ package struct LayerReader: Sendable {
 
     /// The reader for layers whose products are computed in float32 or bfloat16 even where the
     /// others are in bytes.
-    package var floating: LayerReader {
-        var reader = self
-        reader.precision = precision.floating
-        return reader
-    }
+    package var floating: LayerReader { reader(in: precision.floating) }
 
     /// The reader for layers whose weights keep eight bits where the others' have four.
-    package var finer: LayerReader {
-        var reader = self
-        reader.precision = precision.operand
-        return reader
-    }
+    package var finer: LayerReader { reader(in: precision.operand) }
 
     /// The reader for layers whose products are computed in float32 in every precision.
-    package var exact: LayerReader {
+    package var exact: LayerReader { reader(in: .float32) }
+
+    private func reader(in precision: Precision) -> LayerReader {
         var reader = self
-        reader.precision = .float32
+        reader.precision = precision
         return reader
     }
 
