@@ -1,4 +1,5 @@
 #include "include/convert.h"
+#include "vector_math.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static inline uint16_t load_u16(const uint8_t *in) {
 }
 
 // out (n), in (n)
-void kernel_widen_bf16(float *out, const void *in, size_t n) {
+KERNEL void kernel_widen_bf16(float *out, const void *in, size_t n) {
     const uint8_t *bytes = in;
     for (size_t i = 0; i < n; i++) {
         out[i] = float_of_bits((uint32_t)load_u16(bytes + 2 * i) << 16);
@@ -123,7 +124,7 @@ void kernel_widen_e5m2(float *out, const void *in, float scale, size_t n) {
 }
 
 // out (n), in (n)
-void kernel_narrow_bf16(void *out, const float *in, size_t n) {
+KERNEL void kernel_narrow_bf16(void *out, const float *in, size_t n) {
     uint8_t *bytes = out;
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = bits_of_float(in[i]);
