@@ -77,7 +77,8 @@ let package = Package(
         .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
         .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
 
-        // Floor 3: layers and models, as functions of weights.
+        // Floor 3: layers and models, as functions of weights; and sums over a group.
+        .target(name: "Collectives", dependencies: ["CGloo", "Tensors", .crypto]),
         .target(name: "Networks", dependencies: ["Tensors"]),
 
         // Floor 2: the numbers.
@@ -91,6 +92,7 @@ let package = Package(
         .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
 
         // Floor 0: C.
+        .target(name: "CGloo", linkerSettings: [.linkedLibrary("gloo")]),
         .target(
             name: "CImaging",
             dependencies: ["CLibJPEG", "CLibPNG", "CLibWebP"],
@@ -141,6 +143,7 @@ let package = Package(
                 .hummingbirdTesting, .nioCore,
             ]
         ),
+        .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "Tensors"]),
         .testTarget(
             name: "DiffusionTests",
             dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
