@@ -21,8 +21,9 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Imaging",
-                "Networks", "Tensors", .argumentParser, .crypto, .logging, .serviceLifecycle,
+                "Collectives", "Diffusion", "FarmClient", "FarmModel", "FarmWorker",
+                "HTTPTransport", "Imaging", "Networks", "Tensors", .argumentParser, .crypto,
+                .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -63,8 +64,8 @@ let package = Package(
         .target(
             name: "FarmWorker",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging", "Networks",
-                "Tensors", .crypto, .logging, .serviceLifecycle,
+                "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
+                "Networks", "Tensors", .crypto, .logging, .serviceLifecycle,
             ]
         ),
 
@@ -72,7 +73,9 @@ let package = Package(
         .target(name: "BlobStore", dependencies: ["FarmModel", "HTTPTransport", .crypto]),
         .target(
             name: "Diffusion",
-            dependencies: ["CSentencePiece", "Imaging", "Networks", "Tensors", .crypto]
+            dependencies: [
+                "CSentencePiece", "Collectives", "Imaging", "Networks", "Tensors", .crypto,
+            ]
         ),
         .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
         .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread that runs one function, and is to be joined once.
-struct LinkThread: Sendable {
+package struct LinkThread: Sendable {
     private let thread: pthread_t
 
     /// The function, on its way to the thread.
@@ -13,7 +13,8 @@ struct LinkThread: Sendable {
         }
     }
 
-    init(_ run: @escaping @Sendable () -> Void) {
+    /// Runs a function on a thread of its own.
+    package init(_ run: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
         let body = Unmanaged.passRetained(Body(run))
         let status = pthread_create(
@@ -31,7 +32,7 @@ struct LinkThread: Sendable {
     }
 
     /// Waits until the function has returned.
-    func join() {
+    package func join() {
         pthread_join(thread, nil)
     }
 }

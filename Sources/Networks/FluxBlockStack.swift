@@ -5,6 +5,8 @@ package import Tensors
 package struct FluxBlockStack: Sendable {
     private let transformerBlocks: [DoubleStreamBlock]
     private let singleTransformerBlocks: [SingleStreamBlock]
+    private let hidden: Int
+    private let shard: Shard
 
     /// Reads the blocks' parameters.
     ///
@@ -19,6 +21,8 @@ package struct FluxBlockStack: Sendable {
         progress: (Double) -> Void = { _ in }
     ) throws {
         let c = configuration
+        hidden = c.hidden
+        shard = reader.shard
         let blocks = Double(c.numLayers + c.numSingleLayers)
         transformerBlocks = try (0..<c.numLayers).map { index in
             defer { progress(Double(index + 1) / blocks) }
@@ -48,13 +52,65 @@ package struct FluxBlockStack: Sendable {
     ///   - compute: Where to run.
     /// - Returns: The vectors, in memory of their own; a step's do not depend on the others.
     package func modulation(_ vec: Tensor, in compute: Compute) -> Modulation {
-        let layers =
-            transformerBlocks.map(\.modulations) + singleTransformerBlocks.map(\.modulations)
+        guard let reduction = compute.reduction, !shard.isWhole else {
+            return Modulation(
+                vectors: modulations.map { layers in
+                    layers.map { layer in
+                        let vectors = Tensor(rows: vec.rows, columns: layer.outputs)
+                        compute.linear(vectors, vec, layer)
+                        return vectors
+                    }
+                }
+            )
+        }
+        return gathered(vec, reduction, in: compute)
+    }
+
+    /// Of each block, what makes its streams' modulating vectors.
+    private var modulations: [[Linear]] {
+        transformerBlocks.map(\.modulations) + singleTransformerBlocks.map(\.modulations)
+    }
+
+    /// The vectors of all ranks: each computes its columns of them, side by side, and copies those to
+    /// the others at one time.
+    private func gathered(
+        _ vec: Tensor,
+        _ reduction: any Reduction,
+        in compute: Compute
+    ) -> Modulation {
+        let blocks = modulations
+        let widths =
+            [Int](repeating: 6 * hidden, count: transformerBlocks.count)
+            + [Int](repeating: 3 * hidden, count: singleTransformerBlocks.count)
+        /// Each rank's columns of a layer's vector.
+        func columns(_ width: Int) -> [Range<Int>] {
+            shard.ranges(of: width, unit: shard.unit(of: width))
+        }
+        var parts: [Range<Int>] = []
+        for rank in 0..<shard.size {
+            let first = parts.last?.upperBound ?? 0
+            let own = zip(blocks, widths).reduce(0) { sum, block in
+                sum + block.0.count * columns(block.1)[rank].count
+            }
+            parts.append(first..<first + own)
+        }
+        let all = Tensor(rows: vec.rows, columns: parts.last?.upperBound ?? 0)
+        var next = parts[shard.rank].lowerBound
+        for layer in blocks.joined() {
+            compute.linear(all.columns(next..<next + layer.outputs), vec, layer)
+            next += layer.outputs
+        }
+        reduction.gather(all, columns: parts)
+        var places = parts.map(\.lowerBound)
         return Modulation(
-            vectors: layers.map { layers in
-                layers.map { layer in
-                    let vectors = Tensor(rows: vec.rows, columns: layer.outputs)
-                    compute.linear(vectors, vec, layer)
+            vectors: zip(blocks, widths).map { layers, width in
+                layers.map { _ in
+                    let vectors = Tensor(rows: vec.rows, columns: width)
+                    for (rank, own) in columns(width).enumerated() {
+                        let range = places[rank]..<places[rank] + own.count
+                        vectors.columns(own).copy(from: all.columns(range))
+                        places[rank] += own.count
+                    }
                     return vectors
                 }
             }
@@ -85,7 +141,8 @@ package struct FluxBlockStack: Sendable {
         let picture = textRows.upperBound..<x.rows
         let doubles = transformerBlocks.count
         func run(_ blocks: Range<Int>) {
-            for index in blocks {
+            // what follows the loss of a rank has no meaning
+            for index in blocks where compute.reduction?.failure == nil {
                 let vectors = modulation.vectors(index, step: step)
                 guard index < doubles else {
                     let block = singleTransformerBlocks[index - doubles]

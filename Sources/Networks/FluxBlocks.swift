@@ -3,6 +3,58 @@
 
 import Tensors
 
+/// Reads a block's layers, each split over the ranks of a group as its place in the block asks for:
+/// by outputs where a part begins, by inputs where it ends in the stream.
+private struct BlockLayers {
+    let name: String
+    let configuration: FluxConfiguration
+    let reader: LayerReader
+
+    init(_ name: String, _ configuration: FluxConfiguration, _ reader: LayerReader) {
+        self.name = name
+        self.configuration = configuration
+        self.reader = reader
+    }
+
+    /// What the feed-forward layers' columns are split in.
+    var mlpUnit: Int { reader.shard.unit(of: configuration.mlp) }
+
+    /// What makes so many vectors that modulate the block.
+    func modulation(_ part: String, vectors: Int) throws -> Linear {
+        let outputs = vectors * configuration.hidden
+        let unit = reader.shard.unit(of: outputs)
+        return try linear(part, configuration.hidden, outputs, .outputs(unit: unit))
+    }
+
+    /// From the attention into the stream.
+    func projection(_ part: String) throws -> Linear {
+        let hidden = configuration.hidden
+        return try linear(
+            part,
+            hidden,
+            hidden,
+            .inputs(units: [configuration.attentionHeadDim])
+        )
+    }
+
+    func mlpIn(_ part: String) throws -> Linear {
+        try linear(part, configuration.hidden, configuration.mlp, .outputs(unit: mlpUnit))
+    }
+
+    func mlpOut(_ part: String) throws -> Linear {
+        try linear(part, configuration.mlp, configuration.hidden, .inputs(units: [mlpUnit]))
+    }
+
+    private func linear(
+        _ part: String,
+        _ inputs: Int,
+        _ outputs: Int,
+        _ split: LayerSplit
+    ) throws -> Linear {
+        try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs, split: split)
+    }
+}
+
 /// One stream's parameters in a double block.
 private struct Stream: Sendable {
     let modulation: Linear
@@ -21,6 +73,9 @@ private struct QKV: Sendable {
     let normQ: Tensor
     let normK: Tensor
 
+    /// Channels of this rank's heads.
+    private var channels: Int { linear.outputs / 3 }
+
     init(
         q: String,
         k: String,
@@ -32,13 +87,19 @@ private struct QKV: Sendable {
     ) throws {
         linear = try reader.linear(
             fusing: [(k, c.hidden), (v, c.hidden), (q, c.hidden)],
-            inputs: [c.hidden]
+            inputs: [c.hidden],
+            split: .outputs(unit: c.attentionHeadDim)
         )
         self.normQ = try reader.source.vector("\(normQ).weight", count: c.attentionHeadDim)
         self.normK = try reader.source.vector("\(normK).weight", count: c.attentionHeadDim)
     }
 
-    /// Projects h (tokens, hidden) into kvq (tokens, 3 · hidden); norms and rotates q and k.
+    /// Room for what `callAsFunction` makes: (tokens, 3 · channels of this rank's heads).
+    func room(_ tokens: Int, in compute: Compute) -> Tensor {
+        compute.scratch(tokens, linear.outputs)
+    }
+
+    /// Projects h (tokens, hidden) into kvq (tokens, 3 · channels); norms and rotates q and k.
     func callAsFunction(_ kvq: Tensor, _ h: Operand, rope: RotaryTable, in compute: Compute) {
         compute.projectHeads(
             kvq,
@@ -51,17 +112,17 @@ private struct QKV: Sendable {
         )
     }
 
-    /// Attention over kvq (tokens, 3 · hidden); the result replaces the queries.
-    func attend(_ kvq: Tensor, heads: Int, in compute: Compute) -> Tensor {
-        let hidden = kvq.columns / 3
-        let q = kvq.columns(2 * hidden..<3 * hidden)
+    /// Attention over kvq (tokens, 3 · channels); the result replaces the queries.
+    func attend(_ kvq: Tensor, in compute: Compute) -> Tensor {
+        let q = kvq.columns(2 * channels..<3 * channels)
+        let width = normQ.columns
         compute.attention(
             q,
             q: q,
-            k: kvq.columns(0..<hidden),
-            v: kvq.columns(hidden..<2 * hidden),
-            heads: heads,
-            scale: 1 / Float(hidden / heads).squareRoot(),
+            k: kvq.columns(0..<channels),
+            v: kvq.columns(channels..<2 * channels),
+            heads: channels / width,
+            scale: 1 / Float(width).squareRoot(),
             linear.precision
         )
         return q
@@ -72,15 +133,12 @@ private struct QKV: Sendable {
 struct DoubleStreamBlock: Sendable {
     private let image: Stream
     private let text: Stream
-    private let heads: Int
 
     init(_ name: String, _ c: FluxConfiguration, from reader: LayerReader) throws {
-        func linear(_ part: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs)
-        }
+        let layers = BlockLayers(name, c, reader)
         let attn = "\(name).attn"
         image = Stream(
-            modulation: try linear("norm1.linear", c.hidden, 6 * c.hidden),
+            modulation: try layers.modulation("norm1.linear", vectors: 6),
             attention: try QKV(
                 q: "\(attn).to_q",
                 k: "\(attn).to_k",
@@ -90,12 +148,12 @@ struct DoubleStreamBlock: Sendable {
                 c,
                 from: reader
             ),
-            projection: try linear("attn.to_out.0", c.hidden, c.hidden),
-            mlpIn: try linear("ff.net.0.proj", c.hidden, c.mlp),
-            mlpOut: try linear("ff.net.2", c.mlp, c.hidden)
+            projection: try layers.projection("attn.to_out.0"),
+            mlpIn: try layers.mlpIn("ff.net.0.proj"),
+            mlpOut: try layers.mlpOut("ff.net.2")
         )
         text = Stream(
-            modulation: try linear("norm1_context.linear", c.hidden, 6 * c.hidden),
+            modulation: try layers.modulation("norm1_context.linear", vectors: 6),
             attention: try QKV(
                 q: "\(attn).add_q_proj",
                 k: "\(attn).add_k_proj",
@@ -105,11 +163,10 @@ struct DoubleStreamBlock: Sendable {
                 c,
                 from: reader
             ),
-            projection: try linear("attn.to_add_out", c.hidden, c.hidden),
-            mlpIn: try linear("ff_context.net.0.proj", c.hidden, c.mlp),
-            mlpOut: try linear("ff_context.net.2", c.mlp, c.hidden)
+            projection: try layers.projection("attn.to_add_out"),
+            mlpIn: try layers.mlpIn("ff_context.net.0.proj"),
+            mlpOut: try layers.mlpOut("ff_context.net.2")
         )
-        heads = c.numAttentionHeads
     }
 
     /// What makes the vectors that modulate the streams, of 6 · hidden values: text, then picture.
@@ -133,7 +190,14 @@ struct DoubleStreamBlock: Sendable {
 
             // attention, text and picture together
             compute.withScratch {
-                let kvq = compute.scratch(x.rows, 3 * hidden)
+                let additions = streams.enumerated().map { index, stream in
+                    compute.addition(
+                        to: x.rows(stream.1),
+                        gate: chunk(index, 2),
+                        of: stream.0.projection
+                    )
+                }
+                let kvq = image.attention.room(x.rows, in: compute)
                 for (index, (stream, rows)) in streams.enumerated() {
                     compute.withScratch {
                         let h = compute.modulatedLayerNorm(
@@ -146,18 +210,24 @@ struct DoubleStreamBlock: Sendable {
                         stream.attention(kvq.rows(rows), h, rope: rope.rows(rows), in: compute)
                     }
                 }
-                let attention = image.attention.attend(kvq, heads: heads, in: compute)
-                for (index, (stream, rows)) in streams.enumerated() {
-                    compute.addLinear(
-                        x.rows(rows),
-                        gate: chunk(index, 2),
-                        attention.rows(rows),
-                        stream.projection
-                    )
+                let attention = image.attention.attend(kvq, in: compute)
+                for (addition, (stream, rows)) in zip(additions, streams) {
+                    compute.withScratch {
+                        let h = compute.operand(attention.rows(rows), stream.projection.precision)
+                        compute.begin(addition, [h])
+                    }
                 }
+                additions.forEach(compute.finish)
             }
 
             // feed-forward, each stream by itself
+            let additions = streams.enumerated().map { index, stream in
+                compute.addition(
+                    to: x.rows(stream.1),
+                    gate: chunk(index, 5),
+                    of: stream.0.mlpOut
+                )
+            }
             for (index, (stream, rows)) in streams.enumerated() {
                 compute.withScratch {
                     let h = compute.modulatedLayerNorm(
@@ -168,14 +238,10 @@ struct DoubleStreamBlock: Sendable {
                         stream.mlpIn.precision
                     )
                     let inner = compute.activated(h, stream.mlpIn, .geluTanh)
-                    compute.addLinear(
-                        x.rows(rows),
-                        gate: chunk(index, 5),
-                        [inner],
-                        stream.mlpOut
-                    )
+                    compute.begin(additions[index], [inner])
                 }
             }
+            additions.forEach(compute.finish)
         }
     }
 }
@@ -186,13 +252,10 @@ struct SingleStreamBlock: Sendable {
     private let attention: QKV
     private let projMLP: Linear
     private let projOut: Linear
-    private let heads: Int
 
     init(_ name: String, _ c: FluxConfiguration, from reader: LayerReader) throws {
-        func linear(_ part: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
-            try reader.linear("\(name).\(part)", inputs: inputs, outputs: outputs)
-        }
-        modulation = try linear("norm.linear", c.hidden, 3 * c.hidden)
+        let layers = BlockLayers(name, c, reader)
+        modulation = try layers.modulation("norm.linear", vectors: 3)
         attention = try QKV(
             q: "\(name).attn.to_q",
             k: "\(name).attn.to_k",
@@ -202,13 +265,13 @@ struct SingleStreamBlock: Sendable {
             c,
             from: reader
         )
-        projMLP = try linear("proj_mlp", c.hidden, c.mlp)
+        projMLP = try layers.mlpIn("proj_mlp")
         // attention and feed-forward come with scales of their own
         projOut = try reader.linear(
             fusing: [("\(name).proj_out", c.hidden)],
-            inputs: [c.hidden, c.mlp]
+            inputs: [c.hidden, c.mlp],
+            split: .inputs(units: [c.attentionHeadDim, layers.mlpUnit])
         )
-        heads = c.numAttentionHeads
     }
 
     /// What makes the vector that modulates the block, of 3 · hidden values.
@@ -224,6 +287,11 @@ struct SingleStreamBlock: Sendable {
         let hidden = x.columns
         let mod = modulation[0]
         compute.withScratch {
+            let addition = compute.addition(
+                to: x,
+                gate: mod.columns(2 * hidden..<3 * hidden),
+                of: projOut
+            )
             let h = compute.modulatedLayerNorm(
                 x,
                 scale: mod.columns(hidden..<2 * hidden),
@@ -232,15 +300,11 @@ struct SingleStreamBlock: Sendable {
                 projMLP.precision
             )
             let inner = compute.activated(h, projMLP, .geluTanh)
-            let kvq = compute.scratch(x.rows, 3 * hidden)
+            let kvq = attention.room(x.rows, in: compute)
             attention(kvq, h, rope: rope, in: compute)
-            let attended = attention.attend(kvq, heads: heads, in: compute)
-            compute.addLinear(
-                x,
-                gate: mod.columns(2 * hidden..<3 * hidden),
-                [compute.operand(attended, projOut.precision), inner],
-                projOut
-            )
+            let attended = attention.attend(kvq, in: compute)
+            compute.begin(addition, [compute.operand(attended, projOut.precision), inner])
+            compute.finish(addition)
         }
     }
 }

@@ -54,12 +54,12 @@ struct TimeTextEmbedding: Sendable {
         return out
     }
 
-    /// temb = time + guidance + pooled text; temb is (1, hidden).
+    /// temb = time + guidance + the embedded pooled text; each is (1, hidden).
     func callAsFunction(
         _ temb: Tensor,
         timestep: Float,
         guidance: Float,
-        _ context: FluxTransformer.Context,
+        pooled: Tensor,
         in compute: Compute
     ) {
         compute.withScratch {
@@ -72,7 +72,7 @@ struct TimeTextEmbedding: Sendable {
                 guidanceEmbedder(embedded, sinusoid, in: compute)
                 compute.add(temb, embedded)
             }
-            compute.add(temb, context.pooled)
+            compute.add(temb, pooled)
         }
     }
 

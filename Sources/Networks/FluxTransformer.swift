@@ -9,10 +9,10 @@ package import Tensors
 /// range of its rows, so that the single blocks find both in place.
 package struct FluxTransformer: Sendable {
     package let configuration: FluxConfiguration
-    private let xEmbedder: Linear
+    /// What the ranks of a group share.
+    package let trunk: FluxTrunk
     private let contextEmbedder: Linear
     private let timeTextEmbed: TimeTextEmbedding
-    private let blocks: FluxBlockStack
     private let normOut: Linear
     private let projOut: Linear
 
@@ -34,84 +34,64 @@ package struct FluxTransformer: Sendable {
         func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws -> Linear {
             try reader.floating.linear(name, inputs: inputs, outputs: outputs)
         }
-        xEmbedder = try linear("x_embedder", c.inChannels, c.hidden)
         contextEmbedder = try linear("context_embedder", c.jointAttentionDim, c.hidden)
         timeTextEmbed = try TimeTextEmbedding(c, from: reader.floating)
-        blocks = try FluxBlockStack(c, from: reader, progress: progress)
+        trunk = try FluxTrunk(c, from: reader, progress: progress)
         normOut = try linear("norm_out.linear", c.hidden, 2 * c.hidden)
         projOut = try linear("proj_out", c.hidden, c.inChannels)
     }
 
     /// What stays the same over the steps of one picture, computed once.
     package struct Context: Sendable {
-        /// The embedded text: (text tokens, hidden).
-        let text: Tensor
         /// The embedded pooled vector: (1, hidden).
         let pooled: Tensor
-        /// Added to every embedded output token: (1, hidden), or nil.
-        let outputEmbedding: Tensor?
-        /// The embedded reference tokens: (reference tokens, hidden), or nil.
-        let references: Tensor?
+        let trunk: FluxTrunk.Context
+
         /// The rotary angles of text, output and reference tokens.
-        package let rope: RotaryTable
+        package var rope: RotaryTable { trunk.rope }
     }
 
-    /// A reference in the token sequence.
-    package struct Reference {
-        /// The packed latent: (tokens, in channels).
-        package let tokens: Tensor
-        /// Added to each of its embedded tokens: (1, hidden), or nil.
-        package let embedding: Tensor?
-
-        package init(tokens: Tensor, embedding: Tensor?) {
-            self.tokens = tokens
-            self.embedding = embedding
-        }
+    /// A picture's tokens but for its latents, the text embedded.
+    ///
+    /// - Parameters:
+    ///   - text: T5's features: (text tokens, joint attention width).
+    ///   - references: The references in sequence order.
+    ///   - outputEmbedding: Added to every output token: (1, hidden), or nil.
+    ///   - positions: Row and column of each output and reference token; text stands at 0.
+    ///   - compute: Where to run.
+    /// - Returns: What every rank of a group makes its context of.
+    package func conditions(
+        text: Tensor,
+        references: [FluxTrunk.Reference],
+        outputEmbedding: Tensor?,
+        positions: [TokenPosition],
+        in compute: Compute
+    ) -> FluxTrunk.Conditions {
+        let embedded = Tensor(rows: text.rows, columns: configuration.hidden)
+        compute.linear(embedded, text, contextEmbedder)
+        return FluxTrunk.Conditions(
+            text: embedded,
+            references: references,
+            outputEmbedding: outputEmbedding,
+            positions: positions
+        )
     }
 
     /// Embeds what does not change from step to step.
     ///
     /// - Parameters:
-    ///   - text: T5's features: (text tokens, joint attention width).
+    ///   - conditions: The picture's tokens but for its latents.
     ///   - pooled: CLIP's vector: (1, pooled projection width).
-    ///   - references: The references in sequence order.
-    ///   - outputEmbedding: Added to every output token: (1, hidden), or nil.
-    ///   - positions: Row and column of each output and reference token; text stands at 0.
     ///   - compute: Where to run.
     /// - Returns: The embedded conditions, for every step of the picture.
     package func context(
-        text: Tensor,
+        _ conditions: FluxTrunk.Conditions,
         pooled: Tensor,
-        references: [Reference],
-        outputEmbedding: Tensor?,
-        positions: [TokenPosition],
         in compute: Compute
     ) -> Context {
-        let hidden = configuration.hidden
-        let embeddedText = Tensor(rows: text.rows, columns: hidden)
-        compute.linear(embeddedText, text, contextEmbedder)
-        let count = references.reduce(0) { $0 + $1.tokens.rows }
-        let embedded = count == 0 ? nil : Tensor(rows: count, columns: hidden)
-        if let embedded {
-            var row = 0
-            for reference in references {
-                let part = embedded.rows(row..<row + reference.tokens.rows)
-                compute.linear(part, reference.tokens, xEmbedder)
-                if let embedding = reference.embedding {
-                    compute.add(part, embedding)
-                }
-                row += reference.tokens.rows
-            }
-        }
-        return Context(
-            text: embeddedText,
+        Context(
             pooled: timeTextEmbed.embed(pooled: pooled, in: compute),
-            outputEmbedding: outputEmbedding,
-            references: embedded,
-            rope: RotaryTable(
-                positions: [TokenPosition](repeating: .text, count: text.rows) + positions,
-                axes: configuration.axesDimsRope
-            )
+            trunk: trunk.context(conditions, in: compute)
         )
     }
 
@@ -124,34 +104,48 @@ package struct FluxTransformer: Sendable {
         let final: Tensor
     }
 
-    /// Computes the vectors of some steps at once.
+    /// Computes the modulating vectors of some steps.
     ///
     /// - Parameters:
     ///   - steps: Each step's noise level, 1 for pure noise to 0, and its distilled guidance; models
     ///     without its embedding ignore it.
     ///   - context: The embedded conditions.
     ///   - compute: Where to run.
-    /// - Returns: The vectors; a step's do not depend on the others.
-    package func modulation(
+    /// - Returns: A vector a step: (steps, hidden).
+    package func temb(
         _ steps: [(timestep: Float, guidance: Float)],
         context: Context,
         in compute: Compute
-    ) -> Modulation {
+    ) -> Tensor {
         let temb = Tensor(rows: steps.count, columns: configuration.hidden)
         for (row, step) in steps.enumerated() {
             timeTextEmbed(
                 temb.rows(row..<row + 1),
                 timestep: step.timestep,
                 guidance: step.guidance,
-                context,
+                pooled: context.pooled,
                 in: compute
             )
         }
+        return temb
+    }
+
+    /// Computes what modulates the layers in some steps at once.
+    ///
+    /// - Parameters:
+    ///   - temb: What `temb(_:context:in:)` made.
+    ///   - compute: Where to run.
+    /// - Returns: The vectors; a step's do not depend on the others.
+    package func modulation(_ temb: Tensor, in compute: Compute) -> Modulation {
         let vec = temb.copy()
         compute.activate(vec, .silu)
-        let final = Tensor(rows: steps.count, columns: normOut.outputs)
+        let final = Tensor(rows: temb.rows, columns: normOut.outputs)
         compute.linear(final, vec, normOut)
-        return Modulation(temb: temb, blocks: blocks.modulation(vec, in: compute), final: final)
+        return Modulation(
+            temb: temb,
+            blocks: trunk.modulation(temb, in: compute),
+            final: final
+        )
     }
 
     /// Predicts the velocity, noise − data, of the output tokens.
@@ -176,34 +170,22 @@ package struct FluxTransformer: Sendable {
         trace: Trace? = nil
     ) {
         let hidden = configuration.hidden
-        let textRows = 0..<context.text.rows
-        let outputRows = textRows.upperBound..<textRows.upperBound + latents.rows
-        let total = outputRows.upperBound + (context.references?.rows ?? 0)
         compute.withScratch {
             trace?("temb", modulation.temb.rows(step..<step + 1))
-            let x = compute.scratch(total, hidden)
-            x.rows(textRows).copy(from: context.text)
-            compute.linear(x.rows(outputRows), latents, xEmbedder)
-            if let embedding = context.outputEmbedding {
-                compute.add(x.rows(outputRows), embedding)
-            }
-            if let references = context.references {
-                x.rows(outputRows.upperBound..<total).copy(from: references)
-            }
-
-            blocks(
+            let x = compute.scratch(trunk.tokens(latents, context.trunk), hidden)
+            trunk(
                 x,
-                text: textRows,
+                latents: latents,
                 modulation: modulation.blocks,
                 step: step,
-                rope: context.rope,
+                context: context.trunk,
                 in: compute,
                 cache: cache,
                 trace: trace
             )
-
+            let first = context.trunk.text.rows
             let final = modulation.final.rows(step..<step + 1)
-            let output = x.rows(outputRows)
+            let output = x.rows(first..<first + latents.rows)
             let normalised = compute.scratch(output.rows, hidden)
             compute.modulatedLayerNorm(
                 normalised,

@@ -119,6 +119,35 @@ package struct AdapterFile: Sendable {
         }
     }
 
+    /// Adds a pair's product to some rows and columns of the module's weight.
+    ///
+    /// - Parameters:
+    ///   - pair: One of `pairs`.
+    ///   - strength: The adapter's weight.
+    ///   - rows: The rows of the weight.
+    ///   - columns: The columns of the weight.
+    ///   - weight: Those rows and columns.
+    /// - Throws: As `matrices`.
+    func add(
+        _ pair: LowRankPair,
+        strength: Float,
+        rows: Range<Int>,
+        columns: Range<Int>,
+        to weight: Tensor
+    ) throws {
+        let own = pair.targetRows.clamped(to: rows)
+        guard !own.isEmpty, !columns.isEmpty else { return }
+        let (down, up) = try matrices(of: pair, strength: strength)
+        let first = pair.targetRows.lowerBound
+        multiply(
+            weight.rows(own.lowerBound - rows.lowerBound..<own.upperBound - rows.lowerBound),
+            up.rows(own.lowerBound - first..<own.upperBound - first),
+            down.columns(columns),
+            transposed: false,
+            keep: 1
+        )
+    }
+
     /// Reads one pair as matrices.
     ///
     /// - Parameters:

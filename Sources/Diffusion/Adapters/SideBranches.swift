@@ -69,11 +69,22 @@ extension RenderPipeline {
     /// Puts the users' adapters of a set in the place of those that stand beside the weights.
     func setBranches(of adapters: AdapterSet) throws(AdapterError) {
         let wanted = try adapters.sideBranches()
-        let missing = Set(wanted.map(\.module)).filter { !branches.contains($0) }
+        try branches.set(wanted)
+        lead?.tell(.adapters(wanted))
+    }
+}
+
+extension BranchTable {
+    /// Puts branches in the place of those that are there.
+    ///
+    /// - Throws: `AdapterError.unusedTargets` for modules that the network does not have; nothing
+    ///   is changed then.
+    func set(_ wanted: [SideBranch]) throws(AdapterError) {
+        let missing = Set(wanted.map(\.module)).filter { !contains($0) }
         guard missing.isEmpty else { throw .unusedTargets(modules: missing.sorted()) }
-        branches.removeAll()
+        removeAll()
         for branch in wanted {
-            branches.add(
+            add(
                 branch.module,
                 down: branch.down,
                 up: branch.up,

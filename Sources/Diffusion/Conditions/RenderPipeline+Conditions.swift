@@ -68,7 +68,7 @@ extension RenderPipeline {
         let tensors = try condition(prompt.key, shapes: shapes) {
             let (t5, clip) = try loadTextEncoders()
             return [
-                "features": t5(prompt.t5.ids, in: compute),
+                "features": try features(t5, prompt.t5.ids),
                 "pooled": clip(prompt.clip.ids, in: compute),
             ]
         }

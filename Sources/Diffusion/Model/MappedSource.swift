@@ -65,6 +65,50 @@ extension MappedSource {
             start += elements.count
         }
     }
+
+    package func read(
+        _ name: String,
+        shape: [Int],
+        rows: Range<Int>,
+        columns: Range<Int>,
+        into destination: Tensor
+    ) throws {
+        guard let place = place(of: name) else {
+            throw SafetensorsError.missing(file: set.location, tensor: name)
+        }
+        guard let stored = set.shape(of: place.tensor), let held = place.shape(in: set) else {
+            throw SafetensorsError.missing(file: set.location, tensor: place.tensor)
+        }
+        guard held == shape, shape.count == 2 else {
+            let file = set.file(of: place.tensor)?.path ?? set.location
+            throw SafetensorsError.shape(file: file, tensor: name, holds: held, wanted: shape)
+        }
+        let width = shape[1]
+        var (first, row) = (0, 0)
+        for range in place.rows ?? [0..<stored[0]] {
+            // The wanted ones among the rows of this range, as they are stored.
+            let begin = max(rows.lowerBound - first, 0) + range.lowerBound
+            let end = min(rows.upperBound - first + range.lowerBound, range.upperBound)
+            first += range.count
+            guard begin < end else { continue }
+            let part = destination.rows(row..<row + end - begin)
+            row += end - begin
+            if columns.count == width, part.isContiguous {
+                let elements = begin * width..<end * width
+                try set.read(place.tensor, elements: elements, into: part.elements)
+                continue
+            }
+            for index in 0..<part.rows {
+                let start = (begin + index) * width
+                try set.read(
+                    place.tensor,
+                    elements: start + columns.lowerBound..<start + columns.upperBound,
+                    into: part.rows(index..<index + 1).elements,
+                    isFollowed: false
+                )
+            }
+        }
+    }
 }
 
 /// Weights in the diffusers layout, under a prefix or under other names of the same tensors.

@@ -102,8 +102,9 @@ struct PackedPartSource: MappedSource {
     func packed(
         _ modules: [(name: String, outputs: Int)],
         inputs: [Int],
-        _ precision: Precision
+        _ precision: Precision,
+        isAllWanted: Bool
     ) throws -> [PackedMatrix]? {
-        try packed.packed(modules, inputs: inputs, precision)
+        try packed.packed(modules, inputs: inputs, precision, isAllWanted: isAllWanted)
     }
 }

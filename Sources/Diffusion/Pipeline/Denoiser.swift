@@ -22,8 +22,8 @@ final class Denoiser {
         transformer: FluxTransformer,
         schedule: Schedule,
         noise: Tensor,
-        context: FluxTransformer.Context,
-        plain: FluxTransformer.Context?,
+        context: BranchContext,
+        plain: BranchContext?,
         in compute: Compute
     ) {
         self.request = request
@@ -31,7 +31,7 @@ final class Denoiser {
         self.compute = compute
         latents = noise.copy()
         func branch(
-            _ context: FluxTransformer.Context,
+            _ context: BranchContext,
             _ guidance: (Int) -> Float
         ) -> DenoisingBranch {
             DenoisingBranch(

@@ -5,7 +5,7 @@ import Tensors
 /// computed step left.
 final class DenoisingBranch {
     private let transformer: FluxTransformer
-    private let context: FluxTransformer.Context
+    private let context: BranchContext
     /// The noise level and the distilled guidance of each step.
     private let steps: [(timestep: Float, guidance: Float)]
     private let compute: Compute
@@ -23,7 +23,7 @@ final class DenoisingBranch {
 
     init(
         _ transformer: FluxTransformer,
-        _ context: FluxTransformer.Context,
+        _ context: BranchContext,
         steps: [(timestep: Float, guidance: Float)],
         prediction: Tensor,
         stepCache: Float,
@@ -43,12 +43,13 @@ final class DenoisingBranch {
     /// Predicts a step from the latents before it.
     func predict(_ step: Int, _ latents: Tensor, trace: Trace? = nil) {
         let (range, modulation) = vectors(of: step)
+        context.lead?.begin(step: step - range.lowerBound, latents)
         transformer(
             prediction,
             latents: latents,
             modulation: modulation,
             step: step - range.lowerBound,
-            context: context,
+            context: context.context,
             in: compute,
             cache: cache,
             trace: trace
@@ -64,7 +65,9 @@ final class DenoisingBranch {
         if let window, window.steps.contains(step) { return window }
         window = nil
         let range = step..<min(steps.count, step + Self.windowSteps)
-        let computed = transformer.modulation(Array(steps[range]), context: context, in: compute)
+        let temb = transformer.temb(Array(steps[range]), context: context.context, in: compute)
+        context.lead?.modulate(temb)
+        let computed = transformer.modulation(temb, in: compute)
         window = (range, computed)
         return (range, computed)
     }
@@ -75,4 +78,10 @@ struct ComputedStep: Sendable {
     let step: Int
     /// The output tokens before it: (tokens, channels).
     let latents: Tensor
+}
+
+/// What a branch's tokens are made of and, in a group, its place with the other members.
+struct BranchContext {
+    let context: FluxTransformer.Context
+    let lead: LedBranch?
 }

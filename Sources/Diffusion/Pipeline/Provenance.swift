@@ -13,9 +13,13 @@ package struct Provenance: Codable, Sendable, Equatable {
         /// The kernel family.
         package let kernels: String
         package let precision: String
+        /// How a group splits the model, as `tp2`; nil for a worker alone.
+        package var group: String?
 
-        /// The three in one word.
-        package var description: String { "\(engine)/\(kernels)/\(precision)" }
+        /// All in one word.
+        package var description: String {
+            "\(engine)/\(kernels)/\(precision)" + (group.map { "/\($0)" } ?? "")
+        }
     }
 
     /// A reference, known by its file's digest.
@@ -111,7 +115,17 @@ package struct Provenance: Codable, Sendable, Equatable {
 extension RenderPipeline {
     /// What pictures of this pipeline share with those that are equal to the last bit.
     package var numericClass: Provenance.NumericClass {
-        Self.numericClass(precision, compute)
+        Self.numericClass(precision, compute, Self.groupClass(model, ranks: shard.size))
+    }
+
+    /// What the group's part of the class is called; nil alone.
+    ///
+    /// A part of a weight in bytes that is packed by itself has scales of its own: a model that was
+    /// packed whole gives other pictures than the same one packed part by part.
+    package static func groupClass(_ model: ModelDirectory, ranks: Int) -> String? {
+        guard ranks > 1 else { return nil }
+        let isCut = model.packed.map { $0.precision.operand == .int8 } ?? false
+        return "tp\(ranks)" + (isCut ? "-packed" : "")
     }
 
     /// The class of pictures in a precision on a compute.
@@ -119,15 +133,18 @@ extension RenderPipeline {
     /// - Parameters:
     ///   - precision: What products are computed in.
     ///   - compute: Where.
+    ///   - group: How a group splits the model; nil for a worker alone.
     /// - Returns: The class.
     package static func numericClass(
         _ precision: Precision,
-        _ compute: Compute
+        _ compute: Compute,
+        _ group: String? = nil
     ) -> Provenance.NumericClass {
         Provenance.NumericClass(
             engine: engineVersion,
             kernels: compute.kernelFamily,
-            precision: precision.rawValue
+            precision: precision.rawValue,
+            group: group
         )
     }
 

@@ -11,8 +11,10 @@ extension RenderPipeline {
         named name: String
     ) throws(RenderError) {
         // packed weights are mapped: the system brings them in and drops them as it can
-        let isMapped = part.source is PackedPartSource
-        let bytes = part.parameters.count * MemoryLayout<Float>.stride / precision.valuesPerWord
+        let isMapped = part.source is PackedPartSource && shard.isWhole
+        let bytes =
+            part.parameters.count * MemoryLayout<Float>.stride / precision.valuesPerWord
+            / shard.size
         try requireMemory(isMapped ? 0 : bytes, for: name)
     }
 

@@ -43,6 +43,7 @@ extension RenderPipeline {
             columns: 4 * model.autoencoder.configuration.latentChannels
         )
         let denoiser = try makeDenoiser(request, conditions, dump: dump)
+        try checkGroup()
         if let checkpoint { denoiser.resume(checkpoint) }
         let running = RunningRender(
             request: request,
@@ -53,6 +54,7 @@ extension RenderPipeline {
         let first = denoiser.step
         while !denoiser.isDone {
             let duration = advance(denoiser, dump: dump)
+            try checkGroup()
             try onStep(
                 StepProgress(
                     step: denoiser.step,
@@ -132,27 +134,27 @@ extension RenderPipeline {
         }
         let positions = Self.positions(output: grid, references: encoded.map(\.grid))
         try requireMemory(for: request, tokens: prompt.features.rows + positions.count)
-        let context = transformer.context(
-            text: prompt.features,
-            pooled: prompt.pooled,
+        let context = branchContext(
+            transformer,
+            prompt,
             references: zip(request.conditions, latents).map { condition, tokens in
-                FluxTransformer.Reference(
+                FluxTrunk.Reference(
                     tokens: tokens,
                     embedding: adapters.embeddings?.reference(slot: condition.slot)
                 )
             },
             outputEmbedding: adapters.embeddings?.output,
             positions: positions,
-            in: compute
+            stepCache: request.stepCache
         )
         let plain = negative.map {
-            transformer.context(
-                text: $0.features,
-                pooled: $0.pooled,
+            branchContext(
+                transformer,
+                $0,
                 references: [],
                 outputEmbedding: nil,
                 positions: Array(positions[..<grid.count]),
-                in: compute
+                stepCache: request.stepCache
             )
         }
         let schedule = schedule(request)
@@ -162,7 +164,7 @@ extension RenderPipeline {
             noise: noise,
             references: latents,
             schedule: schedule,
-            context: context,
+            context: context.context,
             positions: positions
         )
         return Denoiser(
@@ -173,6 +175,28 @@ extension RenderPipeline {
             context: context,
             plain: plain,
             in: compute
+        )
+    }
+
+    /// Embeds a branch's conditions, in a group with every member.
+    private func branchContext(
+        _ transformer: FluxTransformer,
+        _ prompt: EncodedPrompt,
+        references: [FluxTrunk.Reference],
+        outputEmbedding: Tensor?,
+        positions: [TokenPosition],
+        stepCache: Float
+    ) -> BranchContext {
+        let conditions = transformer.conditions(
+            text: prompt.features,
+            references: references,
+            outputEmbedding: outputEmbedding,
+            positions: positions,
+            in: compute
+        )
+        return BranchContext(
+            context: transformer.context(conditions, pooled: prompt.pooled, in: compute),
+            lead: lead?.open(conditions, stepCache: stepCache)
         )
     }
 

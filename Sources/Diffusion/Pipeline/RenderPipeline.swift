@@ -39,6 +39,10 @@ package final class RenderPipeline {
     let compute: Compute
     /// What the networks' products are computed in.
     package let precision: Precision
+    /// The part of the model that is held here: of a group's leader the first.
+    package let shard: Shard
+    /// The group that computes with this pipeline, or nil alone.
+    private(set) var lead: GroupLead?
     private let t5Tokenizer: T5Tokenizer
     private let clipTokenizer: CLIPTokenizer
 
@@ -69,6 +73,7 @@ package final class RenderPipeline {
     ///   - selection: The adapters to use.
     ///   - precision: What the networks' products are computed in; nil for what the model is packed
     ///     in, else the fastest of this processor.
+    ///   - ranks: How many members the group has that this pipeline leads; 1 alone.
     ///   - compute: Where to run.
     /// - Throws: `AdapterError`, `SafetensorsError`, `TokenizerError` or `ModelError` for files
     ///   that are missing, broken, or do not fit each other.
@@ -77,9 +82,12 @@ package final class RenderPipeline {
         digest: ModelDigest,
         selection: AdapterSelection,
         precision: Precision? = .float32,
+        ranks: Int = 1,
         compute: Compute
     ) throws {
         self.model = model
+        shard = Shard(rank: 0, size: ranks)
+        try model.transformer.configuration.check(ranks: ranks)
         modelDigest = digest
         let precision = precision ?? model.packed?.precision ?? .fastest
         self.precision = precision
@@ -105,10 +113,53 @@ package final class RenderPipeline {
             t5Tokenizer: t5Tokenizer,
             clipTokenizer: clipTokenizer,
             digest: digest,
-            numericClass: Self.numericClass(precision, compute),
+            numericClass: Self.numericClass(
+                precision,
+                compute,
+                Self.groupClass(model, ranks: ranks)
+            ),
             placeholders: adapters.embeddings?.placeholders
         )
         try checkVocabularies()
+    }
+
+    // MARK: - Group
+
+    /// Computes with other members from now on, or with none; not while it renders.
+    ///
+    /// - Parameter channel: The connection, as rank 0; nil when it is over.
+    /// - Throws: `AdapterError` for users' adapters that cannot be read any more.
+    package func join(_ channel: (any GroupChannel)?) throws {
+        precondition(channel.map { $0.size == shard.size && $0.rank == 0 } ?? true)
+        lead = channel.map { GroupLead($0) }
+        compute.reduction = channel
+        if lead != nil, transformer != nil { try setBranches(of: adapters) }
+    }
+
+    /// Checks that every member of the group is there.
+    ///
+    /// - Throws: ``GroupError/broken(reason:)``.
+    func checkGroup() throws {
+        if let lead { return try lead.check() }
+        guard shard.isWhole else {
+            throw GroupError.broken(reason: "the group's members are not connected")
+        }
+    }
+
+    /// Whether T5 is split over the members.
+    private var splitsT5: Bool {
+        !shard.isWhole && T5Stack.splits(model.textEncoder2.configuration, over: shard.size)
+    }
+
+    /// T5's features of a prompt, computed by all members where it is split.
+    func features(_ t5: T5Encoder, _ ids: [Int]) throws -> Tensor {
+        guard splitsT5 else { return t5(ids, in: compute) }
+        let rows = t5.embedded(ids)
+        try checkGroup()
+        lead?.tell(.text(rows))
+        t5.stack(rows, in: compute)
+        try checkGroup()
+        return t5.features(rows, in: compute)
     }
 
     /// The digest of the model with its own adapters: what the farm knows it by.
@@ -197,7 +248,7 @@ package final class RenderPipeline {
         }
         let t5 = try T5Encoder(
             model.textEncoder2.configuration,
-            from: reader(model.textEncoder2.source),
+            from: reader(model.textEncoder2.source, shard: splitsT5 ? shard : .whole),
             placeholders: rows,
             firstPlaceholder: t5Tokenizer.vocabularySize - (rows?.rows ?? 0)
         )
@@ -290,7 +341,7 @@ package final class RenderPipeline {
             model.packed == nil ? ownAdapters.adapting(plain, threads: compute.threads) : nil
         let loaded = try FluxTransformer(
             model.transformer.configuration,
-            from: reader(adapted ?? plain, branches)
+            from: reader(adapted ?? plain, branches, shard: shard)
         )
         try adapted?.requireAllUsed()
         try setBranches(of: adapters)
@@ -300,8 +351,15 @@ package final class RenderPipeline {
 
     private func reader(
         _ source: any ParameterSource,
-        _ branches: BranchTable? = nil
+        _ branches: BranchTable? = nil,
+        shard: Shard = .whole
     ) -> LayerReader {
-        LayerReader(source, precision: precision, threads: compute.threads, branches: branches)
+        LayerReader(
+            source,
+            precision: precision,
+            threads: compute.threads,
+            branches: branches,
+            shard: shard
+        )
     }
 }

@@ -77,6 +77,13 @@ extension Compute {
             residual.rows == x[0].rows && residual.columns == layer.outputs,
             "sizes agree"
         )
+        guard !layer.isPartial else {
+            return withScratch {
+                let addition = addition(to: residual, gate: gate, of: layer)
+                begin(addition, x)
+                finish(addition)
+            }
+        }
         let bias = layer.bias
         product(x, layer) { tile in
             tile.finish(bias: bias, .identity)
@@ -109,23 +116,29 @@ extension Compute {
         unit: Int = 1,
         finish: @Sendable (_ tile: ProductTile) -> Void
     ) {
+        withScratch {
+            product(terms(x, layer), unit: unit, finish: finish)
+        }
+    }
+
+    /// The products whose sum a layer is, without its bias; those of its branches are computed as far
+    /// as their ranks, in scratch memory.
+    func terms(_ x: [Operand], _ layer: Linear) -> [ProductTerm] {
         precondition(x.count == layer.weights.count, "an operand a part of the inputs")
         probe?.note(x, layer, in: self)
-        withScratch {
-            var terms = zip(x, layer.weights).map { ProductTerm($0, $1) }
-            for branch in layer.branches?.branches ?? [] {
-                let inner = scratch(x[0].rows, branch.down[0].outputs)
-                product(zip(x, branch.down).map { ProductTerm($0, $1) }) { $0.copy(to: inner) }
-                terms.append(
-                    ProductTerm(
-                        operand(inner, branch.up.precision),
-                        branch.up,
-                        firstPanel: branch.firstPanel
-                    )
+        var terms = zip(x, layer.weights).map { ProductTerm($0, $1) }
+        for branch in layer.branches?.branches ?? [] {
+            let inner = scratch(x[0].rows, branch.down[0].outputs)
+            product(zip(x, branch.down).map { ProductTerm($0, $1) }) { $0.copy(to: inner) }
+            terms.append(
+                ProductTerm(
+                    operand(inner, branch.up.precision),
+                    branch.up,
+                    firstPanel: branch.firstPanel
                 )
-            }
-            product(terms, unit: unit, finish: finish)
+            )
         }
+        return terms
     }
 }
 

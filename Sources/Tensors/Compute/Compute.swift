@@ -16,6 +16,8 @@ package final class Compute {
     package let kernels: KernelLevel
     /// Sees the products of layers, or nil.
     package var probe: ProductProbe?
+    /// Sums over the ranks of a group what layers that are split compute in part; nil alone.
+    package var reduction: (any Reduction)?
     private var arena: Arena
 
     /// Makes a compute.

@@ -9,6 +9,8 @@ package struct Linear: Sendable {
     package let bias: Tensor?
     /// What is added to the weight while it stays as it is, or nil where nothing can be.
     package let branches: LowRankBranches?
+    /// Whether its products are a part of a sum over the ranks of a group; the bias is the sum's.
+    package let isPartial: Bool
 
     package var inputs: Int { weights.reduce(0) { $0 + $1.inputs } }
     package var outputs: Int { weights[0].outputs }
@@ -46,9 +48,11 @@ package struct Linear: Sendable {
         name: String,
         weights: [PackedMatrix],
         bias: Tensor?,
-        branches: LowRankBranches?
+        branches: LowRankBranches?,
+        isPartial: Bool = false
     ) {
         self.name = name
+        self.isPartial = isPartial
         precondition(
             bias.map { $0.columns == weights[0].outputs } ?? true,
             "a bias a row of the weight"

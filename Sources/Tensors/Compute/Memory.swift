@@ -57,6 +57,11 @@ package final class Memory: @unchecked Sendable {
         UnsafeRawBufferPointer(UnsafeBufferPointer(start: base, count: count))
     }
 
+    /// Gives the pages of a mapped file back to the system.
+    func letGo() {
+        (owner as? FileMapping)?.release(bytes)
+    }
+
     deinit {
         guard owner == nil else { return }
         if mappedBytes > 0 {

@@ -90,10 +90,12 @@ extension Compute {
     ///
     /// - Parameters:
     ///   - terms: The products, all of the same rows; the first has all outputs.
+    ///   - panels: The panels of rows to compute; nil for all.
     ///   - unit: Columns that are not cut apart, such as a head's.
     ///   - finish: Gets each finished tile, on the thread that computed it.
     func product(
         _ terms: [ProductTerm],
+        panels: Range<Int>? = nil,
         unit: Int = 1,
         finish: @Sendable (_ tile: ProductTile) -> Void
     ) {
@@ -108,17 +110,20 @@ extension Compute {
         )
         let level = kernels.level
         let step = Compute.columnStep(unit: unit)
-        let rowParts = Parts(terms[0].operand.panelCount, atMost: Compute.tileRows)
+        let wanted = panels ?? 0..<terms[0].operand.panelCount
+        let rowParts = Parts(wanted.count, atMost: Compute.tileRows)
         let columnParts = Panel.count(outputs, of: step)
         withScratch {
-            let tallest = Panel.rows * min(Compute.tileRows, terms[0].operand.panelCount)
+            let tallest = Panel.rows * min(Compute.tileRows, wanted.count)
             let tiles = scratch(threads * tallest, step)
             let sums = scratch(threads * tallest, Panel.columns)
             let room =
                 terms.contains { $0.weight.precision == .int4 }
                 ? scratch(threads, Panel.runWords * Panel.columns) : nil
             parallel(rowParts.count * columnParts) { part, worker in
-                let panels = rowParts[part % rowParts.count]
+                let own = rowParts[part % rowParts.count]
+                let panels =
+                    wanted.lowerBound + own.lowerBound..<wanted.lowerBound + own.upperBound
                 let first = part / rowParts.count * step
                 let columns = first..<min(outputs, first + step)
                 let tile = ProductTile(

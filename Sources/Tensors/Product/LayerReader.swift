@@ -5,6 +5,8 @@ package struct LayerReader: Sendable {
     package var precision: Precision
     /// How many threads share the packing.
     package let threads: Int
+    /// The part of split layers that is read.
+    package let shard: Shard
     /// Where the layers are entered that low-rank branches may be added to, or nil.
     package let branches: BranchTable?
     /// Where packed weights are saved while they are read, or nil.
@@ -14,11 +16,13 @@ package struct LayerReader: Sendable {
         _ source: any ParameterSource,
         precision: Precision = .float32,
         threads: Int = 1,
-        branches: BranchTable? = nil
+        branches: BranchTable? = nil,
+        shard: Shard = .whole
     ) {
         self.source = source
         self.precision = precision
         self.threads = threads
+        self.shard = shard
         self.branches = branches
         store = nil
     }
@@ -31,6 +35,7 @@ package struct LayerReader: Sendable {
         source = store
         self.precision = precision
         self.threads = threads
+        shard = .whole
         branches = nil
         self.store = store
     }
@@ -56,9 +61,10 @@ package struct LayerReader: Sendable {
         _ name: String,
         inputs: Int,
         outputs: Int,
-        bias: Bool = true
+        bias: Bool = true,
+        split: LayerSplit = .whole
     ) throws -> Linear {
-        try linear(fusing: [(name, outputs)], inputs: [inputs], bias: bias)
+        try linear(fusing: [(name, outputs)], inputs: [inputs], bias: bias, split: split)
     }
 
     /// Reads several layers of the same input into one, their outputs one after the other.
@@ -67,60 +73,102 @@ package struct LayerReader: Sendable {
     ///   - parts: Each layer's name and count of outputs.
     ///   - inputs: The width of the common input, cut into what comes as operands of their own.
     ///   - bias: Whether the layers have biases.
+    ///   - split: How the layers are split over the ranks of a group; a rank reads its part.
     /// - Returns: The layer.
     /// - Throws: What the source throws.
     package func linear(
         fusing parts: [(name: String, outputs: Int)],
         inputs: [Int],
-        bias: Bool = true
+        bias: Bool = true,
+        split: LayerSplit = .whole
     ) throws -> Linear {
-        let outputs = parts.reduce(0) { $0 + $1.outputs }
+        let part = LayerPart(shard, split, outputs: parts.map(\.outputs), inputs: inputs)
+        let outputs = part.outputs.reduce(0) { $0 + $1.count }
         let own = branches.map { _ in
-            LowRankBranches(inputs: inputs, outputs: outputs, precision.operand)
+            LowRankBranches(
+                inputs: inputs,
+                part: part.inputs,
+                outputs: outputs,
+                precision.operand
+            )
         }
         let biases = bias ? Tensor(rows: 1, columns: outputs) : nil
         var row = 0
-        for (name, count) in parts {
+        for ((name, count), range) in zip(parts, part.outputs) {
             if let biases {
-                try source.read(
-                    "\(name).bias",
-                    shape: [count],
-                    into: biases.columns(row..<row + count).elements
-                )
+                try read(bias: "\(name).bias", count, range, into: biases, at: row)
             }
-            if let own { branches?.enter(name, own, firstOutput: row) }
-            row += count
+            if let own { branches?.enter(name, own, outputs: range, firstOutput: row) }
+            row += range.count
         }
         let weights =
-            try source.packed(parts, inputs: inputs, precision)
-            ?? pack(parts, inputs: inputs, outputs: outputs)
+            try packed(parts, inputs: inputs, part)
+            ?? pack(parts, inputs: inputs, part, outputs: outputs)
         return Linear(
             name: PackedLayer.name(parts.map(\.name)),
             weights: weights,
             bias: biases,
-            branches: own
+            branches: own,
+            isPartial: part.isPartial
         )
+    }
+
+    /// The part of a weight that was packed before; nothing else of it stays in memory.
+    private func packed(
+        _ parts: [(name: String, outputs: Int)],
+        inputs: [Int],
+        _ part: LayerPart
+    ) throws -> [PackedMatrix]? {
+        let packed = try source.packed(
+            parts,
+            inputs: inputs,
+            precision,
+            isAllWanted: !part.isSplit
+        )
+        guard let weights = packed else { return nil }
+        guard part.isSplit else { return weights }
+        var outputs: [Range<Int>] = []
+        var first = 0
+        for ((_, count), range) in zip(parts, part.outputs) {
+            outputs.append(first + range.lowerBound..<first + range.upperBound)
+            first += count
+        }
+        return zip(weights, part.inputs).map { weight, inputs in
+            defer { weight.letGo() }
+            return weight.part(outputs: outputs, inputs: inputs)
+        }
+    }
+
+    private func read(
+        bias name: String,
+        _ count: Int,
+        _ range: Range<Int>,
+        into biases: Tensor,
+        at first: Int
+    ) throws {
+        let whole = Tensor(rows: 1, columns: count)
+        try source.read(name, shape: [count], into: whole.elements)
+        biases.columns(first..<first + range.count).copy(from: whole.columns(range))
     }
 
     private func pack(
         _ parts: [(name: String, outputs: Int)],
         inputs: [Int],
+        _ part: LayerPart,
         outputs: Int
     ) throws -> [PackedMatrix] {
+        let own = part.inputs.map(\.count)
         let width = inputs.reduce(0, +)
-        let weight = Tensor(rows: outputs, columns: width)
+        let weight = Tensor(rows: outputs, columns: own.reduce(0, +))
         var row = 0
-        for (name, count) in parts {
-            try (store?.base ?? source).read(
-                "\(name).weight",
-                shape: [count, width],
-                into: weight.rows(row..<row + count).elements
-            )
-            row += count
+        for ((name, count), rows) in zip(parts, part.outputs) {
+            let weight = weight.rows(row..<row + rows.count)
+            try read("\(name).weight", [count, width], rows, inputs, part.inputs, into: weight)
+            row += rows.count
         }
         let weights = PackedMatrix.parts(
             of: weight,
-            inputs: inputs,
+            inputs: own,
             precision: precision,
             threads: threads
         )
@@ -131,6 +179,33 @@ package struct LayerReader: Sendable {
             weights
         )
         return weights.map(\.emptied)
+    }
+
+    /// Reads some rows of a weight, and of each part of its inputs some columns.
+    private func read(
+        _ name: String,
+        _ shape: [Int],
+        _ rows: Range<Int>,
+        _ inputs: [Int],
+        _ ranges: [Range<Int>],
+        into weight: Tensor
+    ) throws {
+        let source = store?.base ?? source
+        guard rows.count < shape[0] || weight.columns < shape[1] else {
+            return try source.read(name, shape: shape, into: weight.elements)
+        }
+        var (first, column) = (0, 0)
+        for (count, range) in zip(inputs, ranges) {
+            try source.read(
+                name,
+                shape: shape,
+                rows: rows,
+                columns: first + range.lowerBound..<first + range.upperBound,
+                into: weight.columns(column..<column + range.count)
+            )
+            first += count
+            column += range.count
+        }
     }
 
     /// Reads a table of embeddings: bfloat16 unless all is in float32.

@@ -15,13 +15,17 @@ package final class LowRankBranches: Sendable {
         let firstPanel: Int
     }
 
+    /// The layer's inputs, as they come in parts.
     private let inputs: [Int]
+    /// Of each part, those that are computed with here.
+    private let part: [Range<Int>]
     private let outputs: Int
     private let precision: Precision
     private let added = Mutex<[Branch]>([])
 
-    init(inputs: [Int], outputs: Int, _ precision: Precision) {
+    init(inputs: [Int], part: [Range<Int>], outputs: Int, _ precision: Precision) {
         self.inputs = inputs
+        self.part = part
         self.outputs = outputs
         self.precision = precision
     }
@@ -45,8 +49,14 @@ package final class LowRankBranches: Sendable {
         let before = first - firstPanel * Panel.columns
         let padded = Tensor(rows: before + up.rows, columns: up.columns)
         padded.rows(before..<padded.rows).copy(from: up)
+        var (begin, own) = (0, [PackedMatrix]())
+        for (count, range) in zip(inputs, part) {
+            let columns = begin + range.lowerBound..<begin + range.upperBound
+            own.append(PackedMatrix(down.columns(columns), precision: precision))
+            begin += count
+        }
         let branch = Branch(
-            down: PackedMatrix.parts(of: down, inputs: inputs, precision: precision),
+            down: own,
             up: PackedMatrix(padded, precision: precision.floating),
             firstPanel: firstPanel
         )
@@ -62,6 +72,8 @@ package final class LowRankBranches: Sendable {
 package final class BranchTable: Sendable {
     private struct Place: Sendable {
         let branches: LowRankBranches
+        /// The layer's outputs that are computed here.
+        let outputs: Range<Int>
         let firstOutput: Int
     }
 
@@ -69,8 +81,14 @@ package final class BranchTable: Sendable {
 
     package init() {}
 
-    func enter(_ name: String, _ branches: LowRankBranches, firstOutput: Int) {
-        places.withLock { $0[name] = Place(branches: branches, firstOutput: firstOutput) }
+    func enter(
+        _ name: String,
+        _ branches: LowRankBranches,
+        outputs: Range<Int>,
+        firstOutput: Int
+    ) {
+        let place = Place(branches: branches, outputs: outputs, firstOutput: firstOutput)
+        places.withLock { $0[name] = place }
     }
 
     /// Whether a layer has that name.
@@ -78,7 +96,7 @@ package final class BranchTable: Sendable {
         places.withLock { $0[name] != nil }
     }
 
-    /// Adds a pair to a layer; not while the network computes.
+    /// Adds a pair to a layer, or what is of it here; not while the network computes.
     ///
     /// - Parameters:
     ///   - name: The layer's name.
@@ -89,7 +107,13 @@ package final class BranchTable: Sendable {
         guard let place = places.withLock({ $0[name] }) else {
             preconditionFailure("no layer is named \(name)")
         }
-        place.branches.add(down: down, up: up, first: place.firstOutput + firstOutput)
+        let own = place.outputs.clamped(to: firstOutput..<firstOutput + up.rows)
+        guard !own.isEmpty else { return }
+        place.branches.add(
+            down: down,
+            up: up.rows(own.lowerBound - firstOutput..<own.upperBound - firstOutput),
+            first: place.firstOutput + own.lowerBound - place.outputs.lowerBound
+        )
     }
 
     /// Takes all branches away; not while the network computes.

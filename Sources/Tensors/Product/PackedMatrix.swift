@@ -66,12 +66,28 @@ package struct PackedMatrix: Sendable {
     /// The same sizes without the values, which are saved elsewhere.
     var emptied: PackedMatrix { PackedMatrix(sizesOf: self) }
 
+    /// A weight of zeros, to be filled.
+    init(sizes outputs: Int, _ inputs: Int, _ precision: Precision) {
+        self.outputs = outputs
+        self.inputs = inputs
+        self.precision = precision
+        let count = Panel.count(outputs, of: Panel.columns)
+        panels = Memory(count: count * precision.weightWords(inputs) * Panel.columns)
+        scales = precision.isBytes ? Memory(count: 2 * count * Panel.columns) : nil
+    }
+
     private init(sizesOf other: PackedMatrix) {
         outputs = other.outputs
         inputs = other.inputs
         precision = other.precision
         panels = Memory(count: 0)
         scales = nil
+    }
+
+    /// Gives the pages of a mapped weight back to the system.
+    func letGo() {
+        panels.letGo()
+        scales?.letGo()
     }
 
     /// The panels as they are stored.

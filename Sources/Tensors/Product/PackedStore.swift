@@ -163,7 +163,8 @@ package struct PackedSource: ParameterSource {
     package func packed(
         _ modules: [(name: String, outputs: Int)],
         inputs: [Int],
-        _ precision: Precision
+        _ precision: Precision,
+        isAllWanted: Bool
     ) throws -> [PackedMatrix]? {
         let name = PackedLayer.name(modules.map(\.name))
         guard let layer = layers[name] else {
@@ -187,9 +188,15 @@ package struct PackedSource: ParameterSource {
                 outputs: outputs,
                 inputs: inputs[part],
                 precision: precision,
-                panels: try file.memory(PackedLayer.tensor(name, part: part)),
+                panels: try file.memory(
+                    PackedLayer.tensor(name, part: part),
+                    isAllWanted: isAllWanted
+                ),
                 scales: precision.isBytes
-                    ? try file.memory(PackedLayer.scales(name, part: part)) : nil
+                    ? try file.memory(
+                        PackedLayer.scales(name, part: part),
+                        isAllWanted: isAllWanted
+                    ) : nil
             )
             guard let weight else {
                 throw SafetensorsError.entry(

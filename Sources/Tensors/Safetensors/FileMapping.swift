@@ -48,17 +48,28 @@ final class FileMapping: Sendable {
     ///
     /// A page fault at a time, a cold file comes in at a fraction of the disk's speed. Both calls are
     /// advice: where the system does not know them, the pages come in as they are touched.
-    func fetch(_ range: Range<Int>) {
+    ///
+    /// - Parameters:
+    ///   - range: The bytes.
+    ///   - isFollowed: Whether those behind them are wanted too.
+    func fetch(_ range: Range<Int>, isFollowed: Bool = true) {
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let start = range.lowerBound / page * page
         let next = min(range.upperBound + range.count, count)
         guard let base, range.upperBound > start else { return }
-        madvise(base + start, next - start, MADV_WILLNEED)
+        if isFollowed { madvise(base + start, next - start, MADV_WILLNEED) }
         madvise(base + start, range.upperBound - start, FileMapping.populateRead)
     }
 
     /// MADV_POPULATE_READ of Linux 5.14, which the C library's headers may not name yet.
     private static let populateRead: Int32 = 22
+
+    /// Gives the pages of some of the memory back to the system; they can be read again later.
+    func release(_ part: UnsafeRawBufferPointer) {
+        guard let base, let start = part.baseAddress else { return }
+        let first = start - UnsafeRawPointer(base)
+        release(first..<first + part.count)
+    }
 
     /// Gives the pages that lie in the range back to the system; they can be read again later.
     func release(_ range: Range<Int>) {

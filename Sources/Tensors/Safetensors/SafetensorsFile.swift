@@ -55,12 +55,14 @@ package final class SafetensorsFile: ParameterSource {
     ///   - name: The tensor's name.
     ///   - elements: Indices into the flattened tensor.
     ///   - destination: As many values as `elements` has.
+    ///   - isFollowed: Whether the values behind them will be wanted too.
     /// - Throws: `SafetensorsError` when the tensor is missing, has a type that cannot be
     ///   converted, or holds a value that is not finite.
     package func read(
         _ name: String,
         elements: Range<Int>,
-        into destination: UnsafeMutableBufferPointer<Float>
+        into destination: UnsafeMutableBufferPointer<Float>,
+        isFollowed: Bool = true
     ) throws(SafetensorsError) {
         guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
         precondition(elements.lowerBound >= 0 && elements.upperBound <= entry.count)
@@ -76,7 +78,7 @@ package final class SafetensorsFile: ParameterSource {
             let first = dataStart + entry.bytes.lowerBound + (elements.lowerBound + start) * width
             let source = first..<(first + (end - start) * width)
             let part = UnsafeMutableBufferPointer(rebasing: values[start..<end])
-            mapping.fetch(source)
+            mapping.fetch(source, isFollowed: isFollowed)
             conversion.convert(part, from: mapping.bytes(in: source))
             mapping.release(source)
             let bad = kernel_first_nonfinite_f32(part.baseAddress, part.count)
@@ -104,12 +106,13 @@ package final class SafetensorsFile: ParameterSource {
     /// The bytes of a tensor as they are in the mapped file, which they keep open; a copy where the
     /// file does not put them on a cache line.
     ///
-    /// The pages are brought in now and stay: what reads them later does not wait for the disk.
-    func memory(_ name: String) throws(SafetensorsError) -> Memory {
+    /// The pages are brought in now and stay: what reads them later does not wait for the disk. Where
+    /// not all of them are wanted, they come in as they are touched.
+    func memory(_ name: String, isAllWanted: Bool) throws(SafetensorsError) -> Memory {
         guard let entry = entries[name] else { throw .missing(file: path, tensor: name) }
         let range = dataStart + entry.bytes.lowerBound..<dataStart + entry.bytes.upperBound
         let count = range.count / MemoryLayout<Float>.stride
-        mapping.fetch(range)
+        if isAllWanted { mapping.fetch(range) }
         let bytes = mapping.bytes(in: range)
         guard let start = bytes.baseAddress, range.count.isMultiple(of: MemoryLayout<Float>.stride)
         else {

@@ -117,9 +117,15 @@ package struct SafetensorsSet: ParameterSource {
     package func read(
         _ name: String,
         elements: Range<Int>,
-        into destination: UnsafeMutableBufferPointer<Float>
+        into destination: UnsafeMutableBufferPointer<Float>,
+        isFollowed: Bool = true
     ) throws(SafetensorsError) {
-        try requiredFile(name).read(name, elements: elements, into: destination)
+        try requiredFile(name).read(
+            name,
+            elements: elements,
+            into: destination,
+            isFollowed: isFollowed
+        )
     }
 
     /// The file that holds a tensor, or the error that says it is missing.

@@ -25,6 +25,24 @@ struct RenderCommand: AsyncParsableCommand {
         defer { progress.close() }
         let plan = try RenderPlan(model: model, picture: picture, output: output)
         let pipeline = try await plan.makePipeline(log: progress.note)
+        let group = try plan.makeGroup(for: pipeline) { StandardError.write($0 + "\n") }
+        do {
+            try render(plan, pipeline, progress, interruption)
+        } catch {
+            // what ended another rank comes before what it meant for this one
+            try group?.close()
+            throw error
+        }
+        try pipeline.join(nil)
+        try group?.close()
+    }
+
+    private func render(
+        _ plan: RenderPlan,
+        _ pipeline: RenderPipeline,
+        _ progress: ProgressDisplay,
+        _ interruption: Interruption
+    ) throws {
         try interruption.check()
         let jobs = try plan.jobs(for: pipeline, log: progress.note)
         for job in jobs {

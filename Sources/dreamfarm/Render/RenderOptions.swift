@@ -21,10 +21,16 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "\(RenderPrecision.help)")
     var precision: RenderPrecision = .fastest
 
-    @Option(help: "Threads to compute with. Without it, one a processor.")
+    @Option(help: "Threads to compute with, in a group each rank. Without it, one a processor.")
     var threads: Int?
 
+    @Option(help: "Render as a group of so many workers does, its ranks on this machine.")
+    var ranks = 1
+
     func validate() throws {
+        if !(1...64).contains(ranks) {
+            throw ValidationError("--ranks \(ranks) is out of range: from 1 to 64")
+        }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads) is out of range: from 1 to 1024")
         }

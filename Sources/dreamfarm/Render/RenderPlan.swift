@@ -76,6 +76,7 @@ struct RenderPlan {
             ),
             selection: selection,
             precision: model.precision.precision,
+            ranks: model.ranks,
             compute: compute
         )
         pipeline.log = log
@@ -86,6 +87,33 @@ struct RenderPlan {
             log("adapter \(adapter.name) × \(adapter.strength), \(adapter.pairCount) pairs")
         }
         return pipeline
+    }
+
+    /// The group that the pipeline leads, its other ranks on threads of this process; nil where it
+    /// renders alone.
+    ///
+    /// - Throws: What keeps the ranks from reaching each other.
+    func makeGroup(
+        for pipeline: RenderPipeline,
+        log: @escaping @Sendable (String) -> Void
+    ) throws -> GroupThreads? {
+        guard model.ranks > 1 else { return nil }
+        let group = try GroupThreads(ranks: model.ranks)
+        let (directory, precision) = (pipeline.model, pipeline.precision)
+        let (selection, ranks, threads) = (selection, model.ranks, model.threads)
+        group.start { rank, link in
+            let follower = try RenderFollower(
+                model: directory,
+                selection: selection,
+                precision: precision,
+                shard: Shard(rank: rank, size: ranks),
+                compute: Compute(threads: threads),
+                log: log
+            )
+            try follower.follow(link)
+        }
+        try pipeline.join(group.links[0])
+        return group
     }
 
     private static func selection(

@@ -80,12 +80,12 @@ struct TransformerLayerTests {
         let c = subject.configuration
         let transformer = try FluxTransformer(c, from: LayerReader(subject.source))
         let tokens = try subject.layers.matrix("dit.x_embedder.in")
-        var references: [FluxTransformer.Reference] = []
+        var references: [FluxTrunk.Reference] = []
         var row = subject.outputTokens
         for (index, condition) in subject.request.conditions.enumerated() {
             let latent = try subject.run.matrix("ref\(index)_latent")
             references.append(
-                FluxTransformer.Reference(
+                FluxTrunk.Reference(
                     tokens: tokens.rows(row..<row + latent.rows),
                     embedding: subject.adapters.embeddings?.reference(slot: condition.slot)
                 )
@@ -93,23 +93,28 @@ struct TransformerLayerTests {
             row += latent.rows
         }
         #expect(row == tokens.rows)
-        let context = transformer.context(
+        let conditions = transformer.conditions(
             text: try subject.layers.matrix("dit.context_embedder.in"),
-            pooled: try subject.layers.matrix("dit.time_text_embed.text_embedder.in"),
             references: references,
             outputEmbedding: subject.adapters.embeddings?.output,
             positions: [],
             in: subject.compute
         )
+        let context = transformer.context(
+            conditions,
+            pooled: try subject.layers.matrix("dit.time_text_embed.text_embedder.in"),
+            in: subject.compute
+        )
+        let trunk = context.trunk
         let output = subject.apply(
             try subject.linear("x_embedder", c.inChannels, c.hidden),
             tokens.rows(0..<subject.outputTokens)
         )
-        subject.compute.add(output, try #require(context.outputEmbedding))
-        let embedded = output.values + (try #require(context.references)).values
+        subject.compute.add(output, try #require(trunk.outputEmbedding))
+        let embedded = output.values + (try #require(trunk.references)).values
         #expect(try subject.layers.difference("dit.x_embedder.out", embedded) == nil)
         #expect(
-            try subject.layers.difference("dit.context_embedder.out", context.text.values) == nil
+            try subject.layers.difference("dit.context_embedder.out", trunk.text.values) == nil
         )
         #expect(
             try subject.layers.difference(
@@ -122,7 +127,7 @@ struct TransformerLayerTests {
             temb,
             timestep: 1,
             guidance: subject.request.guidance(step: 0),
-            context,
+            pooled: context.pooled,
             in: subject.compute
         )
         #expect(try subject.run.difference("temb_step0", temb.values) == nil)

@@ -1,0 +1,3 @@
+package import Collectives
+
+extension GroupLink: GroupChannel {}
