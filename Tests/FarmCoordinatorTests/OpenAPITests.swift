@@ -165,10 +165,11 @@ import Testing
             CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self, ClaimAnswer.self,
             ClaimRequest.self, ConditionSpecification.self, CostConstants.self, DeletePreview.self,
             DeliveryAnswer.self, FailureRequest.self, FailureView.self, FarmView.self,
-            HeartbeatAnswer.self, HeartbeatRequest.self, ImageAssignment.self, ImageTally.self,
+            GroupFigures.self, GroupMemberAddress.self, GroupOffer.self, GroupOrder.self,
+            GroupStanding.self, HeartbeatAnswer.self, HeartbeatRequest.self, ImageAssignment.self, ImageTally.self,
             ImageView.self, JobRequirements.self, JobView.self, LogLine.self,
             LoraSpecification.self,
-            MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelRequest.self,
+            MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelMemory.self, ModelRequest.self,
             ModelView.self, PicturePreview.self, PlanView.self, PoolView.self, PriorityRequest.self,
             ProblemDetails.self, RegistrationAnswer.self, RegistrationRequest.self,
             RenderSettings.self, RendererModel.self, RetryRequest.self, SessionRequest.self,
@@ -183,7 +184,7 @@ import Testing
     private static var words: [any (CaseIterable & RawRepresentable<String>).Type] {
         [
             AttemptEnding.self, CancelMode.self, ConditionTask.self, DesiredWorkerState.self,
-            FailureClass.self,
+            FailureClass.self, GroupPhase.self,
             ImageState.self, JobState.self, LogLevel.self, NoTaskReason.self, NoisePrecision.self,
             PosteriorChoice.self, Preparation.self, ReleaseReason.self, RenderPhase.self,
             TaskState.self, TokenRole.self, WaitingReason.self, WorkerState.self,
