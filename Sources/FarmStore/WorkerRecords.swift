@@ -27,6 +27,12 @@ package struct WorkerRegistration: Sendable {
     package var engine = ""
     /// The machine, as JSON.
     package var info = "{}"
+    /// How it takes part in groups; nil for a worker that does not.
+    package var group: GroupOffer?
+    /// What its model takes; nil where it does not say.
+    package var modelMemory: ModelMemory?
+    /// Whether it renders without others.
+    package var rendersAlone = true
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {
