@@ -97,6 +97,11 @@ extension FarmStore {
             return
         }
         if try await renewWithSpares(group, gone, &report, on: connection) { return }
+        if gone.contains(where: \.isAlien) {
+            try await dissolve(group, because: Self.reason(gone), on: connection)
+            report.dissolved += 1
+            return
+        }
         let staying = group.members.filter { member in !gone.contains(member) }
         guard try state.decode("lacks_long"),
             try await canShrink(group, to: staying, on: connection)

@@ -7,10 +7,11 @@ extension FarmStore {
 
     /// Reads what decides which groups to make.
     func formation(on connection: PostgresConnection) async throws -> GroupFormation {
-        GroupFormation(
-            candidates: try await groupCandidates(on: connection),
+        let candidates = try await groupCandidates(on: connection)
+        return GroupFormation(
+            candidates: candidates,
             groups: try await groups(includingDissolved: false, on: connection),
-            needs: try await groupNeeds(on: connection)
+            needs: candidates.isEmpty ? [] : try await groupNeeds(on: connection)
         )
     }
 

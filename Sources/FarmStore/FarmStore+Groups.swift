@@ -13,13 +13,18 @@ extension FarmStore {
         FROM worker_group
         """
 
-    /// Whether a worker is there and may take part in the group of a row, as SQL.
-    static let fitsGroup = """
-        (worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-            AND worker.desired_state = 'run' AND worker.instance <> '' AND worker.joins_groups
-            AND worker.pool = worker_group.pool AND worker.precision = worker_group.precision
+    /// Whether a worker offers what the group of a row is made of, as SQL.
+    private static let suitsGroup = """
+        (worker.joins_groups AND worker.pool = worker_group.pool
+            AND worker.precision = worker_group.precision
             AND worker.model_digest = worker_group.model_digest
             AND (worker.offered_group IS NULL OR worker.offered_group = worker_group.name))
+        """
+
+    /// Whether it is there and may take part, too.
+    private static let fitsGroup = """
+        (worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
+            AND worker.desired_state = 'run' AND worker.instance <> '' AND \(suitsGroup))
         """
 
     /// Returns the groups by name, those that are dissolved only when asked for.
@@ -70,13 +75,15 @@ extension FarmStore {
         let rows = try await connection.query(
             """
             SELECT worker.group_id, worker.group_rank, worker.id, worker.name, worker.group_phase,
-                \(raw: Self.fitsGroup) AS is_fit, worker.desired_state IN ('drain', 'sleep')
+                \(raw: Self.fitsGroup) AS is_fit,
+                NOT \(raw: Self.suitsGroup) AS is_alien, worker.desired_state IN ('drain', 'sleep')
                     AND worker.state NOT IN ('lost', 'quarantined') AS is_leaving,
                 worker.group_missed_at IS NOT NULL AND worker.last_seen_at
                     < least(worker.group_missed_at, now() - make_interval(secs => \(silence)))
                     AS is_missed,
                 EXISTS (SELECT FROM lease WHERE lease.worker_id = worker.id) AS is_leased,
-                worker.last_seen_at, worker.group_figures::text AS figures
+                worker.last_seen_at, worker.tags, worker.memory_bytes,
+                worker.group_figures::text AS figures
             FROM worker JOIN worker_group ON worker_group.id = worker.group_id
             WHERE \(group)::uuid IS NULL OR worker.group_id = \(group)
             ORDER BY worker.group_id, worker.group_rank

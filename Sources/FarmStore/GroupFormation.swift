@@ -101,20 +101,20 @@ struct GroupFormation: Sendable {
         return teams
     }
 
-    private func serves(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
+    func serves(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
         let wanted = need.requirement
         return group.state != .draining && group.modelDigest == need.modelDigest
             && wanted.pool.map { $0 == group.pool } ?? true
             && wanted.precision.map { $0 == group.precision } ?? true
             && (wanted.groupSize == 1 || [group.size, group.wantedSize].contains(wanted.groupSize))
+            && group.leader.map { $0.tags.isSuperset(of: wanted.tags) } ?? false
+            && group.leader.map { $0.memory >= wanted.memoryBytes ?? 0 } ?? false
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
-        let wanted = need.requirement
-        return team.modelDigest == need.modelDigest
-            && wanted.pool.map { $0 == team.pool } ?? true
-            && wanted.precision.map { $0 == team.precision } ?? true
-            && (wanted.groupSize == 1 || team.workers.count == wanted.groupSize)
+        let size = need.requirement.groupSize
+        return (size == 1 || team.workers.count == size)
+            && Set(volunteers(for: need).map(\.id)).isSuperset(of: team.workers)
     }
 
     /// The group that starts first of those that could be made for a need.

@@ -72,11 +72,15 @@ package struct GroupMemberRecord: Sendable, Hashable {
     package let phase: GroupPhase
     /// Whether it is there and may take part.
     package let isFit: Bool
+    /// Whether its process has another model, precision or pool by now, or joins no groups.
+    let isAlien: Bool
     /// Whether it is only told to take nothing: it finishes what it holds.
     let isLeaving: Bool
     /// Whether another member does not reach it, and nothing was heard of it since.
     let isMissed: Bool
     let isLeased: Bool
+    let tags: Set<String>
+    let memory: Int64
     package let lastSeenAt: Date
     /// What it measured, as JSON.
     package let figures: String?
@@ -87,9 +91,12 @@ package struct GroupMemberRecord: Sendable, Hashable {
         name = try row.decode("name")
         phase = try row.decode("group_phase")
         isFit = try row.decode("is_fit")
+        isAlien = try row.decode("is_alien")
         isLeaving = try row.decode("is_leaving")
         isMissed = try row.decode("is_missed")
         isLeased = try row.decode("is_leased")
+        tags = Set(try row.decode("tags", as: [String].self))
+        memory = try row.decode("memory_bytes")
         lastSeenAt = try row.decode("last_seen_at")
         figures = try row.decodeIfPresent("figures")
     }

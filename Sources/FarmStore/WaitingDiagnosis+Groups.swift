@@ -5,14 +5,9 @@ extension WaitingDiagnosis {
     /// could make one; where none of them can hold the model, what it needs of memory.
     func groupShortage(of demand: TaskDemand, model: String) -> WaitingCause {
         let wanted = demand.requirement
-        let forming = view.formation.groups.first { group in
-            group.modelDigest == demand.modelDigest
-                && wanted.pool.map { $0 == group.pool } ?? true
-                && wanted.precision.map { $0 == group.precision } ?? true
-                && (wanted.groupSize == 1
-                    || [group.size, group.wantedSize].contains(wanted.groupSize))
+        if let forming = view.formation.groups.first(where: { view.formation.serves($0, demand) }) {
+            return .noGroup(Self.shortage(of: forming, model: model))
         }
-        if let forming { return .noGroup(Self.shortage(of: forming, model: model)) }
         let volunteers = view.formation.volunteers(for: demand)
         guard let size = view.formation.ranks(for: demand, among: volunteers) else {
             let memory = volunteers.lazy.compactMap(\.modelMemory).first

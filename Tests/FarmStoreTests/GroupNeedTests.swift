@@ -65,6 +65,21 @@ import Testing
         #expect(try await scene.seats() == ["b", "c"])
     }
 
+    @Test("a group whose first rank lacks what else is asked for serves nothing of it")
+    func tags() async throws {
+        var scene = try await GroupScene(workers: 2)
+        _ = try await scene.job(group: 2)
+        _ = try await scene.store.runGroups()
+        for name in ["c", "d"] { try await scene.add(name) { $0.tags = ["amx"] } }
+        _ = try await scene.job(group: 2) { $0.requirement.tags = ["amx"] }
+        #expect(try await scene.store.runGroups().formed == 1)
+        #expect(
+            try await scene.store.groups().map { $0.members.map(\.name) } == [
+                ["a", "b"], ["c", "d"],
+            ]
+        )
+    }
+
     @Test("a model that no worker holds alone gets the smallest group that does")
     func oversize() async throws {
         var scene = try await GroupScene(workers: 0)

@@ -171,6 +171,17 @@ import Testing
         #expect(try await scene.seats() == ["a", "c"])
     }
 
+    @Test("a worker that comes back with another model has no seat any more")
+    func alien() async throws {
+        let scene = try await GroupScene(workers: 2)
+        _ = try await scene.job(group: 2)
+        _ = try await scene.store.runGroups()
+        try await scene.form()
+        let b = try await SimulatedMember.register("b", at: scene.farm) { $0.precision = "float32" }
+        #expect(try await scene.store.runGroups().dissolved == 1)
+        #expect(try await b.order() == nil)
+    }
+
     @Test("a worker that leaves, or is quarantined, ends the epoch at once")
     func leaving() async throws {
         let scene = try await GroupScene(workers: 2)
