@@ -62,7 +62,7 @@ package struct DeliveredOutput: Sendable, Hashable {
     /// The SHA-256 of the bytes, which is their address.
     package var digest: String
     package var size: Int64
-    /// The class that the picture is of.
+    /// The class that the picture is of; empty is that of the worker, or of the group that it leads.
     package var numericClass: String
 
     package init(digest: String, size: Int64, numericClass: String = "") {

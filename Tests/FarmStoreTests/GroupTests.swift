@@ -41,6 +41,8 @@ import Testing
             "SELECT numeric_class FROM attempt WHERE job_id = \(job)"
         ).map { try $0.decode("numeric_class") }
         #expect(classes == ["group of 2"])
+        let image = try await scene.farm.imageState(job)
+        #expect(image.output?.numericClass == "group of 2")
         let leader = try #require(try await scene.store.worker(try scene.member("a").id))
         #expect(leader.speed == 3e12)
         #expect(leader.seat?.rank == 0 && leader.seat?.servedSize == 2)
@@ -119,6 +121,26 @@ import Testing
         let other = GroupStanding(group: old.group, epoch: 2, rank: 0, phase: .ready)
         #expect(try await b.beat(other).group?.epoch == 2)
         #expect(try await scene.group().members.map(\.phase) == [.reserved, .reserved])
+    }
+
+    @Test("a claim that knows the queue of a moment ago gets nothing for an epoch that is over")
+    func staleView() async throws {
+        let scene = try await GroupScene(workers: 2) { $0.viewAge = .seconds(600) }
+        let job = try await scene.farm.job()
+        _ = try await scene.store.claimTasks(worker: try scene.member("b").id, limit: 1)
+        _ = try await scene.store.cancelJob(job, mode: .now, by: "ann")
+        _ = try await scene.job(group: 2)
+        _ = try await scene.store.runGroups()
+        let a = try scene.member("a").id
+        try await scene.farm.job()
+        // By what is known both are alone.
+        #expect(try await scene.store.claimTasks(worker: a, limit: 1) == .none(.inGroup))
+        try await scene.form()
+        #expect(try await scene.claim("b") == .none(.inGroup))
+        // By what is known the group is ready.
+        try await scene.member("b").say(.broken)
+        #expect(try await scene.store.claimTasks(worker: a, limit: 1) == .none(.inGroup))
+        #expect(try await scene.farm.violations() == [])
     }
 
     @Test("a worker that is started again keeps its seat, in a new epoch")
