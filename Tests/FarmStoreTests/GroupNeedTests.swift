@@ -99,7 +99,7 @@ import Testing
         _ = try await scene.claimed("a")
     }
 
-    @Test("a model that all workers together do not hold waits for memory")
+    @Test("a model that all workers together do not hold waits for more of them, or for memory")
     func tooLarge() async throws {
         var scene = try await GroupScene(workers: 0)
         for name in ["a", "b"] {
@@ -111,10 +111,14 @@ import Testing
         }
         let job = try await scene.farm.job()
         #expect(try await scene.store.runGroups() == GroupReport())
+        let why = try await scene.store.why(job: job)?.first?.cause.sentence
+        #expect(why?.hasPrefix("the group of 3 waits for 1 more worker") == true)
+        try await scene.farm.pool.execute("UPDATE worker SET memory_bytes = 3::bigint << 30")
         #expect(
             try await scene.store.why(job: job)?.first?.cause
-                == .noMemory(needed: 9 << 30, largest: 8 << 30)
+                == .noMemory(needed: (12 << 30) / 64 + (3 << 30), largest: 3 << 30)
         )
+        try await scene.farm.pool.execute("UPDATE worker SET memory_bytes = 8::bigint << 30")
         // A third one makes the slices small enough.
         try await scene.add("c") {
             $0.rendersAlone = false
