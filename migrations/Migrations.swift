@@ -44,6 +44,7 @@ package enum Migrations {
             name: "0006_sizing_and_retries",
             sql: text(PackageResources._006_sizing_and_retries_sql)
         ),
+        Migration(number: 7, name: "0007_groups", sql: text(PackageResources._007_groups_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -52,6 +52,32 @@ extension CoordinatorClient {
         )
     }
 
+    // MARK: - Groups
+
+    /// The groups of workers, by name.
+    package func groups(withDissolved: Bool = false) -> PagedList<GroupView> {
+        list("/v1/groups", [("dissolved", withDissolved ? "true" : nil)])
+    }
+
+    /// A group by its id or name.
+    package func group(_ group: String) async throws -> GroupView {
+        try await call("GET", "/v1/groups/\(URLText.encode(group))")
+    }
+
+    /// Makes a group; its members finish what they hold first.
+    package func formGroup(_ request: GroupRequest) async throws -> GroupView {
+        try await call("POST", "/v1/groups", request)
+    }
+
+    /// Lets a group finish and end, or gives back at once what it holds.
+    package func dissolveGroup(_ group: String, now isNow: Bool) async throws -> GroupView {
+        try await call(
+            "POST",
+            "/v1/groups/\(URLText.encode(group))/dissolve" + (isNow ? "?now=true" : ""),
+            isIdempotent: true
+        )
+    }
+
     // MARK: - Models
 
     /// The models that the farm knows.

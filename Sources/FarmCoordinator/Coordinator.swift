@@ -104,6 +104,7 @@ package struct Coordinator: Sendable {
                 logger: logger
             ),
             WakeDuty.service(store, outage: outage, logger: logger),
+            GroupsDuty.service(store, outage: outage, logger: logger),
             LimitsDuty.service(store, outage: outage, logger: logger),
             VacuumDuty.service(store, outage: outage, logger: logger),
             HeadsDuty.service(store, outage: outage, logger: logger),

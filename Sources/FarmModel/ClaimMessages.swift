@@ -56,6 +56,9 @@ package enum NoTaskReason: String, Codable, CaseIterable, Sendable {
     case workerAsleep = "worker_asleep"
     /// The worker is kept from tasks until a person has looked at it.
     case workerQuarantined = "worker_quarantined"
+    /// It is a member of a group, whose first rank claims once the group is ready, or it is
+    /// reserved for one.
+    case inGroup = "in_group"
     /// Its pool takes no tasks.
     case poolPaused = "pool_paused"
     /// The whole farm takes no tasks.

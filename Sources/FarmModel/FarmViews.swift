@@ -27,6 +27,10 @@ package struct WorkerView: Codable, Hashable, Sendable {
     package var running: [StepView]?
     /// Failures since the last success.
     package var failuresInARow: Int
+    /// The name of the group that it is a member of.
+    package var group: String?
+    /// Its rank there; 0 claims for the group.
+    package var rank: Int?
 
     package init(
         id: WorkerID,

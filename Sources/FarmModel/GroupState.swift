@@ -4,12 +4,18 @@ package enum GroupState: String, Codable, CaseIterable, Sendable {
     case forming
     /// Every member is there; it holds no lease.
     case ready
-    /// It holds a lease.
+    /// It holds a lease; derived from there being one.
     case busy
     /// It finishes what it holds and takes nothing new.
     case draining
     /// It is no more; its members are free.
     case dissolved
+
+    /// Whether no row holds the state: a lease of its first rank's worker does.
+    package var isDerived: Bool { self == .busy }
+
+    /// The states that a row of a group holds.
+    package static var storedCases: [GroupState] { allCases.filter { !$0.isDerived } }
 
     /// Whether nothing more happens to the group.
     package var isFinal: Bool { self == .dissolved }

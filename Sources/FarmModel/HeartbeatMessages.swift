@@ -145,6 +145,8 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     /// Computed conditions at hand, the latest first, where they changed.
     package var warmArtifacts: [ArtifactKey]?
     package var figures: WorkerFigures?
+    /// How far it is as a member of a group; nil where it is in none.
+    package var group: GroupStanding?
 
     package init(epoch: Int64 = 0, state: WorkerState = .idle, running: [AttemptProgress] = []) {
         self.epoch = epoch
@@ -186,18 +188,22 @@ package struct HeartbeatAnswer: Codable, Hashable, Sendable {
     package var stateReason: String?
     /// How long to wait until the next heartbeat, in seconds.
     package var heartbeatSeconds: Double
+    /// What it is to be in a group; nil: it belongs to none.
+    package var group: GroupOrder?
 
     package init(
         cancel: [CancelOrder],
         stale: [AttemptID] = [],
         desiredState: DesiredWorkerState = .run,
         stateReason: String? = nil,
-        heartbeatSeconds: Double
+        heartbeatSeconds: Double,
+        group: GroupOrder? = nil
     ) {
         self.cancel = cancel
         self.stale = stale
         self.desiredState = desiredState
         self.stateReason = stateReason
         self.heartbeatSeconds = heartbeatSeconds
+        self.group = group
     }
 }

@@ -80,6 +80,12 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
     package var machine: MachineInfo?
     /// Computed conditions that the worker has at hand, the latest first.
     package var warmArtifacts: [ArtifactKey] = []
+    /// How it takes part in groups; nil for a worker that does not.
+    package var group: GroupOffer?
+    /// What the model takes in its precision; nil where the worker does not say.
+    package var modelMemory: ModelMemory?
+    /// Whether it renders without others: false where it holds no whole model.
+    package var rendersAlone = true
 
     package init(
         name: String,
@@ -92,6 +98,25 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         self.instance = instance
         self.pool = pool
         self.model = model
+    }
+
+    /// Reads a registration; a worker of an earlier release renders alone.
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        protocolVersion = try container.decode(Int.self, forKey: .protocolVersion)
+        name = try container.decode(String.self, forKey: .name)
+        instance = try container.decodeIfPresent(String.self, forKey: .instance)
+        pool = try container.decode(String.self, forKey: .pool)
+        tags = try container.decode([String].self, forKey: .tags)
+        model = try container.decode(RendererModel.self, forKey: .model)
+        memoryBytes = try container.decode(Int64.self, forKey: .memoryBytes)
+        speed = try container.decodeIfPresent(Double.self, forKey: .speed)
+        engine = try container.decode(String.self, forKey: .engine)
+        machine = try container.decodeIfPresent(MachineInfo.self, forKey: .machine)
+        warmArtifacts = try container.decode([ArtifactKey].self, forKey: .warmArtifacts)
+        group = try container.decodeIfPresent(GroupOffer.self, forKey: .group)
+        modelMemory = try container.decodeIfPresent(ModelMemory.self, forKey: .modelMemory)
+        rendersAlone = try container.decodeIfPresent(Bool.self, forKey: .rendersAlone) ?? true
     }
 }
 

@@ -136,6 +136,8 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case taskFailedAttempt = "task.failed_attempt"
     case taskLapsed = "task.lapsed"
     case taskReleased = "task.released"
+    /// A group renders it that has fewer members than it asks for.
+    case taskFellBack = "task.fell_back"
 
     /// Whether nothing follows it but a retry.
     package var endsJob: Bool {

@@ -13,9 +13,7 @@ extension WaitingCause {
             "it asks for \(wanted) and the workers with its model compute in "
                 + "\(Self.list(offered)); start one with --precision \(wanted), or leave "
                 + "requirements.precision out"
-        case .noGroup(let size, _):
-            "it asks for a group of \(size) and this release makes no groups; submit it without "
-                + "requirements.group"
+        case .noGroup(let shortage): shortage.sentence
         case .poolPaused(.some(let pool)):
             "the pool '\(pool)' is paused; an operator lets it go on with: "
                 + "dreamfarm resume --pool \(ShellText.quote(pool))"
@@ -58,8 +56,7 @@ extension WaitingCause {
             .mapping(["needed": .integer(Int(needed)), "largest": .integer(Int(largest))])
         case .noPrecision(let wanted, let offered):
             .mapping(["wanted": .string(wanted), "offered": .list(offered.map { .string($0) })])
-        case .noGroup(let size, let workers):
-            .mapping(["size": .integer(size), "workers": .integer(workers)])
+        case .noGroup(let shortage): shortage.details
         case .poolPaused(let pool): .mapping(pool.map { ["pool": .string($0)] } ?? [:])
         case .jobPaused: .mapping([:])
         case .dependency(let jobs): .mapping(["jobs": .list(jobs.map { .string($0) })])

@@ -27,8 +27,8 @@ package enum WaitingCause: Hashable, Sendable {
     case noMemory(needed: Int64, largest: Int64)
     /// None of the workers that hold the model computes so.
     case noPrecision(wanted: String, offered: [String])
-    /// No group of so many workers can be made.
-    case noGroup(size: Int, workers: Int)
+    /// No group that could render it is ready.
+    case noGroup(GroupShortage)
     /// The pool takes no tasks; nil is the whole farm.
     case poolPaused(pool: String?)
     case jobPaused

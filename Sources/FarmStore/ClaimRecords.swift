@@ -18,6 +18,10 @@ struct TaskClaim: Sendable {
 struct ClaimSlot: Sendable {
     let worker: WorkerID
     let epoch: Int64
+    /// Whether it is a member of a group, and whether it claims for one: a claim that knew it
+    /// otherwise gets nothing.
+    var isMember = false
+    var leads = false
 }
 
 /// The answer to a claim.
@@ -38,6 +42,8 @@ package enum NoTask: Sendable, Hashable {
     case notEligible(WaitingReason, detail: String)
     /// The worker is to take nothing.
     case workerState(WorkerState)
+    /// The worker is a member of a group that another one claims for, or that forms.
+    case inGroup
     case poolPaused
     case farmPaused
 }

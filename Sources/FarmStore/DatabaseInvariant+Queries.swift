@@ -134,4 +134,24 @@ extension DatabaseInvariant {
         SELECT format('the lease of task %s costs %s', task_id, cost)
         FROM lease WHERE cost IN ('NaN', 'Infinity', '-Infinity') OR cost < 0
         """
+
+    static let brokenSeats = """
+        SELECT format('the %s group %s of %s has %s members, the last of rank %s',
+            worker_group.state, worker_group.id, worker_group.size, count(worker.id),
+            max(worker.group_rank)) AS detail
+        FROM worker_group LEFT JOIN worker ON worker.group_id = worker_group.id
+        GROUP BY worker_group.id
+        HAVING CASE WHEN worker_group.state = 'dissolved' THEN count(worker.id) > 0
+            ELSE count(worker.id) <> worker_group.size
+                OR max(worker.group_rank) <> worker_group.size - 1 END
+        """
+
+    static let wrongLeads = """
+        SELECT format('worker %s is rank %s of a group that is %s, and %s for it', worker.id,
+            worker.group_rank, worker_group.state,
+            CASE WHEN worker.own_class IS NULL THEN 'does not stand' ELSE 'stands' END) AS detail
+        FROM worker LEFT JOIN worker_group ON worker_group.id = worker.group_id
+        WHERE (worker.own_class IS NOT NULL) <> coalesce(
+            worker.group_rank = 0 AND worker_group.state IN ('ready', 'draining'), false)
+        """
 }

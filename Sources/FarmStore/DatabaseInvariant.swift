@@ -40,6 +40,10 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case eventsWithoutGap
     /// Costs and charges are finite numbers.
     case chargesFinite
+    /// A group that is not over has a worker in each seat, and one that is over has none.
+    case groupSeatsAreWhole
+    /// The first rank of a group that is ready, and nobody else, stands in for its group.
+    case leadStandsForGroup
 }
 
 /// One thing that is not as it must be.
@@ -100,6 +104,8 @@ extension DatabaseInvariant {
             WHERE image.state IS DISTINCT FROM 'delivered'
             """
         case .outputOfKnownAttempt: Self.unknownAttempts
+        case .groupSeatsAreWhole: Self.brokenSeats
+        case .leadStandsForGroup: Self.wrongLeads
         case .leaseOfLiveTask:
             """
             SELECT format('task %s has a lease and is %s', lease.task_id,

@@ -18,6 +18,8 @@ package enum Duty: Int, CaseIterable, Sendable {
     case gauges
     /// The sweep of blobs that nothing names.
     case blobs
+    /// Groups that are to be made, mended or ended.
+    case groups
 
     /// The duty's name, as the metrics show it.
     package var name: String { String(describing: self) }

@@ -9,15 +9,19 @@ struct TaskDemand: Sendable, Hashable {
     var requirement: TaskRequirement
     /// The numeric class that all images of its job are to have, as asked for or once it is fixed.
     var numericClass: String?
+    /// Whether its images may be of any class, one by one.
+    var isOfAnyClass: Bool
 
     init(
         modelDigest: String,
         requirement: TaskRequirement = TaskRequirement(),
-        numericClass: String? = nil
+        numericClass: String? = nil,
+        awaitsClass: Bool = false
     ) {
         self.modelDigest = modelDigest
         self.requirement = requirement
         self.numericClass = numericClass ?? requirement.numericClass
+        isOfAnyClass = self.numericClass == nil && !awaitsClass
     }
 
     /// What a worker lacks first, in the order of ``lacks``; nil where it has everything.
@@ -31,8 +35,19 @@ struct TaskDemand: Sendable, Hashable {
             return .noPrecision
         }
         if let memory = requirement.memoryBytes, memory > worker.memory { return .noMemory }
-        if requirement.groupSize > 1 { return .noGroup }
-        return nil
+        return isRendered(byGroupOf: worker) ? nil : .noGroup
+    }
+
+    /// Whether as many workers render with it as the task asks for.
+    ///
+    /// A group that lacks members serves what asked for all of them where the class may be any. A
+    /// task of one worker is for workers alone, and for groups that serve those, too.
+    private func isRendered(byGroupOf worker: WorkerCapability) -> Bool {
+        let wanted = requirement.groupSize
+        guard worker.groupSize != wanted else { return true }
+        guard worker.groupSize > 1 else { return false }
+        return wanted == 1
+            ? worker.servesSingles : wanted == worker.wantedSize && isOfAnyClass
     }
 
     /// What a worker may lack, in the order in which it is looked at: who lacks a later one has
@@ -51,7 +66,8 @@ extension WorkerRecord {
             memory: memory,
             pool: pool,
             tags: Set(tags),
-            numericClass: numericClass
+            numericClass: numericClass,
+            groupSize: seat?.servedSize ?? (rendersAlone ? 1 : 0)
         )
         return TaskDemand(modelDigest: digest, requirement: requirement).lack(of: capability) == nil
     }
@@ -77,7 +93,8 @@ extension HeadView {
         TaskDemand(
             modelDigest: modelDigest,
             requirement: requirement,
-            numericClass: numericClass
+            numericClass: numericClass,
+            awaitsClass: awaitsClass
         )
     }
 
@@ -108,6 +125,11 @@ extension QueueView {
         for worker: WorkerCapability
     ) -> WaitingReason? {
         if let lack = lack(of: worker, for: head.demand, of: head.job) { return lack }
+        if let reservation = worker.reservation,
+            !reservation.admits(cost: head.taskCost, now: now)
+        {
+            return .noGroup
+        }
         return isClosed(to: worker) ? .poolPaused : nil
     }
 
@@ -146,6 +168,9 @@ extension QueueView {
         if let state = worker.refusal { return .none(.workerState(state)) }
         if isFarmPaused { return .none(.farmPaused) }
         if pausedPools.contains(worker.pool) { return .none(.poolPaused) }
+        if worker.isMember, worker.groupSize == 0 || worker.reservation != nil {
+            return .none(.inGroup)
+        }
         var lacking: WaitingReason?
         for head in heads {
             guard let reason = exclusion(of: head, for: worker) else {

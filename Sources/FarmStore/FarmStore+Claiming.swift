@@ -144,7 +144,12 @@ extension FarmStore {
         guard !choices.isEmpty else { return [] }
         let slots = group.members.flatMap { member in
             repeatElement(
-                ClaimSlot(worker: member.claim.worker, epoch: member.claim.epoch),
+                ClaimSlot(
+                    worker: member.claim.worker,
+                    epoch: member.claim.epoch,
+                    isMember: group.worker.isMember,
+                    leads: group.worker.groupSize > 1
+                ),
                 count: member.claim.limit
             )
         }
@@ -185,6 +190,7 @@ extension FarmStore {
         in view: QueueView
     ) async throws -> [(WorkerID, ClaimedTask)] {
         try await withRetriedTransaction { connection in
+            if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
             for choice in choices where choice.head.isSpecial {
                 guard try await admit(group.worker, to: choice.head, on: connection) else {
                     desk.forget([choice.head.id])
@@ -255,6 +261,12 @@ extension FarmStore {
                 able: choices.map { view.able(toRun: $0.head) }
             )
         )
+        let short = choices.map(\.head).filter {
+            group.worker.groupSize > 1 && $0.requirement.groupSize > group.worker.groupSize
+        }
+        for head in short {
+            try await tellFallback(of: head, to: group.worker, rows, on: connection)
+        }
         return try rows.map { row in
             let fence = AttemptFence(
                 task: try row.decode("task_id"),

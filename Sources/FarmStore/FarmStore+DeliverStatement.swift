@@ -27,11 +27,11 @@ extension FarmStore {
                     numeric_class, is_final, steps, computed, found, busy, place)
             ),
             held AS MATERIALIZED (
-                SELECT task_id, attempt_id, epoch, job_id FROM lease
+                SELECT task_id, attempt_id, epoch, job_id, worker_id FROM lease
                 WHERE task_id = ANY (ARRAY(SELECT task_id FROM call)) ORDER BY task_id FOR UPDATE
             ),
             current AS MATERIALIZED (
-                SELECT call.*, held.job_id FROM call JOIN held USING (task_id, attempt_id, epoch)
+                SELECT call.*, held.job_id, held.worker_id FROM call JOIN held USING (task_id, attempt_id, epoch)
             ),
             delivered AS (
                 UPDATE image SET state = 'delivered' FROM current
@@ -39,7 +39,7 @@ extension FarmStore {
                     AND image.task_id = current.task_id AND image.state = 'waiting'
                 RETURNING image.id, image.job_id, image.index, image.task_id,
                     current.attempt_id, current.digest, current.size, current.numeric_class,
-                    current.place
+                    current.worker_id, current.place
             ),
             forgotten AS (
                 DELETE FROM checkpoint USING delivered
@@ -48,7 +48,9 @@ extension FarmStore {
             ),
             stored AS (
                 INSERT INTO output (image_id, job_id, digest, size, attempt_id, numeric_class)
-                SELECT id, job_id, digest, size, attempt_id, numeric_class FROM delivered
+                SELECT delivered.id, delivered.job_id, digest, size, attempt_id,
+                    coalesce(nullif(delivered.numeric_class, ''), worker.numeric_class, '')
+                FROM delivered LEFT JOIN worker ON worker.id = delivered.worker_id
             ),
             tally AS (
                 SELECT current.task_id, current.epoch, bool_or(current.is_final) AS is_final,

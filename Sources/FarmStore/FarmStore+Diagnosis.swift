@@ -3,7 +3,7 @@ import FoundationEssentials
 import Postgres
 
 extension FarmStore {
-    /// Reads the farm as far as it decides what waits: five queries, those of claims where what is
+    /// Reads the farm as far as it decides what waits: a few queries, those of claims where what is
     /// read is the same.
     func diagnosis(
         _ blobs: BlobRoom?,
@@ -24,6 +24,7 @@ extension FarmStore {
         view.owners = try await owners(on: connection)
         view.blocks = try await self.blocks(of: Set(heads.map(\.head.job)), on: connection)
         view.liftVainBlocks(of: heads.map(\.head))
+        view.formation = try await formation(on: connection)
         return WaitingDiagnosis(view: view, heads: heads, blobs: blobs)
     }
 

@@ -20,6 +20,10 @@ package struct HeartbeatRecord: Sendable, Hashable {
     package var desiredState: DesiredWorkerState
     /// Why it is wanted.
     package var stateReason: String?
+    /// What it is to be in a group; nil: it belongs to none.
+    package var group: GroupOrder?
+    /// Whether its group waits for what its members say next.
+    package var isForming = false
 }
 
 extension FarmStore {
@@ -35,6 +39,9 @@ extension FarmStore {
         worker: WorkerID,
         _ beat: HeartbeatRequest
     ) async throws -> HeartbeatOutcome {
+        if let standing = beat.group {
+            try await note(standing, of: worker, epoch: beat.epoch)
+        }
         let rows = try await beatRows(worker, beat)
         guard let first = rows.first else { return .unknownWorker }
         var record = HeartbeatRecord(
@@ -42,6 +49,11 @@ extension FarmStore {
             desiredState: try first.decode("desired_state"),
             stateReason: try first.decodeIfPresent("state_reason")
         )
+        if try first.decode("is_member"), let (order, isForming) = try await groupOrder(of: worker)
+        {
+            record.group = order
+            record.isForming = isForming
+        }
         let held = Set(
             try rows.compactMap { try $0.decodeIfPresent("attempt_id", as: AttemptID.self) }
         )
@@ -126,9 +138,10 @@ extension FarmStore {
                     state = \(raw: Self.stateAfterBeat(isLeaving, beat.state == .starting))
                 FROM measured
                 WHERE id = \(worker) AND (\(beat.epoch)::bigint = 0 OR epoch = \(beat.epoch))
-                RETURNING state, desired_state, state_reason
+                RETURNING state, desired_state, state_reason, group_id IS NOT NULL AS is_member
             )
-            SELECT heard.state, heard.desired_state, heard.state_reason, extended.attempt_id
+            SELECT heard.state, heard.desired_state, heard.state_reason, heard.is_member,
+                extended.attempt_id
             FROM heard LEFT JOIN extended ON true
             """
         )

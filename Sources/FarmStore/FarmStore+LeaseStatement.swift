@@ -25,15 +25,26 @@ extension FarmStore {
         let heads = choices.map(\.head.id)
         let headsOfAble = zip(heads, able).flatMap { repeatElement($0, count: $1.count) }
         return """
-            WITH slot AS MATERIALIZED (
+            WITH led AS MATERIALIZED (
+                SELECT worker_group.id FROM worker_group
+                WHERE worker_group.state = 'ready' AND worker_group.id IN (
+                    SELECT group_id FROM worker
+                    WHERE worker.id = ANY(\(slots.filter(\.leads).map(\.worker))::uuid[])
+                        AND worker.group_rank = 0
+                ) FOR SHARE OF worker_group
+            ),
+            slot AS MATERIALIZED (
                 SELECT worker.id AS worker_id, slot.attempt_id,
                     row_number() OVER (ORDER BY slot.place) AS place
                 FROM unnest(\(slots.map(\.worker))::uuid[], \(slots.map(\.epoch))::bigint[],
-                        \(slots.map { _ in AttemptID.timeOrdered() })::uuid[])
-                    WITH ORDINALITY AS slot (worker_id, epoch, attempt_id, place)
+                        \(slots.map { _ in AttemptID.timeOrdered() })::uuid[],
+                        \(slots.map(\.isMember))::boolean[], \(slots.map(\.leads))::boolean[])
+                    WITH ORDINALITY AS slot (worker_id, epoch, attempt_id, is_member, leads, place)
                 JOIN worker ON worker.id = slot.worker_id AND slot.epoch IN (0, worker.epoch)
                 WHERE worker.state NOT IN ('draining', 'asleep', 'quarantined')
                     AND worker.desired_state = 'run'
+                    AND slot.is_member = (worker.group_id IS NOT NULL)
+                    AND (NOT slot.leads OR worker.group_id IN (SELECT id FROM led))
                     AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
                     AND NOT EXISTS (
                         SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused

@@ -117,19 +117,48 @@ extension FarmStore {
         return owners
     }
 
+    /// Whether a worker finishes what it holds before its group loads, and may take what ends before
+    /// the others have done the same, as SQL.
+    private static let isReserved = """
+        (worker_group.state = 'forming' AND worker.group_phase = 'reserved'
+            AND worker.renders_alone AND worker_group.starts_at > now() AND EXISTS (
+                SELECT FROM lease JOIN worker AS busy ON busy.id = lease.worker_id
+                WHERE busy.group_id = worker.group_id
+            ))
+        """
+
+    /// How many workers render with one, as SQL: none where it holds no whole model, belongs to
+    /// another rank's group, or to one that forms or is to take nothing new.
+    static let servedSize = """
+        CASE WHEN worker.group_id IS NULL OR \(isReserved) THEN worker.renders_alone::integer
+            WHEN worker_group.state = 'ready' AND worker.group_rank = 0 AND NOT EXISTS (
+                SELECT FROM worker AS member
+                WHERE member.group_id = worker.group_id AND member.desired_state <> 'run'
+            ) THEN worker_group.size ELSE 0 END
+        """
+
     /// The workers that are not lost.
     func capabilities(
         on connection: PostgresConnection
     ) async throws -> [WorkerID: WorkerCapability] {
         let rows = try await connection.query(
             """
-            SELECT id, epoch, name, model_digest, precision, memory_bytes, pool, tags,
-                numeric_class,
-                CASE WHEN state IN ('draining', 'asleep', 'quarantined') THEN state
+            SELECT worker.id, worker.epoch, worker.name, worker.model_digest, worker.precision,
+                worker.memory_bytes, worker.pool, worker.tags, worker.numeric_class, worker.speed,
+                CASE WHEN worker.state IN ('draining', 'asleep', 'quarantined') THEN worker.state
                     WHEN desired_state = 'drain' THEN 'draining'
                     WHEN desired_state = 'sleep' THEN 'asleep'
-                    WHEN desired_state = 'quarantine' THEN 'quarantined' END AS refusal
-            FROM worker WHERE state <> 'lost'
+                    WHEN desired_state = 'quarantine' THEN 'quarantined' END AS refusal,
+                worker.group_id IS NOT NULL AS is_member, \(raw: Self.servedSize) AS served_size,
+                coalesce(worker_group.wanted_size, 1) AS wanted_size,
+                coalesce(worker_group.origin <> 'needed' OR NOT EXISTS (
+                    SELECT FROM worker AS other
+                    WHERE other.model_digest = worker.model_digest AND other.state <> 'lost'
+                        AND other.renders_alone
+                ), false) AS serves_singles,
+                CASE WHEN \(raw: Self.isReserved) THEN worker_group.starts_at END AS reserved_until
+            FROM worker LEFT JOIN worker_group ON worker_group.id = worker.group_id
+            WHERE worker.state <> 'lost'
             """
         )
         var workers: [WorkerID: WorkerCapability] = [:]
@@ -144,7 +173,14 @@ extension FarmStore {
                 pool: try row.decode("pool"),
                 tags: Set(try row.decode("tags", as: [String].self)),
                 numericClass: try row.decode("numeric_class"),
-                refusal: try row.decodeIfPresent("refusal")
+                refusal: try row.decodeIfPresent("refusal"),
+                groupSize: try row.decode("served_size"),
+                wantedSize: try row.decode("wanted_size"),
+                servesSingles: try row.decode("serves_singles"),
+                isMember: try row.decode("is_member"),
+                reservation: try row.decodeIfPresent("reserved_until", as: Date.self).map {
+                    GroupReservation(until: $0, speed: try row.decode("speed"))
+                }
             )
             workers[worker.id] = worker
         }

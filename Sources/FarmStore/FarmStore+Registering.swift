@@ -26,6 +26,7 @@ extension FarmStore {
                 let id = try await insertWorker(registration, name, model, on: connection)
                 return RegisteredWorker(id: id, name: name, epoch: 1, modelName: model)
             }
+            try await endEpoch(ofWorker: former, because: "was started again", on: connection)
             let lapsed = try await endLeases(ofWorker: former, .replaced, on: connection)
             var worker = try await takeOver(former, registration, model, on: connection)
             worker.lapsedLeases = lapsed
@@ -96,11 +97,15 @@ extension FarmStore {
         let row = try await connection.query(
             """
             INSERT INTO worker (name, instance, pool, model_name, model_digest, precision,
-                numeric_class, memory_bytes, speed, engine, tags, info)
+                numeric_class, memory_bytes, speed, engine, tags, info, joins_groups,
+                offered_group, offered_size, renders_alone, sharded_bytes, replicated_bytes,
+                working_bytes)
             VALUES (\(name), \(worker.instance), \(worker.pool), \(model), \(worker.modelDigest),
                 \(worker.precision), \(worker.numericClass), \(worker.memory),
                 \(max(worker.speed, 0)), \(worker.engine), \(worker.tags)::text[],
-                \(worker.info)::jsonb)
+                \(worker.info)::jsonb, \(worker.group != nil), \(worker.group?.name),
+                \(worker.group?.size), \(worker.rendersAlone), \(worker.modelMemory?.sharded),
+                \(worker.modelMemory?.replicated), \(worker.modelMemory?.working))
             RETURNING id
             """
         ).first
@@ -133,7 +138,13 @@ extension FarmStore {
                 model_digest = \(worker.modelDigest), precision = \(worker.precision),
                 numeric_class = \(worker.numericClass), memory_bytes = \(worker.memory),
                 engine = \(worker.engine), tags = \(worker.tags)::text[],
-                info = \(worker.info)::jsonb, registered_at = now(), last_seen_at = now()
+                info = \(worker.info)::jsonb, joins_groups = \(worker.group != nil),
+                offered_group = \(worker.group?.name), offered_size = \(worker.group?.size),
+                renders_alone = \(worker.rendersAlone),
+                sharded_bytes = \(worker.modelMemory?.sharded),
+                replicated_bytes = \(worker.modelMemory?.replicated),
+                working_bytes = \(worker.modelMemory?.working),
+                registered_at = now(), last_seen_at = now()
             WHERE id = \(id) RETURNING name, epoch, desired_state
             """
         ).first

@@ -83,7 +83,7 @@ extension FarmStore {
 
     /// Returns how many tasks wait for each reason, zero included.
     ///
-    /// Five queries whose cost is that of counting what is ready.
+    /// A few queries whose cost is that of counting what is ready.
     package func waitingCounts(blobs: BlobRoom? = nil) async throws -> [WaitingReason: Int] {
         try await pool.withConnection { connection in
             let farm = try await diagnosis(blobs, on: connection)
@@ -107,8 +107,9 @@ extension FarmStore {
         _ requirement: TaskRequirement
     ) async throws -> WaitingCause? {
         try await pool.withConnection { connection in
-            let workers = try await capabilities(on: connection)
-            return WaitingDiagnosis(view: QueueView(workers: workers))
+            var view = QueueView(workers: try await capabilities(on: connection))
+            view.formation = try await formation(on: connection)
+            return WaitingDiagnosis(view: view)
                 .unrunnable(TaskDemand(modelDigest: digest, requirement: requirement), model: name)
         }
     }

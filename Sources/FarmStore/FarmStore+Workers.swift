@@ -13,8 +13,10 @@ extension FarmStore {
             worker.speed, worker.engine, worker.info::text AS info, worker.registered_at,
             worker.last_seen_at, worker.failures_in_a_row, error.job_id AS error_job,
             error.task_id AS error_task, error.failure_class, error.message AS failure_message,
-            error.failed_at
-        FROM worker LEFT JOIN LATERAL (
+            error.failed_at, worker.renders_alone, worker.group_id, worker.group_rank,
+            worker_group.name AS group_name, \(servedSize) AS served_size
+        FROM worker LEFT JOIN worker_group ON worker_group.id = worker.group_id
+        LEFT JOIN LATERAL (
             SELECT job_id, task_id, failure_class, message, failed_at FROM failure
             WHERE failure.worker_name = worker.name ORDER BY failure.id DESC LIMIT 1
         ) AS error ON true
@@ -88,6 +90,7 @@ extension FarmStore {
     ) async throws -> WorkerRecord? {
         try await withRetriedTransaction { connection in
             if wish == .quarantine {
+                try await endEpoch(ofWorker: id, because: "was quarantined", on: connection)
                 try await endLeases(ofWorker: id, .released, on: connection)
             }
             let changed = try await connection.execute(
@@ -133,6 +136,7 @@ extension FarmStore {
                     "SELECT FROM worker WHERE id = \(id) AND epoch = \(epoch)"
                 ).count == 1
             guard isCurrent else { return nil }
+            try await endEpoch(ofWorker: id, because: "left", on: connection)
             let released = try await endLeases(ofWorker: id, .released, on: connection)
             try await connection.execute(
                 """

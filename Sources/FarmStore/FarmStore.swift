@@ -6,8 +6,8 @@ package import Postgres
 /// The database's `now()` is the clock. A domain "no" (a stale lease, a key that means another job)
 /// is a return value; a `DatabaseError` is thrown when the database could not answer.
 ///
-/// Rows are always locked in one order, so that no two methods wait for each other: heads, ready rows
-/// (claims skip what is locked), leases by task, tasks, images, jobs by id, workers.
+/// Rows are always locked in one order, so that no two methods wait for each other: groups, heads,
+/// ready rows (claims skip what is locked), leases by task, tasks, images, jobs by id, workers.
 ///
 /// Copies share what gathers calls and what is known of the queue: make one a process.
 package struct FarmStore: Sendable {
@@ -78,6 +78,19 @@ package struct FarmStoreConfiguration: Sendable {
 
     /// How long a worker may be silent before it is lost.
     package var workerTimeout: Duration = .seconds(120)
+
+    /// How long workers wait between heartbeats.
+    package var heartbeat: Duration = .seconds(15)
+
+    /// How long workers stay reserved for a group that does not come to be.
+    package var groupReservation: Duration = .seconds(600)
+
+    /// How long a group that tasks asked for has nothing to do before it gives way to tasks that
+    /// wait for its members alone.
+    package var groupIdle: Duration = .seconds(120)
+
+    /// The same where nothing waits for them.
+    package var groupRest: Duration = .seconds(600)
 
     /// Creates the configuration with every value at its default.
     package init() {}

@@ -12,6 +12,8 @@ struct QueueView: Sendable {
     var isFarmPaused = false
     /// Pairs of a job and a worker's name that are kept apart.
     var blocks: Set<WorkerBlock> = []
+    /// What groups there are and could be; read only to say why tasks wait.
+    var formation = GroupFormation()
     /// The database's moment.
     var now = Date.distantPast
 }
@@ -75,4 +77,28 @@ struct WorkerCapability: Sendable, Hashable {
     var numericClass: String
     /// Nil where it may take tasks.
     var refusal: WorkerState?
+    /// How many workers render with it: 1 alone, N as the first rank of a group that is ready, 0
+    /// none now.
+    var groupSize = 1
+    /// The size that was asked for where the group it leads has fewer members.
+    var wantedSize = 1
+    /// Whether the group that it leads is for tasks of one worker, too.
+    var servesSingles = false
+    /// Whether it is a member of a group.
+    var isMember = false
+    /// Set while it is reserved for a group.
+    var reservation: GroupReservation?
+}
+
+/// What a worker that is reserved for a group may still take: what ends before the group starts.
+struct GroupReservation: Sendable, Hashable {
+    var until: Date
+    /// Floating point operations a second; 0 where it is not known.
+    var speed: Double
+
+    /// Whether a task of so much work ends in time.
+    func admits(cost: Double, now: Date) -> Bool {
+        guard let seconds = CostModel.seconds(cost, speed: speed) else { return false }
+        return now.addingTimeInterval(seconds) <= until
+    }
 }

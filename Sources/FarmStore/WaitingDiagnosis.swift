@@ -108,7 +108,7 @@ struct WaitingDiagnosis: Sendable {
         let nearest = lacking[reason] ?? []
         let wanted = demand.requirement
         switch reason {
-        case .noGroup: return .noGroup(size: wanted.groupSize, workers: nearest.count)
+        case .noGroup: return groupShortage(of: demand, model: model)
         case .noMemory:
             return .noMemory(
                 needed: wanted.memoryBytes ?? 0,

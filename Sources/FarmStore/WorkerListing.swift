@@ -32,6 +32,10 @@ package struct WorkerRecord: Sendable, Hashable {
     package let lastError: WorkerError?
     /// Failures since its last success.
     package let failuresInARow: Int
+    /// Whether it renders without others.
+    package let rendersAlone: Bool
+    /// Its seat in a group; nil where it is in none.
+    package let seat: WorkerSeat?
 
     package var leasedTasks: Int { leases.count }
 
@@ -57,6 +61,26 @@ package struct WorkerRecord: Sendable, Hashable {
         self.leases = leases[id] ?? []
         lastError = try WorkerError(row)
         failuresInARow = try row.decode("failures_in_a_row")
+        rendersAlone = try row.decode("renders_alone")
+        seat = try WorkerSeat(row)
+    }
+}
+
+/// A worker's place in a group.
+package struct WorkerSeat: Sendable, Hashable {
+    package let group: GroupID
+    package let groupName: String
+    package let rank: Int
+    /// How many workers render with it now: the group's size for the first rank of one that is ready.
+    package let servedSize: Int
+
+    /// Reads the seat beside a worker's columns; nil when there is none.
+    init?(_ row: Row) throws {
+        guard let group = try row.decodeIfPresent("group_id", as: GroupID.self) else { return nil }
+        self.group = group
+        groupName = try row.decode("group_name")
+        rank = try row.decode("group_rank")
+        servedSize = try row.decode("served_size")
     }
 }
 

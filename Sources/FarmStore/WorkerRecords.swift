@@ -27,6 +27,12 @@ package struct WorkerRegistration: Sendable {
     package var engine = ""
     /// The machine, as JSON.
     package var info = "{}"
+    /// How it takes part in groups; nil for a worker that does not.
+    package var group: GroupOffer?
+    /// What its model takes; nil where it does not say.
+    package var modelMemory: ModelMemory?
+    /// Whether it renders without others.
+    package var rendersAlone = true
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {
@@ -56,7 +62,7 @@ package struct DeliveredOutput: Sendable, Hashable {
     /// The SHA-256 of the bytes, which is their address.
     package var digest: String
     package var size: Int64
-    /// The class that the picture is of.
+    /// The class that the picture is of; empty is that of the worker, or of the group that it leads.
     package var numericClass: String
 
     package init(digest: String, size: Int64, numericClass: String = "") {

@@ -15,7 +15,8 @@ struct Dreamfarm: AsyncParsableCommand {
             LogsCommand.self, DownloadCommand.self, CancelCommand.self, PauseCommand.self,
             ResumeCommand.self, RetryCommand.self, PrioritizeCommand.self, RemoveCommand.self,
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
-            PoolsCommand.self, ModelsCommand.self, BlobsCommand.self, TokensCommand.self,
+            GroupsCommand.self, PoolsCommand.self, ModelsCommand.self, BlobsCommand.self,
+            TokensCommand.self,
             AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
         ]
     )

@@ -123,8 +123,11 @@ enum WaitingScene: String, CaseIterable, Sendable {
         case .noGroup:
             return Outcome(
                 job: try await job("{group: 2}"),
-                details: ["size": .integer(2), "workers": .integer(1)],
-                advice: "submit it without requirements.group",
+                details: [
+                    "size": .integer(2), "workers": .integer(0), "missing": .integer(2),
+                    "model": .string("tiny"), "members": .list([]), "doings": .list([]),
+                ],
+                advice: "dreamfarm-worker run --model DIR --group-listen",
                 claimant: worker
             )
         default:

@@ -10,7 +10,23 @@ import Testing
         ),
         (.noMemory(needed: 16 << 30, largest: 8 << 30), "needs 16 GiB of memory and the largest"),
         (.noPrecision(wanted: "int8", offered: []), "compute in none; start one with --precision"),
-        (.noGroup(size: 4, workers: 3), "a group of 4 and this release makes no groups"),
+        (
+            .noGroup(
+                GroupShortage(size: 4, model: "X", precision: "int8", members: ["a", "b", "c"])
+            ),
+            "group of 4 waits for 1 more worker that holds model X in int8 (3 of 4: a, b, c); start"
+        ),
+        (
+            .noGroup(
+                GroupShortage(
+                    size: 2,
+                    model: "X",
+                    members: ["a", "b"],
+                    doings: [GroupShortage.doing(of: 1, .loading)]
+                )
+            ),
+            "the group of 2 for model X forms: a, b; rank 1 loads its slice"
+        ),
         (.poolPaused(pool: "night"), "dreamfarm resume --pool night"),
         (.poolPaused(pool: "day shift"), "dreamfarm resume --pool 'day shift'"),
         (.poolPaused(pool: nil), "whole farm is paused; an operator lets it go on with: dreamfarm"),
@@ -29,7 +45,7 @@ import Testing
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<17)
+    @Test("each reason has a sentence with its figures", arguments: 0..<18)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")

@@ -51,6 +51,53 @@ import Testing
         #expect(!text.contains("instance"))
     }
 
+    @Test("a worker that says nothing of groups renders alone")
+    func alone() throws {
+        var request = RegistrationRequest(
+            name: "w",
+            model: RendererModel(
+                name: "flux",
+                digest: "d",
+                precision: "float32",
+                defaults: JobSpecificationTests.defaults
+            )
+        )
+        let old = try survives(request).replacing(#""renders_alone":true,"#, with: "")
+        #expect(!old.contains("group") && !old.contains("alone"))
+        #expect(try FarmJSON.decode(RegistrationRequest.self, from: old) == request)
+        request.group = GroupOffer(name: "wide", size: 4)
+        request.modelMemory = ModelMemory(sharded: 9, replicated: 2, working: 1)
+        request.rendersAlone = false
+        #expect(try survives(request).contains(#""group":{"name":"wide","size":4}"#))
+        #expect((1...4).map { request.modelMemory?.needed(ranks: $0) } == [12, 8, 6, 6])
+    }
+
+    @Test("a member's standing and its order survive the wire")
+    func group() throws {
+        var beat = HeartbeatRequest()
+        var standing = GroupStanding(group: .random(), epoch: 3, rank: 1, phase: .waiting)
+        standing.address = Data([1, 0, 255])
+        standing.lostRank = 2
+        standing.figures = GroupFigures()
+        beat.group = standing
+        #expect(try survives(beat).contains(#""lost_rank":2"#))
+        let order = GroupOrder(
+            group: standing.group,
+            name: "g",
+            epoch: 3,
+            rank: 1,
+            size: 2,
+            secret: Data(repeating: 7, count: 32),
+            members: [
+                GroupMemberAddress(rank: 0, worker: "a", address: Data([1])),
+                GroupMemberAddress(rank: 1, worker: "b"),
+            ],
+            isReserved: true
+        )
+        let answer = HeartbeatAnswer(cancel: [], heartbeatSeconds: 1, group: order)
+        #expect(try survives(answer).contains(#""is_reserved":true"#))
+    }
+
     @Test("a worker asks what its coordinator can do")
     func capabilities() throws {
         let answer = RegistrationAnswer(

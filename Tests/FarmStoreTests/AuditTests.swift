@@ -84,6 +84,14 @@ import Testing
             "UPDATE job SET state = 'succeeded', finished_at = now()"
         ],
         .eventsWithoutGap: ["DELETE FROM event WHERE number = 1"],
+        .groupSeatsAreWhole: [
+            """
+            INSERT INTO worker_group (name, origin, pool, model_name, model_digest, precision, size,
+                wanted_size, secret)
+            VALUES ('g', 'needed', 'default', 'm', 'd', 'int8', 2, 2, repeat('x', 44))
+            """
+        ],
+        .leadStandsForGroup: ["UPDATE worker SET own_class = '', own_speed = 0"],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]
 

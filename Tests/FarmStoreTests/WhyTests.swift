@@ -55,7 +55,7 @@ import Testing
             try await why(farm, job)?.cause == .noMemory(needed: 16 << 30, largest: 8 << 30)
         )
         try await change("memory_bytes = NULL, group_size = 2")
-        #expect(try await why(farm, job)?.cause == .noGroup(size: 2, workers: 1))
+        #expect(try await why(farm, job)?.cause == .noGroup(GroupShortage(size: 2, model: "flux")))
         try await change("group_size = 1, numeric_class = 'other'")
         #expect(try await why(farm, job)?.cause.reason == .noWorker)
         try await change("numeric_class = NULL")

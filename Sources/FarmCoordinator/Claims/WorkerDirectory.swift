@@ -10,6 +10,8 @@ struct WorkerCapabilityKey: Hashable, Sendable {
     var pool: String
     var tags: [String]
     var memory: Int64
+    /// Its group: members of one are not equal to workers alone.
+    var group: GroupID?
 }
 
 /// What requests of workers need to know of them, without a question to the database for each.
@@ -49,7 +51,8 @@ final class WorkerDirectory: Sendable {
                 numericClass: record.numericClass,
                 pool: record.pool,
                 tags: record.tags.sorted(),
-                memory: record.memory
+                memory: record.memory,
+                group: record.seat?.group
             ),
             speed: record.speed
         )
@@ -68,6 +71,11 @@ final class WorkerDirectory: Sendable {
     /// Notes how fast a worker says that it is by now.
     func note(speed: Double, of id: WorkerID) {
         known.withLock { $0[id]?.speed = speed }
+    }
+
+    /// Notes the group that a worker is in by now.
+    func note(group: GroupID?, of id: WorkerID) {
+        known.withLock { $0[id]?.key.group = group }
     }
 
     /// Forgets a worker that the store does not know as it was noted.

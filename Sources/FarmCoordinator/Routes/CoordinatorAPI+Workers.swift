@@ -21,6 +21,9 @@ extension CoordinatorAPI {
     /// The most tasks that one claim gives.
     private static let mostTasks = 16
 
+    /// How long members of a group that forms wait between heartbeats, in seconds.
+    private static let formingHeartbeat = 1.0
+
     func addWorkerRoutes(to table: RouteTable) {
         table.on(.post, "/v1/workers", for: .least(.worker)) { request, _ in
             try await register(try await request.message())
@@ -63,6 +66,12 @@ extension CoordinatorAPI {
                 "'memory_bytes' is \(request.memoryBytes); give the worker's memory, or 0"
             )
         }
+        if let size = request.group?.size, !(2...64).contains(size) {
+            throw CoordinatorProblem(
+                .malformed,
+                "'group.size' is a whole number 2…64, not \(size)"
+            )
+        }
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(
@@ -80,6 +89,9 @@ extension CoordinatorAPI {
         registration.modelDefaults = try FarmJSON.text(model.defaults)
         if let costs = model.costs { registration.costConstants = try FarmJSON.text(costs) }
         registration.engine = request.engine
+        registration.group = request.group
+        registration.modelMemory = request.modelMemory
+        registration.rendersAlone = request.rendersAlone
         if let machine = request.machine { registration.info = try FarmJSON.text(machine) }
         let worker = try await store.registerWorker(registration)
         workers.note(
@@ -136,7 +148,10 @@ extension CoordinatorAPI {
         }
         let worker = try await workers.worker(id)
         if let artifacts = beat.warmArtifacts { warm.note(artifacts, of: id) }
-        if let speed = Self.speed(beat.speed) { workers.note(speed: speed, of: id) }
+        // The first rank computes at the speed of its group.
+        let lead = beat.group.flatMap { $0.rank == 0 ? $0.speed : nil }
+        if let speed = Self.speed(lead ?? beat.speed) { workers.note(speed: speed, of: id) }
+        workers.note(group: record.group?.group, of: id)
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -154,7 +169,10 @@ extension CoordinatorAPI {
                 stale: record.stale,
                 desiredState: record.desiredState,
                 stateReason: record.stateReason,
-                heartbeatSeconds: settings.timing.heartbeat.inSeconds
+                heartbeatSeconds: record.isForming
+                    ? min(settings.timing.heartbeat.inSeconds, Self.formingHeartbeat)
+                    : settings.timing.heartbeat.inSeconds,
+                group: record.group
             )
         )
     }
@@ -201,6 +219,7 @@ extension CoordinatorAPI {
         }
         let hasGone = connection.release()
         switch outcome {
+        case .granted([]): return try Response(message: ClaimAnswer(.inGroup, isWaiting: false))
         case .granted(let tasks):
             guard !hasGone else {
                 // The answer would reach nobody; another worker has the tasks at once.
@@ -246,6 +265,8 @@ extension CoordinatorAPI {
             return switch outcome {
             case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
             case .tasks(let tasks): .granted(tasks)
+            // A member is told at once and asks in its heartbeat what it is to be.
+            case .none(.inGroup): .granted([])
             case .none(let reason): .nothing(reason)
             }
         }
@@ -304,26 +325,5 @@ extension CoordinatorAPI {
             assignments.append(assignment)
         }
         return assignments
-    }
-}
-
-extension ClaimAnswer {
-    /// Why there is no task, as workers are told.
-    init(_ none: NoTask, isWaiting: Bool) {
-        let pause: Double? = isWaiting ? nil : 1
-        switch none {
-        case .nothingWaits: self.init(reason: .noTask)
-        case .notEligible(_, let detail): self.init(reason: .notEligible, detail: detail)
-        case .workerState(let state):
-            let reason: NoTaskReason =
-                switch state {
-                case .quarantined: .workerQuarantined
-                case .asleep: .workerAsleep
-                default: .workerDraining
-                }
-            self.init(reason: reason, retryAfterSeconds: 5)
-        case .poolPaused: self.init(reason: .poolPaused, retryAfterSeconds: pause)
-        case .farmPaused: self.init(reason: .farmPaused, retryAfterSeconds: pause)
-        }
     }
 }

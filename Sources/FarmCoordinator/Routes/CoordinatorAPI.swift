@@ -77,6 +77,7 @@ package struct CoordinatorAPI: Sendable {
         addWorkerRoutes(to: table)
         addAttemptRoutes(to: table)
         addFleetRoutes(to: table)
+        addGroupRoutes(to: table)
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
         return table

@@ -115,6 +115,8 @@ extension WorkerView {
             failuresInARow: worker.failuresInARow
         )
         stateReason = worker.stateReason
+        group = worker.seat?.groupName
+        rank = worker.seat?.rank
         speed = worker.speed > 0 ? worker.speed : nil
         machine = try? FarmJSON.decode(from: worker.info)
         running = worker.leases.map { lease in

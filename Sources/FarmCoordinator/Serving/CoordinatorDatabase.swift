@@ -70,6 +70,7 @@ struct CoordinatorDatabase: Sendable {
         let pool = PostgresPool(database)
         var settings = FarmStoreConfiguration()
         settings.lease = configuration.timing.lease
+        settings.heartbeat = configuration.timing.heartbeat
         settings.workerTimeout = configuration.timing.lease * 2
         settings.dutyGap = configuration.timing.expiryGap
         let open = OpenDatabase(

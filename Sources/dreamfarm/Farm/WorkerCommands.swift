@@ -17,7 +17,7 @@ struct WorkersCommand: AsyncParsableCommand {
     func run() async throws {
         try await CommandExit.run {
             let workers = try await farm.client().workers(withLost: lost).all()
-            var table = TextTable("WORKER", "STATE", "POOL", "MODEL", "PRECISION", "DOES")
+            var table = TextTable("WORKER", "STATE", "POOL", "MODEL", "PRECISION", "GROUP", "DOES")
             for worker in workers {
                 table.add(
                     worker.name,
@@ -25,6 +25,7 @@ struct WorkersCommand: AsyncParsableCommand {
                     worker.pool,
                     worker.model,
                     worker.precision,
+                    Self.seat(of: worker),
                     Self.work(of: worker)
                 )
             }
@@ -36,6 +37,11 @@ struct WorkersCommand: AsyncParsableCommand {
     private static func state(of worker: WorkerView) -> String {
         guard let reason = worker.stateReason, !reason.isEmpty else { return worker.state.rawValue }
         return "\(worker.state) (\(reason))"
+    }
+
+    private static func seat(of worker: WorkerView) -> String {
+        guard let group = worker.group else { return "-" }
+        return "\(group) rank \(worker.rank ?? 0)"
     }
 
     private static func work(of worker: WorkerView) -> String {

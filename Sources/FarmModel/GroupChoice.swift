@@ -1,0 +1,100 @@
+/// When work is better done by a group than by its members one by one.
+package enum GroupChoice {
+    /// What work asks for.
+    package struct Work: Hashable, Sendable {
+        /// What a job asks for; 1 is no wish.
+        package var wantedRanks = 1
+        /// What one picture takes alone, in seconds; nil where that is not known.
+        package var secondsAlone: Double?
+        /// What one picture takes in a group of so many ranks, in seconds.
+        package var secondsInGroup: [Int: Double] = [:]
+        /// By when it has to be done, in seconds from now; nil for no such moment.
+        package var deadlineSeconds: Double?
+
+        package init() {}
+    }
+
+    /// How many workers are to render a picture together.
+    ///
+    /// N workers alone make more pictures than a group of N, since nothing goes between them; so a
+    /// group is for work that asks for one, that fits into no worker, or that is late without one.
+    ///
+    /// - Parameters:
+    ///   - work: What is asked for.
+    ///   - memory: What the model takes; nil where that is not known: it fits.
+    ///   - free: The memory of the workers that could take part, in bytes; 0 is not known: enough.
+    /// - Returns: 1 for workers alone; nil where no number of them can hold the model.
+    package static func ranks(
+        for work: Work,
+        memory: ModelMemory?,
+        free: [Int64]
+    ) -> Int? {
+        guard work.wantedRanks == 1 else { return work.wantedRanks }
+        guard let least = smallestGroup(holding: memory, free: free) else { return nil }
+        guard least == 1, let deadline = work.deadlineSeconds, let alone = work.secondsAlone,
+            alone > deadline
+        else { return least }
+        let possible = work.secondsInGroup.filter { $0.key <= free.count && $0.value < alone }
+        let timely = possible.filter { $0.value <= deadline }.keys.min()
+        return timely ?? possible.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key ?? 1
+    }
+
+    /// The least number of workers, from `least` on, that hold a model together; nil where all of
+    /// them do not.
+    package static func smallestGroup(
+        of least: Int = 1,
+        holding memory: ModelMemory?,
+        free: [Int64]
+    ) -> Int? {
+        guard let memory else { return least }
+        guard free.count >= least else { return nil }
+        return (least...free.count).first { ranks in
+            free.count { $0 == 0 || memory.needed(ranks: ranks) <= $0 } >= ranks
+        }
+    }
+}
+
+extension CostModel {
+    /// What the network between two ranks of a group gives, as measured.
+    package struct Link: Hashable, Sendable {
+        /// How long a small message takes, in seconds.
+        package var latency: Double
+        package var bytesPerSecond: Double
+
+        package init(latency: Double, bytesPerSecond: Double) {
+            self.latency = latency
+            self.bytesPerSecond = bytesPerSecond
+        }
+    }
+
+    /// What a step takes in a group, in seconds: its share of the arithmetic, and the sums across
+    /// ranks, none of which is hidden behind arithmetic.
+    ///
+    /// A sum of B bytes over n ranks sends 2·(n − 1)/n·B through each rank's link, in two passes.
+    ///
+    /// - Parameters:
+    ///   - tokens: Tokens of one forward.
+    ///   - ranks: The group's size.
+    ///   - flopsPerSecond: The speed of one rank.
+    ///   - link: What the network gives.
+    ///   - hidden: Channels of a token between layers.
+    ///   - bytesPerValue: How a value travels.
+    ///   - reductionsPerStep: Sums across ranks in one forward.
+    /// - Returns: The time of one forward.
+    package func groupStepSeconds(
+        tokens: Int,
+        ranks: Int,
+        flopsPerSecond: Double,
+        link: Link,
+        hidden: Int,
+        bytesPerValue: Int,
+        reductionsPerStep: Int
+    ) -> Double {
+        let count = Double(max(1, ranks))
+        let arithmetic = forward(tokens: tokens) / (flopsPerSecond * count)
+        guard ranks > 1 else { return arithmetic }
+        let bytes = Double(tokens) * Double(hidden) * Double(bytesPerValue)
+        let sum = 2 * link.latency + 2 * (count - 1) / count * bytes / link.bytesPerSecond
+        return arithmetic + Double(reductionsPerStep) * sum
+    }
+}

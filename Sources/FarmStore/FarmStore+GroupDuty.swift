@@ -1,0 +1,268 @@
+import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// How long a group that is over is shown.
+    private static let dissolvedKept: Duration = .seconds(7 * 86_400)
+
+    /// Makes the groups that are named or needed, fills the seats of members that are gone, and
+    /// ends the groups that nothing needs: the groups duty, to be run every second or so.
+    package func runGroups() async throws -> GroupReport {
+        var report = GroupReport()
+        let live = try await pool.query(
+            "SELECT id FROM worker_group WHERE state <> 'dissolved' ORDER BY id"
+        ).map { try $0.decode("id", as: GroupID.self) }
+        for id in live {
+            try await withRetriedTransaction { connection in
+                guard let group = try await lockGroup(id, on: connection) else { return }
+                try await tend(group, &report, on: connection)
+            }
+        }
+        let formation = try await pool.withConnection { try await self.formation(on: $0) }
+        for team in formation.teams() where try await form(team, by: "farm") != nil {
+            report.formed += 1
+        }
+        try await pool.execute(
+            """
+            DELETE FROM worker_group WHERE dissolved_at
+                < now() - make_interval(secs => \(Self.dissolvedKept.inSeconds))
+            """
+        )
+        return report
+    }
+
+    private func tend(
+        _ group: GroupRecord,
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws {
+        switch group.state {
+        case .draining:
+            guard group.leader?.isLeased != true else { return }
+            try await dissolve(group, because: group.reason ?? "drained", on: connection)
+            report.dissolved += 1
+        case .forming: try await tendForming(group, &report, on: connection)
+        case .ready, .busy: try await tendReady(group, &report, on: connection)
+        case .dissolved: return
+        }
+    }
+
+    /// Ends the epoch of a group with a member that is gone; one that only is to take nothing new
+    /// may finish first.
+    private func tendReady(
+        _ group: GroupRecord,
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws {
+        let gone = group.unfit.filter { !($0.isLeaving && group.state == .busy) }
+        guard gone.isEmpty else {
+            return try await renew(group, gone, &report, on: connection)
+        }
+        guard try await isUseless(group, on: connection) else { return }
+        try await dissolve(group, because: "nothing waited for it", on: connection)
+        report.dissolved += 1
+    }
+
+    private func tendForming(
+        _ group: GroupRecord,
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws {
+        let state = try await connection.query(
+            """
+            SELECT coalesce(expires_at < now(), false) AS is_over, coalesce(
+                    lacking_at < now() - make_interval(secs => \(2 * configuration.lease.inSeconds)),
+                    false) AS lacks_long
+            FROM worker_group WHERE id = \(group.id)
+            """
+        ).first
+        guard let state else { return }
+        if try state.decode("is_over") {
+            try await dissolve(
+                group,
+                because: "its members were not ready in time",
+                on: connection
+            )
+            report.dissolved += 1
+            return
+        }
+        let gone = group.members.filter { !$0.isFit || $0.isMissed }
+        guard !gone.isEmpty else {
+            try await connection.execute(
+                """
+                UPDATE worker_group SET lacking_at = NULL
+                WHERE id = \(group.id) AND lacking_at IS NOT NULL
+                """
+            )
+            return
+        }
+        if try await renewWithSpares(group, gone, &report, on: connection) { return }
+        if gone.contains(where: \.isAlien) {
+            try await dissolve(group, because: Self.reason(gone), on: connection)
+            report.dissolved += 1
+            return
+        }
+        let staying = group.members.filter { member in !gone.contains(member) }
+        guard try state.decode("lacks_long"),
+            try await canShrink(group, to: staying, on: connection)
+        else {
+            try await connection.execute(
+                """
+                UPDATE worker_group SET lacking_at = now()
+                WHERE id = \(group.id) AND lacking_at IS NULL
+                """
+            )
+            return
+        }
+        try await shrink(group, to: staying, on: connection)
+        report.shrunk += 1
+    }
+
+    // MARK: - Seats
+
+    private func renew(
+        _ group: GroupRecord,
+        _ gone: [GroupMemberRecord],
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws {
+        if try await renewWithSpares(group, gone, &report, on: connection) { return }
+        try await endEpoch(of: group, because: Self.reason(gone), on: connection)
+        report.renewed += 1
+    }
+
+    /// Gives seats of members that are gone to spares; false where there is none.
+    private func renewWithSpares(
+        _ group: GroupRecord,
+        _ gone: [GroupMemberRecord],
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        var formation = GroupFormation()
+        formation.candidates = try await groupCandidates(on: connection)
+        let spares = formation.spares(for: group, count: gone.count)
+        guard !spares.isEmpty else { return false }
+        try await endEpoch(
+            of: group,
+            because: Self.reason(gone),
+            spares: Dictionary(uniqueKeysWithValues: zip(gone.map(\.rank), spares)),
+            on: connection
+        )
+        report.renewed += 1
+        return true
+    }
+
+    private static func reason(_ gone: [GroupMemberRecord]) -> String {
+        let names = gone.map(\.name).joined(separator: ", ")
+        return gone.count == 1
+            ? "the worker \(names) is not there" : "the workers \(names) are not there"
+    }
+
+    // MARK: - Fewer members
+
+    /// Whether a group that lacks members may go on with those that are there: where what waits for
+    /// it takes any class, and a larger slice fits.
+    private func canShrink(
+        _ group: GroupRecord,
+        to members: [GroupMemberRecord],
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        guard members.count > 1 else { return false }
+        let row = try await connection.query(
+            """
+            SELECT EXISTS (
+                SELECT FROM head WHERE head.model_digest = \(group.modelDigest)
+                    AND NOT is_empty AND blocked_by IS NULL
+                    AND head.group_size IN (1, \(group.wantedSize))
+                    AND head.numeric_class IS NULL AND NOT head.awaits_class
+                    AND (head.pool IS NULL OR head.pool = \(group.pool))
+                    AND (head.precision IS NULL OR head.precision = \(group.precision))
+                    AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+            ) AND NOT EXISTS (
+                SELECT FROM worker WHERE id = ANY(\(members.map(\.worker))::uuid[])
+                    AND memory_bytes > 0 AND sharded_bytes / \(members.count)
+                        + replicated_bytes + working_bytes > memory_bytes
+            ) AS can_shrink
+            """
+        ).first
+        return try row?.decode("can_shrink") ?? false
+    }
+
+    private func shrink(
+        _ group: GroupRecord,
+        to members: [GroupMemberRecord],
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,
+                group_address = NULL, group_figures = NULL, group_missed_at = NULL
+            WHERE group_id = \(group.id) AND NOT id = ANY(\(members.map(\.worker))::uuid[])
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE worker SET group_rank = seat.rank - 1
+            FROM unnest(\(members.map(\.worker))::uuid[]) WITH ORDINALITY AS seat (id, rank)
+            WHERE worker.id = seat.id
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE worker_group SET size = \(members.count), lacking_at = NULL
+            WHERE id = \(group.id)
+            """
+        )
+        let reason = "it goes on with \(members.count) of \(group.wantedSize) members"
+        try await endEpoch(of: group, because: reason, on: connection)
+        try await Self.recordAudit(
+            "group.shrunk",
+            group.id.description,
+            by: "farm",
+            ["name": group.name, "reason": reason],
+            on: connection
+        )
+    }
+
+    // MARK: - Groups that nothing needs
+
+    /// Whether a needed group had nothing to do for long enough: for a while where something waits
+    /// for its members alone, else for a longer one.
+    private func isUseless(
+        _ group: GroupRecord,
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        guard group.origin == .needed else { return false }
+        let row = try await connection.query(
+            """
+            WITH waiting AS (
+                SELECT head.group_size FROM head
+                WHERE head.model_digest = \(group.modelDigest)
+                    AND NOT is_empty AND blocked_by IS NULL
+                    AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+            ), use AS (
+                SELECT \(group.state == .busy)::boolean OR EXISTS (
+                    SELECT FROM waiting WHERE group_size IN (\(group.size), \(group.wantedSize))
+                        OR (group_size = 1 AND NOT EXISTS (
+                            SELECT FROM worker
+                            WHERE worker.model_digest = \(group.modelDigest)
+                                AND worker.state <> 'lost' AND worker.renders_alone
+                        ))
+                ) AS is_used
+            ), noted AS (
+                UPDATE worker_group SET idle_at = CASE WHEN use.is_used THEN NULL
+                    ELSE coalesce(idle_at, now()) END
+                FROM use WHERE id = \(group.id)
+                    AND use.is_used = (idle_at IS NOT NULL)
+            )
+            SELECT NOT use.is_used AND coalesce(
+                idle_at < now() - CASE WHEN EXISTS (SELECT FROM waiting WHERE group_size = 1)
+                    THEN make_interval(secs => \(configuration.groupIdle.inSeconds))
+                    ELSE make_interval(secs => \(configuration.groupRest.inSeconds)) END, false)
+                AS is_useless
+            FROM worker_group, use WHERE id = \(group.id)
+            """
+        ).first
+        return try row?.decode("is_useless") ?? false
+    }
+}

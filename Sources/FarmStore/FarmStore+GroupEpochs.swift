@@ -1,0 +1,269 @@
+import FarmModel
+import FoundationEssentials
+import Postgres
+
+extension FarmStore {
+    /// 32 random bytes in base64.
+    static func newSecret() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        return Data(bytes).base64EncodedString()
+    }
+
+    /// Locks a group that is not over, before anything else is locked.
+    func lockGroup(_ id: GroupID, on connection: PostgresConnection) async throws -> GroupRecord? {
+        let isThere =
+            try await connection.query(
+                """
+                SELECT FROM worker_group WHERE id = \(id) AND state <> 'dissolved' FOR UPDATE
+                """
+            ).count == 1
+        return isThere ? try await group(id, on: connection) : nil
+    }
+
+    /// Ends the epoch of the group in which a worker sits, whose process is gone or is to go.
+    func endEpoch(
+        ofWorker id: WorkerID,
+        because reason: String,
+        on connection: PostgresConnection
+    ) async throws {
+        let seat = try await connection.query(
+            "SELECT group_id, name FROM worker WHERE id = \(id) AND group_id IS NOT NULL"
+        ).first
+        guard let seat,
+            let group = try await lockGroup(try seat.decode("group_id"), on: connection),
+            group.members.contains(where: { $0.worker == id })
+        else { return }
+        let name = try seat.decode("name", as: String.self)
+        try await endEpoch(of: group, because: "the worker \(name) \(reason)", on: connection)
+    }
+
+    /// Ends the epoch of a group, whose row is locked: what its first rank holds is given back
+    /// without counting as a failure, and its members are to find each other anew; `spares` take the
+    /// seats of ranks.
+    func endEpoch(
+        of group: GroupRecord,
+        because reason: String,
+        spares: [Int: WorkerID] = [:],
+        on connection: PostgresConnection
+    ) async throws {
+        guard group.state != .draining else {
+            return try await dissolve(group, because: reason, on: connection)
+        }
+        try await endLead(of: group, on: connection)
+        for (rank, spare) in spares.sorted(by: { $0.key < $1.key }) {
+            try await connection.execute(
+                """
+                UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,
+                    group_address = NULL, group_figures = NULL, group_missed_at = NULL
+                WHERE group_id = \(group.id) AND group_rank = \(rank)
+                """
+            )
+            try await connection.execute(
+                """
+                UPDATE worker SET group_id = \(group.id), group_rank = \(rank),
+                    group_phase = 'reserved', group_missed_at = NULL
+                WHERE id = \(spare) AND group_id IS NULL
+                """
+            )
+        }
+        try await connection.execute(
+            """
+            UPDATE worker SET group_phase = 'reserved', group_address = NULL, group_figures = NULL
+            WHERE group_id = \(group.id)
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE worker_group SET state = 'forming', epoch = epoch + 1, epoch_at = now(),
+                secret = \(Self.newSecret()), numeric_class = '', speed = 0,
+                formation_seconds = NULL, idle_at = NULL, reason = \(reason),
+                expires_at = CASE WHEN origin = 'needed' THEN now()
+                    + make_interval(secs => \(configuration.groupReservation.inSeconds)) END
+            WHERE id = \(group.id)
+            """
+        )
+        try await Self.recordAudit(
+            "group.epoch_ended",
+            group.id.description,
+            by: "farm",
+            ["name": group.name, "epoch": "\(group.epoch)", "reason": reason],
+            on: connection
+        )
+        try await Self.notify(.control, group.id.description, on: connection)
+    }
+
+    /// Gives back what a group holds, and its first rank's worker its own class and speed.
+    func endLead(of group: GroupRecord, on connection: PostgresConnection) async throws {
+        guard group.state != .forming, let leader = group.leader else { return }
+        try await endLeases(ofWorker: leader.worker, .released, on: connection)
+        try await connection.execute(
+            """
+            UPDATE worker SET numeric_class = own_class, speed = own_speed, own_class = NULL,
+                own_speed = NULL
+            WHERE id = \(leader.worker) AND own_class IS NOT NULL
+            """
+        )
+    }
+
+    // MARK: - What members say
+
+    /// Notes how far a member is in the current epoch: what is said of another one counts for
+    /// nothing.
+    ///
+    /// With its last member the group is ready; a member that is broken ends the epoch in the same
+    /// transaction.
+    func note(
+        _ standing: GroupStanding,
+        of worker: WorkerID,
+        epoch: Int64
+    ) async throws {
+        try await withRetriedTransaction { connection in
+            guard let group = try await lockGroup(standing.group, on: connection),
+                group.epoch == standing.epoch,
+                let member = group.members.first(where: { $0.worker == worker }),
+                member.rank == standing.rank
+            else { return }
+            let isCurrent =
+                try await connection.query(
+                    """
+                    SELECT FROM worker WHERE id = \(worker)
+                        AND (\(epoch)::bigint = 0 OR epoch = \(epoch))
+                    """
+                ).count == 1
+            guard isCurrent else { return }
+            guard standing.phase != .broken else {
+                return try await noteBroken(standing, member, of: group, on: connection)
+            }
+            try await connection.execute(
+                """
+                UPDATE worker SET group_phase = \(standing.phase),
+                    group_address = coalesce(\(standing.address?.base64EncodedString()),
+                        group_address),
+                    group_figures = coalesce(\(try standing.figures.map(FarmJSON.text))::jsonb,
+                        group_figures),
+                    group_missed_at = NULL
+                WHERE id = \(worker)
+                """
+            )
+            if standing.rank == 0 { try await noteLead(standing, of: group, on: connection) }
+            try await becomeReady(group, on: connection)
+        }
+    }
+
+    private func noteBroken(
+        _ standing: GroupStanding,
+        _ member: GroupMemberRecord,
+        of group: GroupRecord,
+        on connection: PostgresConnection
+    ) async throws {
+        let why = standing.reason ?? "it gave no reason"
+        try await endEpoch(
+            of: group,
+            because: "the worker \(member.name) broke off: \(why)",
+            on: connection
+        )
+        guard let lost = standing.lostRank, lost != standing.rank else { return }
+        try await connection.execute(
+            """
+            UPDATE worker SET group_missed_at = now()
+            WHERE group_id = \(group.id) AND group_rank = \(lost)
+            """
+        )
+    }
+
+    /// Notes the class and speed that the worker of rank 0 tells of its group.
+    private func noteLead(
+        _ standing: GroupStanding,
+        of group: GroupRecord,
+        on connection: PostgresConnection
+    ) async throws {
+        let speed = standing.speed.flatMap { (1...1e24).contains($0) ? $0 : nil }
+        try await connection.execute(
+            """
+            UPDATE worker_group SET numeric_class = coalesce(\(standing.numericClass),
+                numeric_class), speed = coalesce(\(speed), speed)
+            WHERE id = \(group.id)
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE worker SET numeric_class = worker_group.numeric_class,
+                speed = CASE WHEN \(speed != nil)::boolean THEN worker_group.speed ELSE worker.speed END
+            FROM worker_group WHERE worker_group.id = worker.group_id
+                AND worker.group_id = \(group.id) AND group_rank = 0 AND own_class IS NOT NULL
+            """
+        )
+    }
+
+    /// Makes a forming group ready all of whose members are: from now on its first rank's worker
+    /// claims in the group's class.
+    private func becomeReady(
+        _ group: GroupRecord,
+        on connection: PostgresConnection
+    ) async throws {
+        let changed = try await connection.execute(
+            """
+            UPDATE worker_group SET state = 'ready', formed_at = now(), expires_at = NULL,
+                starts_at = NULL, lacking_at = NULL, formation_seconds = greatest(0,
+                    extract(epoch FROM now() - epoch_at)::double precision)
+            WHERE id = \(group.id) AND state = 'forming' AND NOT EXISTS (
+                SELECT FROM worker WHERE group_id = worker_group.id AND group_phase <> 'ready'
+            )
+            """
+        )
+        guard changed == 1 else { return }
+        try await connection.execute(
+            """
+            UPDATE worker SET own_class = worker.numeric_class, own_speed = worker.speed,
+                numeric_class = worker_group.numeric_class, speed = worker_group.speed
+            FROM worker_group WHERE worker_group.id = worker.group_id
+                AND worker.group_id = \(group.id) AND worker.group_rank = 0
+            """
+        )
+        try await Self.notify(.ready, group.id.description, on: connection)
+    }
+
+    // MARK: - What members are told
+
+    /// What a worker is to be in its group, and whether that is forming; nil where it is in none.
+    func groupOrder(of worker: WorkerID) async throws -> (order: GroupOrder, isForming: Bool)? {
+        let rows = try await pool.query(
+            """
+            SELECT worker_group.id, worker_group.name AS group_name, worker_group.epoch,
+                worker_group.size, worker_group.secret, worker_group.state, own.group_rank AS rank,
+                worker.group_rank, worker.name, worker.group_address,
+                worker_group.state = 'forming' AND (
+                    EXISTS (SELECT FROM lease WHERE lease.worker_id = own.id)
+                    OR (worker_group.starts_at IS NOT NULL AND EXISTS (
+                        SELECT FROM lease JOIN worker AS other ON other.id = lease.worker_id
+                        WHERE other.group_id = worker_group.id
+                    ))
+                ) AS is_reserved
+            FROM worker AS own JOIN worker_group ON worker_group.id = own.group_id
+            JOIN worker ON worker.group_id = worker_group.id
+            WHERE own.id = \(worker) ORDER BY worker.group_rank
+            """
+        )
+        guard let first = rows.first else { return nil }
+        let secret = try first.decode("secret", as: String.self)
+        let order = GroupOrder(
+            group: try first.decode("id"),
+            name: try first.decode("group_name"),
+            epoch: try first.decode("epoch"),
+            rank: try first.decode("rank"),
+            size: try first.decode("size"),
+            secret: Data(base64Encoded: secret) ?? Data(),
+            members: try rows.map { row in
+                GroupMemberAddress(
+                    rank: try row.decode("group_rank"),
+                    worker: try row.decode("name"),
+                    address: try row.decodeIfPresent("group_address", as: String.self)
+                        .flatMap { Data(base64Encoded: $0) }
+                )
+            },
+            isReserved: try first.decode("is_reserved")
+        )
+        return (order, try first.decode("state", as: GroupState.self) == .forming)
+    }
+}

@@ -1,0 +1,99 @@
+import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// How long what a worker holds is taken to last where nothing predicts it, in seconds.
+    private static let unpredictedSeconds = 600.0
+
+    /// Reads what decides which groups to make.
+    func formation(on connection: PostgresConnection) async throws -> GroupFormation {
+        let candidates = try await groupCandidates(on: connection)
+        return GroupFormation(
+            candidates: candidates,
+            groups: try await groups(includingDissolved: false, on: connection),
+            needs: candidates.isEmpty ? [] : try await groupNeeds(on: connection)
+        )
+    }
+
+    func groupCandidates(on connection: PostgresConnection) async throws -> [GroupCandidate] {
+        try await connection.query(
+            """
+            SELECT worker.id, worker.name, worker.pool, worker.model_name, worker.model_digest,
+                worker.precision, worker.tags, worker.memory_bytes, worker.sharded_bytes,
+                worker.replicated_bytes, worker.working_bytes, worker.offered_group,
+                worker.offered_size, coalesce((
+                    SELECT sum(CASE WHEN worker.speed > 0 THEN lease.cost / worker.speed
+                            * (1 - least(1, lease.step::double precision / greatest(lease.steps, 1)))
+                        ELSE \(Self.unpredictedSeconds) END)
+                    FROM lease WHERE lease.worker_id = worker.id
+                ), 0) AS end_seconds
+            FROM worker
+            WHERE joins_groups AND group_id IS NULL AND instance <> '' AND desired_state = 'run'
+                AND state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
+                AND NOT EXISTS (
+                    SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
+                )
+            ORDER BY worker.name, worker.id
+            """
+        ).map { row in
+            GroupCandidate(
+                id: try row.decode("id"),
+                name: try row.decode("name"),
+                pool: try row.decode("pool"),
+                modelName: try row.decode("model_name"),
+                modelDigest: try row.decode("model_digest"),
+                precision: try row.decode("precision"),
+                tags: Set(try row.decode("tags", as: [String].self)),
+                memory: try row.decode("memory_bytes"),
+                modelMemory: try ModelMemory(row),
+                offer: GroupOffer(
+                    name: try row.decodeIfPresent("offered_group"),
+                    size: try row.decodeIfPresent("offered_size")
+                ),
+                endSeconds: try row.decode("end_seconds")
+            )
+        }
+    }
+
+    /// What waits for a group: what asks for one, and what no worker could render alone.
+    private func groupNeeds(on connection: PostgresConnection) async throws -> [TaskDemand] {
+        try await connection.query(
+            """
+            SELECT head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
+                head.group_size
+            FROM head
+            WHERE NOT is_empty AND blocked_by IS NULL AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
+                AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                AND (head.group_size > 1 OR NOT EXISTS (
+                    SELECT FROM worker
+                    WHERE worker.model_digest = head.model_digest AND worker.state <> 'lost'
+                        AND worker.renders_alone AND worker.instance <> ''
+                        AND (head.pool IS NULL OR worker.pool = head.pool)
+                        AND (head.precision IS NULL OR worker.precision = head.precision)
+                ))
+            GROUP BY head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
+                head.group_size
+            ORDER BY min(head.id)
+            """
+        ).map { row in
+            TaskDemand(
+                modelDigest: try row.decode("model_digest"),
+                requirement: try TaskRequirement(row)
+            )
+        }
+    }
+}
+
+extension ModelMemory {
+    /// Reads what a worker says of its model's memory; nil where it does not.
+    init?(_ row: Row) throws {
+        guard let sharded = try row.decodeIfPresent("sharded_bytes", as: Int64.self) else {
+            return nil
+        }
+        self.init(
+            sharded: sharded,
+            replicated: try row.decode("replicated_bytes"),
+            working: try row.decode("working_bytes")
+        )
+    }
+}

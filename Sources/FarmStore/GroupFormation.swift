@@ -1,0 +1,279 @@
+import FarmModel
+
+/// Workers to make a group of.
+struct GroupTeam: Sendable, Hashable {
+    var name: String
+    var origin: GroupOrigin
+    var pool: String
+    var modelName: String
+    var modelDigest: String
+    var precision: String
+    /// By rank.
+    var workers: [WorkerID]
+    /// In how many seconds the last of them has finished what it holds.
+    var startSeconds = 0.0
+}
+
+/// Why a group that a person asks for cannot be made.
+struct GroupRefusal: Error, Hashable {
+    let sentence: String
+}
+
+/// A worker that takes part in groups, and is in none.
+struct GroupCandidate: Sendable, Hashable {
+    var id: WorkerID
+    var name: String
+    var pool: String
+    var modelName: String
+    var modelDigest: String
+    var precision: String
+    var tags: Set<String>
+    var memory: Int64
+    var modelMemory: ModelMemory?
+    var offer: GroupOffer
+    /// In how many seconds it has finished what it holds; 0 where it holds nothing.
+    var endSeconds = 0.0
+
+    /// Whether one of so many ranks fits into its memory, as far as that is known.
+    func holds(rankOf ranks: Int) -> Bool {
+        guard memory > 0, let modelMemory else { return true }
+        return modelMemory.needed(ranks: ranks) <= memory
+    }
+}
+
+/// Which groups to make: a pure function of the workers that are free, the groups that there are
+/// and what waits.
+struct GroupFormation: Sendable {
+    var candidates: [GroupCandidate] = []
+    var groups: [GroupRecord] = []
+    /// What waits and no worker alone is for, the first before the others.
+    var needs: [TaskDemand] = []
+
+    /// What the members of a group have in common.
+    private struct Kind: Hashable {
+        var pool: String
+        var modelDigest: String
+        var precision: String
+    }
+
+    /// The groups to make now.
+    func teams() -> [GroupTeam] {
+        let named = namedTeams()
+        let taken = Set(named.flatMap(\.workers))
+        return named + neededTeams(taken: taken)
+    }
+
+    // MARK: - Named
+
+    /// Groups whose members were started with their name, where enough are there.
+    private func namedTeams() -> [GroupTeam] {
+        struct Offer: Hashable {
+            var name: String
+            var size: Int
+            var kind: Kind
+        }
+        var offers: [Offer: [GroupCandidate]] = [:]
+        for candidate in candidates {
+            guard let name = candidate.offer.name, let size = candidate.offer.size else { continue }
+            offers[Offer(name: name, size: size, kind: Self.kind(candidate)), default: []]
+                .append(candidate)
+        }
+        var names = Set(groups.map(\.name))
+        return offers.sorted { $0.key.name < $1.key.name }.compactMap { offer, members in
+            guard members.count >= offer.size, names.insert(offer.name).inserted else { return nil }
+            let chosen = members.sorted { $0.name < $1.name }.prefix(offer.size)
+            return Self.team(Array(chosen), named: offer.name, .named)
+        }
+    }
+
+    // MARK: - Needed
+
+    private func neededTeams(taken: Set<WorkerID>) -> [GroupTeam] {
+        var taken = taken
+        var teams: [GroupTeam] = []
+        for need in needs {
+            let isServed =
+                groups.contains { serves($0, need) } || teams.contains { serves($0, need) }
+            guard !isServed, let team = team(for: need, without: taken) else { continue }
+            taken.formUnion(team.workers)
+            teams.append(team)
+        }
+        return teams
+    }
+
+    func serves(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
+        let wanted = need.requirement
+        return group.state != .draining && group.modelDigest == need.modelDigest
+            && wanted.pool.map { $0 == group.pool } ?? true
+            && wanted.precision.map { $0 == group.precision } ?? true
+            && (wanted.groupSize == 1 || [group.size, group.wantedSize].contains(wanted.groupSize))
+            && group.leader.map { $0.tags.isSuperset(of: wanted.tags) } ?? false
+            && group.leader.map { $0.memory >= wanted.memoryBytes ?? 0 } ?? false
+    }
+
+    private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
+        let size = need.requirement.groupSize
+        return (size == 1 || team.workers.count == size)
+            && Set(volunteers(for: need).map(\.id)).isSuperset(of: team.workers)
+    }
+
+    /// The group that starts first of those that could be made for a need.
+    private func team(for need: TaskDemand, without taken: Set<WorkerID>) -> GroupTeam? {
+        let free = volunteers(for: need).filter { !taken.contains($0.id) }
+        return Dictionary(grouping: free, by: Self.kind).values
+            .compactMap { team(of: $0, ranks: ranks(for: need, among: $0)) }
+            .min { ($0.startSeconds, $0.name) < ($1.startSeconds, $1.name) }
+    }
+
+    /// The workers in no group that would join one for a need, whatever it takes of memory.
+    func volunteers(for need: TaskDemand) -> [GroupCandidate] {
+        let wanted = need.requirement
+        return candidates.filter {
+            $0.offer.name == nil && $0.modelDigest == need.modelDigest
+                && $0.tags.isSuperset(of: wanted.tags)
+                && wanted.pool.map { [pool = $0.pool] in $0 == pool } ?? true
+                && wanted.precision.map { [precision = $0.precision] in $0 == precision } ?? true
+                && wanted.memoryBytes.map { [memory = $0.memory] in $0 <= memory } ?? true
+        }
+    }
+
+    /// How many ranks a need takes of workers of one kind; nil where they cannot hold the model.
+    func ranks(for need: TaskDemand, among free: [GroupCandidate]) -> Int? {
+        let wanted = need.requirement.groupSize
+        guard wanted == 1 else { return wanted }
+        // No worker renders it alone, whatever it says of its memory.
+        return GroupChoice.smallestGroup(
+            of: 2,
+            holding: free.lazy.compactMap(\.modelMemory).first,
+            free: free.map(\.memory)
+        )
+    }
+
+    /// Idle workers first, then those that end soonest.
+    private func team(of free: [GroupCandidate], ranks: Int?) -> GroupTeam? {
+        guard let ranks else { return nil }
+        let able = free.filter { $0.holds(rankOf: ranks) }.sorted(by: Self.isSooner)
+        guard able.count >= ranks else { return nil }
+        let chosen = Array(able.prefix(ranks))
+        return Self.team(chosen, named: freeName(for: chosen), .needed)
+    }
+
+    private static func isSooner(_ one: GroupCandidate, _ other: GroupCandidate) -> Bool {
+        (one.endSeconds, one.name) < (other.endSeconds, other.name)
+    }
+
+    /// A name after the first member, which no other group has.
+    private func freeName(for members: [GroupCandidate]) -> String {
+        let base = "\(members.first?.name ?? "group")-x\(members.count)"
+        let taken = Set(groups.map(\.name))
+        guard taken.contains(base) else { return base }
+        return (2...).lazy.map { "\(base)-\($0)" }.first { !taken.contains($0) } ?? base
+    }
+
+    private static func team(
+        _ members: [GroupCandidate],
+        named name: String,
+        _ origin: GroupOrigin
+    ) -> GroupTeam? {
+        guard let first = members.first else { return nil }
+        return GroupTeam(
+            name: name,
+            origin: origin,
+            pool: first.pool,
+            modelName: first.modelName,
+            modelDigest: first.modelDigest,
+            precision: first.precision,
+            workers: members.map(\.id),
+            startSeconds: members.map(\.endSeconds).max() ?? 0
+        )
+    }
+
+    private static func kind(_ candidate: GroupCandidate) -> Kind {
+        Kind(
+            pool: candidate.pool,
+            modelDigest: candidate.modelDigest,
+            precision: candidate.precision
+        )
+    }
+
+    // MARK: - Spares
+
+    /// Workers for seats whose own is gone, idle ones first; fewer where there are not enough.
+    func spares(for group: GroupRecord, count: Int) -> [WorkerID] {
+        let able = candidates.filter {
+            $0.pool == group.pool && $0.modelDigest == group.modelDigest
+                && $0.precision == group.precision && $0.holds(rankOf: group.size)
+                && ($0.offer.name == nil || $0.offer.name == group.name)
+        }
+        return able.sorted(by: Self.isSooner).prefix(count).map(\.id)
+    }
+
+    // MARK: - What a person asks for
+
+    /// The workers for a group that a person asks for.
+    func team(for wish: GroupWish) -> Result<GroupTeam, GroupRefusal> {
+        let free = candidates.filter { candidate in
+            wish.modelDigest.map { $0 == candidate.modelDigest } ?? true
+                && wish.precision.map { $0 == candidate.precision } ?? true
+                && wish.pool.map { $0 == candidate.pool } ?? true
+                && (candidate.offer.name == nil || candidate.offer.name == wish.name)
+        }
+        guard wish.workers.isEmpty else { return team(ofNamed: wish, free) }
+        guard let size = wish.size, size > 1 else {
+            return .failure(GroupRefusal(sentence: "give the size of the group, at least 2"))
+        }
+        let teams = Dictionary(grouping: free, by: Self.kind).values
+            .compactMap { team(of: $0, ranks: size) }
+        guard teams.count <= 1 else {
+            return .failure(
+                GroupRefusal(
+                    sentence: "workers of several models, precisions or pools could make it; "
+                        + "say which"
+                )
+            )
+        }
+        guard let team = teams.first else {
+            return .failure(
+                GroupRefusal(
+                    sentence: "it takes \(size) workers of one model, precision and pool that "
+                        + "offer to join groups and are in none; there are \(free.count): start "
+                        + "more with --group-listen"
+                )
+            )
+        }
+        return .success(team)
+    }
+
+    /// The group of workers that a person names, in their order.
+    private func team(
+        ofNamed wish: GroupWish,
+        _ free: [GroupCandidate]
+    ) -> Result<GroupTeam, GroupRefusal> {
+        let members = wish.workers.compactMap { id in free.first { $0.id == id } }
+        guard members.count == wish.workers.count, Set(wish.workers).count == members.count else {
+            return .failure(
+                GroupRefusal(
+                    sentence: "each of its workers has to offer to join groups and to be in none"
+                )
+            )
+        }
+        guard members.count > 1, wish.size.map({ $0 == members.count }) ?? true,
+            Set(members.map(Self.kind)).count == 1
+        else {
+            return .failure(
+                GroupRefusal(
+                    sentence: "a group takes as many workers as its size says, at least 2, of one "
+                        + "model, precision and pool"
+                )
+            )
+        }
+        guard members.allSatisfy({ $0.holds(rankOf: members.count) }),
+            let team = Self.team(members, named: freeName(for: members), .operator)
+        else {
+            return .failure(
+                GroupRefusal(sentence: "a slice of the model does not fit into each of its workers")
+            )
+        }
+        return .success(team)
+    }
+}

@@ -1,0 +1,73 @@
+import FarmModel
+import Testing
+
+@Suite struct GroupChoiceTests {
+    private static let memory = ModelMemory(sharded: 12, replicated: 2, working: 1)
+
+    private func ranks(
+        free: [Int64],
+        memory: ModelMemory? = memory,
+        _ change: (inout GroupChoice.Work) -> Void = { _ in }
+    ) -> Int? {
+        var work = GroupChoice.Work()
+        change(&work)
+        return GroupChoice.ranks(for: work, memory: memory, free: free)
+    }
+
+    @Test("workers alone make the most pictures, wherever they hold the model")
+    func alone() {
+        #expect(ranks(free: [16, 16]) == 1)
+        #expect(ranks(free: [0, 0]) == 1)
+        #expect(ranks(free: [1], memory: nil) == 1)
+    }
+
+    @Test("what a job asks for decides")
+    func wanted() {
+        #expect(ranks(free: []) { $0.wantedRanks = 4 } == 4)
+    }
+
+    @Test(
+        "a model that fits into no worker gets the fewest ranks that hold it",
+        arguments: [
+            ([9, 9, 9], 2), ([8, 9, 8], 3), ([9, 1, 1], nil), ([6, 6], nil), ([], nil),
+        ] as [([Int64], Int?)]
+    )
+    func oversize(free: [Int64], least: Int?) {
+        #expect(ranks(free: free) == least)
+    }
+
+    @Test("a picture that would be late alone gets the fewest ranks that are in time")
+    func deadline() {
+        func choice(_ deadline: Double) -> Int? {
+            ranks(free: [16, 16, 16, 16]) {
+                $0.secondsAlone = 100
+                $0.secondsInGroup = [2: 60, 4: 40, 8: 30]
+                $0.deadlineSeconds = deadline
+            }
+        }
+        #expect([120, 70, 50, 20].map(choice) == [1, 2, 4, 4])
+    }
+
+    @Test("a step in a group takes its share of the arithmetic and what goes between ranks")
+    func step() {
+        let model = CostModel(.flux)
+        func seconds(_ ranks: Int, _ link: CostModel.Link) -> Double {
+            model.groupStepSeconds(
+                tokens: 1000,
+                ranks: ranks,
+                flopsPerSecond: 1e12,
+                link: link,
+                hidden: 3072,
+                bytesPerValue: 4,
+                reductionsPerStep: 76
+            )
+        }
+        let alone = model.forward(tokens: 1000) / 1e12
+        let fast = CostModel.Link(latency: 0, bytesPerSecond: .infinity)
+        #expect(seconds(1, fast) == alone)
+        #expect(seconds(4, fast) == alone / 4)
+        let slow = CostModel.Link(latency: 1e-3, bytesPerSecond: 1e9)
+        let sums = 76 * (2e-3 + 1000 * 3072 * 4 / 1e9)
+        #expect(abs(seconds(2, slow) - alone / 2 - sums) < 1e-9)
+    }
+}
