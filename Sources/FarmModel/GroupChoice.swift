@@ -39,11 +39,16 @@ package enum GroupChoice {
         return timely ?? possible.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key ?? 1
     }
 
-    /// The least number of workers that hold a model together; nil where all of them do not.
-    package static func smallestGroup(holding memory: ModelMemory?, free: [Int64]) -> Int? {
-        guard let memory else { return 1 }
-        guard !free.isEmpty else { return nil }
-        return (1...free.count).first { ranks in
+    /// The least number of workers, from `least` on, that hold a model together; nil where all of
+    /// them do not.
+    package static func smallestGroup(
+        of least: Int = 1,
+        holding memory: ModelMemory?,
+        free: [Int64]
+    ) -> Int? {
+        guard let memory else { return least }
+        guard free.count >= least else { return nil }
+        return (least...free.count).first { ranks in
             free.count { $0 == 0 || memory.needed(ranks: ranks) <= $0 } >= ranks
         }
     }

@@ -139,11 +139,14 @@ struct GroupFormation: Sendable {
 
     /// How many ranks a need takes of workers of one kind; nil where they cannot hold the model.
     func ranks(for need: TaskDemand, among free: [GroupCandidate]) -> Int? {
-        var work = GroupChoice.Work()
-        work.wantedRanks = need.requirement.groupSize
-        let memory = free.lazy.compactMap(\.modelMemory).first
-        return GroupChoice.ranks(for: work, memory: memory, free: free.map(\.memory))
-            .map { max(2, $0) }
+        let wanted = need.requirement.groupSize
+        guard wanted == 1 else { return wanted }
+        // No worker renders it alone, whatever it says of its memory.
+        return GroupChoice.smallestGroup(
+            of: 2,
+            holding: free.lazy.compactMap(\.modelMemory).first,
+            free: free.map(\.memory)
+        )
     }
 
     /// Idle workers first, then those that end soonest.

@@ -1,19 +1,28 @@
 import FarmModel
 
 extension WaitingDiagnosis {
+    /// The most workers of a group.
+    private static let mostRanks = 64
+
     /// What the group lacks that a task waits for: the one that forms for it, or the workers that
-    /// could make one; where none of them can hold the model, what it needs of memory.
+    /// could make one; where no number of them can hold the model, what it needs of memory.
     func groupShortage(of demand: TaskDemand, model: String) -> WaitingCause {
         let wanted = demand.requirement
         if let forming = view.formation.groups.first(where: { view.formation.serves($0, demand) }) {
             return .noGroup(Self.shortage(of: forming, model: model))
         }
         let volunteers = view.formation.volunteers(for: demand)
-        guard let size = view.formation.ranks(for: demand, among: volunteers) else {
-            let memory = volunteers.lazy.compactMap(\.modelMemory).first
+        let largest = volunteers.map(\.memory).max() ?? 0
+        let memory = volunteers.lazy.compactMap(\.modelMemory).first
+        guard
+            let size = view.formation.ranks(for: demand, among: volunteers)
+                ?? (2...Self.mostRanks).first(where: { ranks in
+                    memory.map { $0.needed(ranks: ranks) <= largest } ?? true
+                })
+        else {
             return .noMemory(
-                needed: memory?.needed(ranks: max(1, volunteers.count)) ?? 0,
-                largest: volunteers.map(\.memory).max() ?? 0
+                needed: memory?.needed(ranks: Self.mostRanks) ?? 0,
+                largest: largest
             )
         }
         let able = volunteers.filter { $0.holds(rankOf: size) }

@@ -99,6 +99,34 @@ import Testing
         _ = try await scene.claimed("a")
     }
 
+    @Test("a model that all workers together do not hold waits for more of them, or for memory")
+    func tooLarge() async throws {
+        var scene = try await GroupScene(workers: 0)
+        for name in ["a", "b"] {
+            try await scene.add(name) {
+                $0.rendersAlone = false
+                $0.memory = 8 << 30
+                $0.modelMemory = Self.memory
+            }
+        }
+        let job = try await scene.farm.job()
+        #expect(try await scene.store.runGroups() == GroupReport())
+        let why = try await scene.store.why(job: job)?.first?.cause.sentence
+        #expect(why?.hasPrefix("the group of 3 waits for 1 more worker") == true)
+        try await scene.farm.pool.execute("UPDATE worker SET memory_bytes = 3::bigint << 30")
+        #expect(
+            try await scene.store.why(job: job)?.first?.cause
+                == .noMemory(needed: (12 << 30) / 64 + (3 << 30), largest: 3 << 30)
+        )
+        try await scene.farm.pool.execute("UPDATE worker SET memory_bytes = 8::bigint << 30")
+        // A third one makes the slices small enough.
+        try await scene.add("c") {
+            $0.rendersAlone = false
+            $0.modelMemory = Self.memory
+        }
+        #expect(try await scene.store.runGroups().formed == 1)
+    }
+
     @Test("a reservation that does not come to a group is given up")
     func expiry() async throws {
         let scene = try await GroupScene(workers: 2)
