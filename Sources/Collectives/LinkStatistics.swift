@@ -8,6 +8,8 @@ package struct LinkStatistics: Sendable, Equatable {
     package var busySeconds = 0.0
     /// Seconds that callers waited for one.
     package var waitedSeconds = 0.0
+
+    package init() {}
 }
 
 /// How fast a link is, for the prediction of what a group takes.

@@ -67,6 +67,8 @@ package enum ReleaseReason: String, Codable, CaseIterable, Sendable {
     case notBegun = "not_begun"
     /// It does not fit into the memory that is free now.
     case noMemory = "no_memory"
+    /// A member of the group that rendered it is gone.
+    case groupLost = "group_lost"
 }
 
 /// The end of an attempt that failed.

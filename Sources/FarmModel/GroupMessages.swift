@@ -13,6 +13,18 @@ package struct GroupOffer: Codable, Hashable, Sendable {
         self.name = name
         self.size = size
     }
+
+    /// Reads `auto`, or a name and a size as `pair/2`.
+    package init?(_ text: String) {
+        if text == "auto" {
+            self.init()
+            return
+        }
+        guard let slash = text.lastIndex(of: "/"), slash > text.startIndex,
+            let size = Int(text[text.index(after: slash)...]), (2...64).contains(size)
+        else { return nil }
+        self.init(name: String(text[..<slash]), size: size)
+    }
 }
 
 /// The memory that a model takes in one precision, in bytes.

@@ -27,6 +27,8 @@ package struct WorkerConfiguration: Sendable {
     /// How long a worker that ends waits for its picture and for the coordinator.
     package var grace = Duration.seconds(300)
     package var checkpoints = CheckpointSchedule()
+    /// How it takes part in groups; nil for not at all.
+    package var group: GroupSettings?
     /// How long a claim may be held back.
     package var claimWait = Duration.seconds(20)
     /// The wait after a failed call; it doubles up to ``largestBackoff``.

@@ -7,6 +7,8 @@ struct WorkerContext: Sendable {
     let renderer: any ImageRenderer
     let configuration: WorkerConfiguration
     let desk: WorkerDesk
+    /// Its seat in groups; empty for one that takes part in none.
+    let seat = GroupSeat()
     let ledger: WorkerLedger
     let spool: PictureSpool
     let conditions: ConditionStore

@@ -248,6 +248,11 @@ final class WorkerDesk: Sendable {
     /// Everything that is claimed and not ended, in the order of the claims.
     var held: [HeldAttempt] { state.read { $0.held } }
 
+    /// Returns once nothing is held.
+    func holdsNothing() async throws {
+        try await state.wait { $0.held.isEmpty ? () : nil }
+    }
+
     func held(_ attempt: AttemptID) -> HeldAttempt? {
         state.read { state in state.held.first { $0.fence.attempt == attempt } }
     }

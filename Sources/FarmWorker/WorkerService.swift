@@ -105,6 +105,18 @@ package struct WorkerService: Service {
                 try await limitDrain()
                 return false
             }
+            if let renderer = worker.renderer as? GroupRenderer,
+                let settings = worker.configuration.group
+            {
+                group.addTask {
+                    try await GroupMembership(
+                        worker: worker,
+                        renderer: renderer,
+                        settings: settings
+                    ).run()
+                    return false
+                }
+            }
             group.addTask {
                 try await loop(presence)
                 return true

@@ -57,10 +57,19 @@ struct DreamfarmWorker: AsyncParsableCommand {
                     try await ModelFetch(source: settings.client) { logger.notice("\($0)") }
                         .ensure(fetch.name, at: fetch.folder)
                 }
-                let renderer = try await PipelineRenderer(settings.renderer) { line in
-                    logger.info("\(line)")
-                }
                 var worker = settings.worker
+                let renderer: any ImageRenderer
+                if let group = settings.group {
+                    let member = try await GroupRenderer(settings.renderer) { line in
+                        logger.info("\(line)")
+                    }
+                    worker.group = try await member.prepare(group, memory: worker.memory)
+                    renderer = member
+                } else {
+                    renderer = try await PipelineRenderer(settings.renderer) { line in
+                        logger.info("\(line)")
+                    }
+                }
                 worker.instance = try await .take(worker.name, in: worker.dataFolder)
                 return WorkerService(
                     calls: settings.client,

@@ -25,7 +25,7 @@ struct FarmAccessOptions: ParsableArguments {
     private static let known: Set<String> = [
         "adapters", "blob-reserve", "blob-store", "checkpoint-interval", "condition-cache",
         "condition-memory", "coordinator", "data-dir", "database-url", "drain", "drain-grace",
-        "heartbeat",
+        "group", "group-listen", "heartbeat",
         "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
         "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
         "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "token",
@@ -88,6 +88,12 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: "Memory for rendering, as 16GiB; what is free when left out.")
     var memory: String?
 
+    @Option(help: "Render with others: auto for any group, or NAME/SIZE for one of that name.")
+    var group: String?
+
+    @Option(help: "The interface or address for a group's traffic; without it, the coordinator's.")
+    var groupListen: String?
+
     @Option(help: "The DreamO adapters: v1, v1.1 or none.")
     var adapters: String?
 
@@ -122,6 +128,8 @@ struct WorkerOptions: ParsableArguments {
         var client: CoordinatorClient
         /// The registered model that has to be in its folder first; nil for a directory.
         var fetch: (name: String, folder: String)?
+        /// How it takes part in groups; nil for not at all.
+        var group: GroupSettings?
     }
 
     /// Reads and checks every setting.
@@ -146,11 +154,33 @@ struct WorkerOptions: ParsableArguments {
         if let bytes = try layers.bytes("condition-memory", conditionMemory) {
             renderer.conditionBytes = Int(bytes)
         }
+        let client = try access.client(layers)
         return Settings(
             worker: try configuration(layers, data, renderer.threads),
             renderer: renderer,
-            client: try access.client(layers),
-            fetch: isDirectory ? nil : (model, path)
+            client: client,
+            fetch: isDirectory ? nil : (model, path),
+            group: try groupSettings(layers, client.coordinator)
+        )
+    }
+
+    /// How it takes part in groups; nil for not at all.
+    private func groupSettings(
+        _ layers: LayeredSettings,
+        _ coordinator: String
+    ) throws -> GroupSettings? {
+        guard let text = try layers.text("group", group) else { return nil }
+        guard let offer = GroupOffer(text) else {
+            throw SettingsError.wrong(
+                source: "group",
+                text: text,
+                wanted: "auto, or a name and a size from 2 to 64, as pair/2"
+            )
+        }
+        return try GroupSettings(
+            offer: offer,
+            listen: try layers.text("group-listen", groupListen),
+            coordinator: coordinator
         )
     }
 

@@ -18,6 +18,42 @@ extension RenderPipeline {
         try requireMemory(isMapped ? 0 : bytes, for: name)
     }
 
+    /// The bytes that a model takes: weights that a group's members share between them, weights that
+    /// the first of them holds whole, and what a picture of the standard size takes beside them.
+    package var memoryEstimate: (split: Int, whole: Int, working: Int) {
+        func bytes(
+            _ parameters: [ModelParameter],
+            _ precision: Precision
+        ) -> Int {
+            parameters.reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride
+                / precision.valuesPerWord
+        }
+        let flux = model.transformer.parameters.list
+        let t5 = model.textEncoder2.parameters.list
+        func isSplit(_ parameter: ModelParameter) -> Bool {
+            parameter.name.hasPrefix("transformer_blocks.")
+                || parameter.name.hasPrefix("single_transformer_blocks.")
+        }
+        let split =
+            bytes(flux.filter(isSplit), precision)
+            + bytes(t5.filter { $0.name.hasPrefix("encoder.block.") }, precision.operand)
+        let whole =
+            bytes(flux.filter { !isSplit($0) }, precision.floating)
+            + bytes(t5.filter { !$0.name.hasPrefix("encoder.block.") }, precision.floating)
+            + bytes(model.textEncoder.parameters.list, precision.floating)
+            + bytes(model.autoencoder.parameters.list, precision.floating)
+        let c = model.transformer.configuration
+        let defaults = defaults
+        let tokens =
+            512 + grid(width: defaults.width, height: defaults.height).count
+            + 2 * grid(width: defaults.refRes, height: defaults.refRes).count
+        let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
+        let working =
+            (tokens * 9 * c.hidden + 2 * finest * defaults.width * defaults.height)
+            * MemoryLayout<Float>.stride
+        return (split, whole, working)
+    }
+
     /// Checks that there is memory for a picture's tokens and for decoding it.
     ///
     /// It is the least that is needed, so that nothing is refused that would have fitted.

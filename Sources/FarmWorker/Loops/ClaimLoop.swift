@@ -115,6 +115,8 @@ struct ClaimLoop: Sendable {
             throw error
         } catch let error as FarmClientError where error.isStale {
             await worker.lose(attempt)
+        } catch is RenderInterrupted {
+            worker.post(.released(.groupLost), of: attempt)
         } catch {
             worker.post(.failed(RenderFailure(describing: error)), of: attempt)
         }

@@ -20,9 +20,10 @@ struct Presence: Sendable {
                 continue
             }
             let drain = worker.desk.drain
+            let news = worker.seat.news
             let interval =
                 await beat(registration) ?? .clamped(seconds: registration.heartbeatSeconds)
-            try await pause(interval, since: drain)
+            try await pause(interval, since: drain, news)
         }
     }
 
@@ -44,6 +45,11 @@ struct Presence: Sendable {
         request.speed = worker.ledger.speed ?? speed
         request.engine = "dreamfarm-worker \(FarmSettings.version)"
         request.machine = configuration.machine
+        if let renderer = worker.renderer as? GroupRenderer {
+            request.group = configuration.group?.offer
+            request.modelMemory = renderer.memory
+            request.rendersAlone = configuration.group?.rendersAlone ?? true
+        }
         request.warmArtifacts = await worker.conditions.atHand()
         let sent = request
         let answer = try await worker.retrying.untilAnswered("register", unless: { false }) {
@@ -64,10 +70,15 @@ struct Presence: Sendable {
     }
 
     /// Waits for the next heartbeat, or until there is a reason for one.
-    private func pause(_ interval: Duration, since drain: DrainMode?) async throws {
+    private func pause(
+        _ interval: Duration,
+        since drain: DrainMode?,
+        _ news: Int
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await worker.clock.sleep(for: interval) }
             group.addTask { try await worker.desk.presenceChanged(since: drain) }
+            group.addTask { try await worker.seat.changed(since: news) }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -92,6 +103,7 @@ struct Presence: Sendable {
             request.log += attempt.lines(HeartbeatRequest.mostLogLines - request.log.count)
         }
         request.speed = worker.ledger.speed
+        request.group = standing()
         let artifacts = await worker.conditions.atHand()
         if worker.desk.isNews(artifacts) { request.warmArtifacts = artifacts }
         let figures = worker.ledger.takeFigures()
@@ -134,9 +146,21 @@ struct Presence: Sendable {
         }
     }
 
+    /// How far it is as a member of a group, with what was measured since the last time.
+    private func standing() -> GroupStanding? {
+        guard var standing = worker.seat.standing else { return nil }
+        guard let renderer = worker.renderer as? GroupRenderer, standing.phase == .ready else {
+            return standing
+        }
+        standing.figures = renderer.takeFigures()
+        if standing.rank == 0 { standing.speed = worker.ledger.speed ?? standing.speed }
+        return standing
+    }
+
     // MARK: - What is wanted
 
     private func follow(_ answer: HeartbeatAnswer) async {
+        worker.seat.follow(answer.group)
         for stale in answer.stale {
             guard let attempt = worker.desk.held(stale), !attempt.isEnding else { continue }
             await worker.lose(attempt)

@@ -35,6 +35,13 @@ struct RenderLoop: Sendable {
                 post(picture, image, attempt, isFinal: position == images.count - 1)
             } catch let stopped as RenderingStopped {
                 return try await end(attempt, stopped)
+            } catch let interruption as RenderInterrupted {
+                worker.logger(of: attempt).notice(
+                    "Gives back what the group rendered",
+                    metadata: ["reason": "\(interruption)"]
+                )
+                worker.ledger.note { $0.lostToFailureSeconds += attempt.report.seconds }
+                return worker.post(.released(.groupLost), of: attempt)
             } catch {
                 try Task.checkCancellation()
                 let failure = RenderFailure(describing: error, of: image)

@@ -150,6 +150,17 @@ package struct RenderedPicture: Sendable {
     }
 }
 
+/// A rendering that ended through no fault of the task or the worker: it is given back.
+package struct RenderInterrupted: Error, Hashable, Sendable, CustomStringConvertible {
+    package let reason: String
+
+    package init(reason: String) {
+        self.reason = reason
+    }
+
+    package var description: String { reason }
+}
+
 /// A failure of which the renderer knows the class.
 package struct RenderFailure: Error, Hashable, Sendable, CustomStringConvertible {
     package var failureClass: FailureClass

@@ -1,3 +1,4 @@
+import Collectives
 import Diffusion
 import Dispatch
 package import FarmModel
@@ -11,6 +12,8 @@ package import Tensors
 /// share; what is known of conditions can be asked while it renders.
 package actor PipelineRenderer: ImageRenderer {
     package nonisolated let model: RendererModel
+    /// The memory that the model takes.
+    package nonisolated let memory: ModelMemory
     private nonisolated let plan: ConditionPlan
     private nonisolated let artifacts: ArtifactCache
     private nonisolated let preparing = PreparationQueue()
@@ -36,6 +39,8 @@ package actor PipelineRenderer: ImageRenderer {
         package var kernels: KernelLevel?
         /// Threads to compute with; nil for one a processor.
         package var threads: Int?
+        /// How many members the group has that it leads; 1 alone.
+        package var ranks = 1
         /// How many bytes of computed conditions stay in memory.
         package var conditionBytes = 256 << 20
 
@@ -52,6 +57,17 @@ package actor PipelineRenderer: ImageRenderer {
             self.usesTurbo = usesTurbo
             self.threads = threads
         }
+
+        /// DreamO's adapters.
+        var selection: AdapterSelection {
+            get throws {
+                AdapterSelection(
+                    dreamO: try adapters.map { try AdapterSelection.choice(named: $0) }
+                        ?? .available,
+                    usesTurbo: usesTurbo
+                )
+            }
+        }
     }
 
     /// Opens the model and reads all of it into memory.
@@ -62,6 +78,15 @@ package actor PipelineRenderer: ImageRenderer {
     /// - Throws: An error that names the file and the remedy when the model cannot be used.
     package init(
         _ configuration: Configuration,
+        log: @escaping @Sendable (String) -> Void
+    ) async throws {
+        try await self.init(opening: configuration, log: log)
+        try pipeline.loadAll()
+    }
+
+    /// Opens the model; `load` reads it.
+    package init(
+        opening configuration: Configuration,
         log: @escaping @Sendable (String) -> Void
     ) async throws {
         let executor = ComputeExecutor()
@@ -78,25 +103,31 @@ package actor PipelineRenderer: ImageRenderer {
                 threads: compute.threads,
                 cache: .standard
             ),
-            selection: AdapterSelection(
-                dreamO: try configuration.adapters.map { name in
-                    try AdapterSelection.choice(named: name)
-                } ?? .available,
-                usesTurbo: configuration.usesTurbo
-            ),
+            selection: try configuration.selection,
             precision: configuration.precision,
+            ranks: configuration.ranks,
             compute: compute
         )
         pipeline.log = log
         pipeline.artifacts.limit = configuration.conditionBytes
         model = RendererModel(named: configuration.name, pipeline)
+        memory = ModelMemory(pipeline)
         self.pipeline = pipeline
         plan = pipeline.conditionPlan
         artifacts = pipeline.artifacts
         for line in pipeline.adapters.warnings {
             log("warning: \(line)")
         }
+    }
+
+    /// Reads all of it into memory, or of a group's leader its part.
+    package func load() throws {
         try pipeline.loadAll()
+    }
+
+    /// Leads the members of a link from now on, or nobody.
+    func join(_ link: GroupLink?) throws {
+        try pipeline.join(link)
     }
 
     package nonisolated var freeMemory: Int64? { Self.availableMemory }

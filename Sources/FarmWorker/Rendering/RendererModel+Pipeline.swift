@@ -24,6 +24,18 @@ extension RendererModel {
     }
 }
 
+extension ModelMemory {
+    /// What a pipeline's model takes.
+    init(_ pipeline: RenderPipeline) {
+        let memory = pipeline.memoryEstimate
+        self.init(
+            sharded: Int64(memory.split),
+            replicated: Int64(memory.whole),
+            working: Int64(memory.working)
+        )
+    }
+}
+
 extension ModelSizes {
     /// The sizes of a model's networks.
     fileprivate init(_ model: ModelDirectory) {

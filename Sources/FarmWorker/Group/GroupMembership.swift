@@ -1,0 +1,200 @@
+import Collectives
+package import FarmModel
+import FoundationEssentials
+import Logging
+import Tensors
+
+/// Makes a worker what the coordinator wants it to be: a member of a group, or a worker alone.
+///
+/// A member finishes what it holds, reads its part of the model, tells where it is reached, connects
+/// to the others, and stays until the epoch is over: because a rank is lost, or because the
+/// coordinator says so. The part stays in memory from one epoch to the next.
+struct GroupMembership: Sendable {
+    let worker: WorkerContext
+    let renderer: GroupRenderer
+    let settings: GroupSettings
+
+    private var seat: GroupSeat { worker.seat }
+
+    /// Follows the coordinator until it is cancelled.
+    func run() async throws {
+        var current: GroupSeat.Seat?
+        var failures = 0
+        while true {
+            let order = try await seat.order(otherThan: current)
+            await renderer.disband()
+            current = order.map(GroupSeat.Seat.init)
+            seat.sit(current)
+            guard let order, let place = current else {
+                try await standAlone()
+                continue
+            }
+            worker.logger.notice("Takes a seat", metadata: metadata(of: order))
+            let lasted = try await withThrowingTaskGroup(of: Bool.self) { group in
+                group.addTask { try await take(order, place, after: failures) }
+                group.addTask {
+                    _ = try await seat.order(otherThan: place)
+                    return true
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? true
+            }
+            failures = lasted ? 0 : failures + 1
+        }
+    }
+
+    /// Holds the whole model again, where it fits.
+    private func standAlone() async throws {
+        guard settings.rendersAlone else { return renderer.unload() }
+        do {
+            try await renderer.load(.whole)
+        } catch {
+            worker.logger.error("The model cannot be read", metadata: ["error": "\(error)"])
+            renderer.unload()
+        }
+    }
+
+    /// Sits in one epoch of a group until it is over.
+    ///
+    /// - Returns: Whether the group was ready once.
+    private func take(
+        _ order: GroupOrder,
+        _ place: GroupSeat.Seat,
+        after failures: Int
+    ) async throws -> Bool {
+        var wasReady = false
+        do {
+            // a seat that failed before is not taken again at once
+            try await worker.clock.sleep(for: .seconds(failures == 0 ? 0 : 1 << min(failures, 5)))
+            try await worker.desk.holdsNothing()
+            seat.say(.loading)
+            try await renderer.load(Shard(rank: order.rank, size: order.size))
+            let link = try GroupLink(
+                rank: order.rank,
+                size: order.size,
+                interface: settings.interface,
+                silence: settings.silence / .seconds(1)
+            )
+            defer { link.close() }
+            seat.say(.waiting) { $0.address = link.address }
+            let addresses = try await seat.addresses(of: place)
+            seat.say(.connecting)
+            let begin = ContinuousClock.now
+            try await connect(link, to: addresses, order)
+            let seconds = (ContinuousClock.now - begin) / .seconds(1)
+            let speed = try await renderer.join(link, connectedIn: seconds)
+            let numericClass = order.rank == 0 ? renderer.model.numericClass : nil
+            seat.say(.ready) { standing in
+                standing.speed = speed
+                standing.numericClass = numericClass
+            }
+            wasReady = true
+            worker.logger.notice("The group is connected", metadata: metadata(of: order))
+            try await watch(link)
+        } catch {
+            try Task.checkCancellation()
+            worker.logger.warning(
+                "The group broke",
+                metadata: metadata(of: order).merging(["error": "\(error)"]) { $1 }
+            )
+            await renderer.disband()
+            seat.say(.broken) { standing in
+                standing.reason = "\(error)"
+                standing.lostRank = (error as? LinkError)?.lostRank
+            }
+            // the coordinator ends the epoch; until it does there is nothing to do
+            try await worker.clock.sleep(for: .seconds(3600))
+        }
+        return wasReady
+    }
+
+    /// Connects on a thread of its own, since it blocks.
+    private func connect(
+        _ link: GroupLink,
+        to addresses: [Data],
+        _ order: GroupOrder
+    ) async throws {
+        let timeout = settings.connectTimeout / .seconds(1)
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                _ = LinkThread {
+                    continuation.resume(
+                        with: Result {
+                            try link.connect(
+                                addresses: addresses,
+                                secret: order.secret,
+                                epoch: UInt64(order.epoch),
+                                group: order.group.description,
+                                timeout: timeout
+                            )
+                        }
+                    )
+                }
+            }
+        } onCancel: {
+            link.close()
+        }
+    }
+
+    /// Returns never: throws once the link has failed.
+    private func watch(_ link: GroupLink) async throws {
+        while true {
+            if let failure = link.failure { throw failure }
+            try await worker.clock.sleep(for: .milliseconds(100))
+        }
+    }
+
+    private func metadata(of order: GroupOrder) -> Logger.Metadata {
+        [
+            "group": "\(order.name)", "epoch": "\(order.epoch)",
+            "rank": "\(order.rank) of \(order.size)",
+        ]
+    }
+}
+
+/// How a worker takes part in groups.
+package struct GroupSettings: Sendable {
+    /// The group that it belongs to and no other; nil for any.
+    package var offer: GroupOffer
+    /// The interface over which the other members reach it, by its name or one of its addresses.
+    package var interface: String
+    /// Whether it holds the whole model while it is in no group.
+    package var rendersAlone = false
+    /// After how long without a sign of life another member counts as lost.
+    package var silence = Duration.seconds(8)
+    /// How long connecting to all others may take.
+    package var connectTimeout = Duration.seconds(20)
+
+    /// Checks where the members are to reach this one.
+    ///
+    /// - Parameters:
+    ///   - offer: The group that it belongs to.
+    ///   - listen: An interface or address of this machine; nil for the one that leads to the
+    ///     coordinator.
+    ///   - coordinator: The coordinator's address, as `http://host:port`.
+    /// - Throws: `LinkError` for an interface that is not there, or a host that is nowhere.
+    package init(offer: GroupOffer, listen: String?, coordinator: String) throws {
+        self.offer = offer
+        if let listen {
+            interface = try NetworkInterface.named(listen).address
+        } else {
+            let address = URL(string: coordinator)
+            interface = try NetworkInterface.address(
+                toward: address?.host() ?? "127.0.0.1",
+                port: UInt16(clamping: address?.port ?? 80)
+            )
+        }
+    }
+}
+
+extension LinkError {
+    /// The rank that is not reached any more; nil where the failure is this one's own.
+    fileprivate var lostRank: Int? {
+        switch self {
+        case .notConnected(let rank, _), .timedOut(let rank, _), .silent(let rank, _),
+            .lost(let rank), .left(let rank):
+            rank
+        default: nil
+        }
+    }
+}

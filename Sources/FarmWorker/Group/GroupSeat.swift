@@ -1,0 +1,95 @@
+import FarmModel
+import FoundationEssentials
+
+/// A worker's seat in groups: what the coordinator wants it to be, and how far it says it is.
+final class GroupSeat: Sendable {
+    private let state = Watched(State())
+
+    private struct State: Sendable {
+        var order: GroupOrder?
+        var standing: GroupStanding?
+        /// Counts what the next heartbeat has to say at once.
+        var news = 0
+    }
+
+    /// How far the worker is, for its heartbeat.
+    var standing: GroupStanding? { state.read { $0.standing } }
+
+    /// Counts up with what is to be told at once.
+    var news: Int { state.read { $0.news } }
+
+    /// Returns once there is something to tell that was not when `news` was that.
+    func changed(since news: Int) async throws {
+        try await state.wait { $0.news == news ? nil : () }
+    }
+
+    // MARK: - What is wanted
+
+    /// Takes what a heartbeat was answered with.
+    func follow(_ order: GroupOrder?) {
+        state.update { $0.order = order }
+    }
+
+    /// What the worker is to be, as soon as that is another seat or epoch than `seat`.
+    func order(otherThan seat: Seat?) async throws -> GroupOrder? {
+        try await state.wait { state in
+            state.order.map(Seat.init) == seat ? nil : .some(state.order)
+        }
+    }
+
+    /// The addresses of all members in the epoch of an order, by rank, once they are known.
+    func addresses(of seat: Seat) async throws -> [Data] {
+        try await state.wait { state in
+            guard let order = state.order, Seat(order) == seat else { return nil }
+            let addresses = order.members.sorted { $0.rank < $1.rank }.compactMap(\.address)
+            return addresses.count == order.size ? addresses : nil
+        }
+    }
+
+    /// A place in one epoch of a group.
+    struct Seat: Sendable, Hashable {
+        let group: GroupID
+        let epoch: Int64
+        let rank: Int
+        let size: Int
+
+        init(_ order: GroupOrder) {
+            group = order.group
+            epoch = order.epoch
+            rank = order.rank
+            size = order.size
+        }
+    }
+
+    // MARK: - How far it is
+
+    /// Takes a seat, or leaves the one it had.
+    func sit(_ seat: Seat?) {
+        state.update { state in
+            state.standing = seat.map {
+                GroupStanding(group: $0.group, epoch: $0.epoch, rank: $0.rank, phase: .reserved)
+            }
+            state.news += 1
+        }
+    }
+
+    /// Says how far it is, at once.
+    func say(_ phase: GroupPhase, _ change: (inout GroupStanding) -> Void = { _ in }) {
+        state.update { state in
+            guard var standing = state.standing else { return }
+            standing.phase = phase
+            change(&standing)
+            state.standing = standing
+            state.news += 1
+        }
+    }
+
+    /// Changes what the next heartbeat says, whenever that is.
+    func note(_ change: (inout GroupStanding) -> Void) {
+        state.update { state in
+            guard var standing = state.standing else { return }
+            change(&standing)
+            state.standing = standing
+        }
+    }
+}
