@@ -95,10 +95,19 @@ package final class GroupLink: Sendable {
         defer { timer.join() }
         defer { isDone.change { $0 = true } }
         do {
-            try connectMesh(addresses) { peer in waiting.change { $0 = peer } }
+            let peers = try read(addresses)
             let secret = SymmetricKey(data: secret)
-            try SecretProof(secret: secret, group: group, epoch: epoch)
-                .exchange(over: mesh) { peer in waiting.change { $0 = peer } }
+            try SecretProof(secret: secret, group: group, epoch: epoch).exchange(over: mesh) {
+                [rank, mesh, health] peer in
+                do {
+                    try mesh.connect(to: peer, at: peers[peer].endpoint(for: rank))
+                } catch {
+                    health.fail(.notConnected(rank: peer, reason: "\(error)"))
+                    throw error
+                }
+            } waiting: { peer in
+                waiting.change { $0 = peer }
+            }
             try begin()
             // From here on what each rank tells the others is awaited by all.
             try run(BarrierOperation())
@@ -169,16 +178,12 @@ package final class GroupLink: Sendable {
         try health.check()
     }
 
-    private func connectMesh(_ addresses: [Data], waiting: (Int) -> Void) throws {
+    private func read(_ addresses: [Data]) throws(LinkError) -> [LinkAddress] {
         guard addresses.count == size else {
             throw LinkError.system(reason: "a group of \(size) has \(addresses.count) addresses")
         }
-        let peers = try (0..<size).filter { $0 != rank }.map { peer in
+        return try (0..<size).map { peer throws(LinkError) in
             try LinkAddress(addresses[peer], of: peer, size: size)
-        }
-        for peer in peers {
-            waiting(peer.rank)
-            try mesh.connect(to: peer.rank, at: peer.endpoint(for: rank))
         }
     }
 
