@@ -20,9 +20,9 @@ package final class GroupLink: Sendable {
     private let connected = Mutex<Connected?>(nil)
 
     private struct Connected {
+        let messages: MessageChannel
         let watch: LinkWatch
         let pipeline: OperationPipeline
-        let messages: MessageChannel
     }
 
     /// Opens a link; it awaits its peers from then on.
@@ -121,13 +121,11 @@ package final class GroupLink: Sendable {
     /// Closes the link, as often as one likes; calls that wait return.
     package func close() {
         health.fail(.closed)
-        let connected = connected.withLock { connected in
-            defer { connected = nil }
-            return connected
-        }
-        connected?.watch.stop()
-        connected?.pipeline.stop()
-        mesh.abort()
+        // Until it has stopped, who waits for an operation waits for its memory to be left alone.
+        let parts = connected.withLock { $0 }
+        parts?.watch.stop()
+        parts?.pipeline.stop()
+        connected.withLock { $0 = nil }
     }
 
     /// What the link has done so far.
@@ -159,7 +157,7 @@ package final class GroupLink: Sendable {
         connected.withLock { $0 }?.watch.pause()
     }
 
-    /// Begins an operation; nil on a link that is not connected.
+    /// Begins an operation; on a link that is not connected it is over.
     func begin(_ operation: any GroupOperation) -> Int {
         connected.withLock { $0 }?.pipeline.begin(operation) ?? -1
     }
@@ -189,9 +187,9 @@ package final class GroupLink: Sendable {
 
     private func begin() throws {
         let parts = Connected(
+            messages: try MessageChannel(mesh: mesh, health: health),
             watch: try LinkWatch(mesh: mesh, health: health, silence: silence),
-            pipeline: OperationPipeline(mesh: mesh, health: health),
-            messages: try MessageChannel(mesh: mesh, health: health)
+            pipeline: OperationPipeline(mesh: mesh, health: health)
         )
         connected.withLock { $0 = parts }
     }
