@@ -45,6 +45,11 @@ let package = Package(
             path: "Benchmarks/HTTPLoad"
         ),
         .executableTarget(
+            name: "link-benchmark",
+            dependencies: ["Collectives", "Tensors", .argumentParser],
+            path: "Benchmarks/Links"
+        ),
+        .executableTarget(
             name: "queue-benchmark",
             dependencies: ["FarmModel", "FarmStore", "Postgres", .argumentParser],
             path: "Benchmarks/queue",

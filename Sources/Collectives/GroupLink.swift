@@ -20,9 +20,9 @@ package final class GroupLink: Sendable {
     private let connected = Mutex<Connected?>(nil)
 
     private struct Connected {
+        let messages: MessageChannel
         let watch: LinkWatch
         let pipeline: OperationPipeline
-        let messages: MessageChannel
     }
 
     /// Opens a link; it awaits its peers from then on.
@@ -95,10 +95,19 @@ package final class GroupLink: Sendable {
         defer { timer.join() }
         defer { isDone.change { $0 = true } }
         do {
-            try connectMesh(addresses) { peer in waiting.change { $0 = peer } }
+            let peers = try read(addresses)
             let secret = SymmetricKey(data: secret)
-            try SecretProof(secret: secret, group: group, epoch: epoch)
-                .exchange(over: mesh) { peer in waiting.change { $0 = peer } }
+            try SecretProof(secret: secret, group: group, epoch: epoch).exchange(over: mesh) {
+                [rank, mesh, health] peer in
+                do {
+                    try mesh.connect(to: peer, at: peers[peer].endpoint(for: rank))
+                } catch {
+                    health.fail(.notConnected(rank: peer, reason: "\(error)"))
+                    throw error
+                }
+            } waiting: { peer in
+                waiting.change { $0 = peer }
+            }
             try begin()
             // From here on what each rank tells the others is awaited by all.
             try run(BarrierOperation())
@@ -112,13 +121,11 @@ package final class GroupLink: Sendable {
     /// Closes the link, as often as one likes; calls that wait return.
     package func close() {
         health.fail(.closed)
-        let connected = connected.withLock { connected in
-            defer { connected = nil }
-            return connected
-        }
-        connected?.watch.stop()
-        connected?.pipeline.stop()
-        mesh.abort()
+        // Until it has stopped, who waits for an operation waits for its memory to be left alone.
+        let parts = connected.withLock { $0 }
+        parts?.watch.stop()
+        parts?.pipeline.stop()
+        connected.withLock { $0 = nil }
     }
 
     /// What the link has done so far.
@@ -150,7 +157,7 @@ package final class GroupLink: Sendable {
         connected.withLock { $0 }?.watch.pause()
     }
 
-    /// Begins an operation; nil on a link that is not connected.
+    /// Begins an operation; on a link that is not connected it is over.
     func begin(_ operation: any GroupOperation) -> Int {
         connected.withLock { $0 }?.pipeline.begin(operation) ?? -1
     }
@@ -169,24 +176,20 @@ package final class GroupLink: Sendable {
         try health.check()
     }
 
-    private func connectMesh(_ addresses: [Data], waiting: (Int) -> Void) throws {
+    private func read(_ addresses: [Data]) throws(LinkError) -> [LinkAddress] {
         guard addresses.count == size else {
             throw LinkError.system(reason: "a group of \(size) has \(addresses.count) addresses")
         }
-        let peers = try (0..<size).filter { $0 != rank }.map { peer in
+        return try (0..<size).map { peer throws(LinkError) in
             try LinkAddress(addresses[peer], of: peer, size: size)
-        }
-        for peer in peers {
-            waiting(peer.rank)
-            try mesh.connect(to: peer.rank, at: peer.endpoint(for: rank))
         }
     }
 
     private func begin() throws {
         let parts = Connected(
+            messages: try MessageChannel(mesh: mesh, health: health),
             watch: try LinkWatch(mesh: mesh, health: health, silence: silence),
-            pipeline: OperationPipeline(mesh: mesh, health: health),
-            messages: try MessageChannel(mesh: mesh, health: health)
+            pipeline: OperationPipeline(mesh: mesh, health: health)
         )
         connected.withLock { $0 = parts }
     }

@@ -15,29 +15,51 @@ struct SecretProof {
     private static let nonceBytes = 32
     private static let proofBytes = SHA256.byteCount
 
-    /// Exchanges numbers and proofs with all peers; `waiting` is told of the rank that is waited
-    /// for.
+    /// Exchanges numbers and proofs with all peers; `connect` makes the connection to one, and
+    /// `waiting` is told of the rank that is waited for.
+    ///
+    /// The connections are made at once, and each carries this rank's number as soon as it stands:
+    /// a rank that is late is the only one that is waited for.
     ///
     /// - Throws: `LinkError.wrongProof`, or what the connections throw.
-    func exchange(over mesh: GlooMesh, waiting: (Int) -> Void) throws {
-        let nonces = try Exchange(mesh, bytes: Self.nonceBytes, slot: .nonce)
-        let proofs = try Exchange(mesh, bytes: Self.proofBytes, slot: .proof)
+    func exchange(
+        over mesh: GlooMesh,
+        connect: @escaping @Sendable (Int) throws -> Void,
+        waiting: (Int) -> Void
+    ) throws {
         let nonce = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
-        for peer in mesh.peers {
-            try nonces.send(nonce, to: peer)
+        let nonces = Monitor([Int: Exchange]())
+        let connecting = mesh.peers.map { peer in
+            let thread = LinkThread {
+                // Who connects tells of an error; what comes after finds no connection.
+                guard (try? connect(peer)) != nil,
+                    let exchange = try? Exchange(mesh, Self.nonceBytes, with: peer, slot: .nonce),
+                    (try? exchange.send(nonce)) != nil
+                else { return }
+                nonces.change { $0[peer] = exchange }
+            }
+            return (peer, thread)
+        }
+        for (peer, thread) in connecting {
+            waiting(peer)
+            thread.join()
+        }
+        let exchanges = nonces.read(\.self)
+        guard exchanges.count == mesh.peers.count else { throw GlooError.aborted }
+        let proofs = try exchanges.mapValues { exchange in
+            try Exchange(mesh, Self.proofBytes, with: exchange.peer, slot: .proof)
         }
         var theirs: [Int: [UInt8]] = [:]
         for peer in mesh.peers {
             waiting(peer)
-            let their = try nonces.receive(from: peer)
+            let their = try exchanges[peer]?.receive() ?? []
             theirs[peer] = their
-            let proof = self.proof(from: mesh.rank, to: peer, nonce, their)
-            try proofs.send(Array(proof), to: peer)
+            try proofs[peer]?.send(Array(proof(from: mesh.rank, to: peer, nonce, their)))
         }
         var wrong: [Int] = []
         for peer in mesh.peers.sorted() {
             waiting(peer)
-            let proof = try proofs.receive(from: peer)
+            let proof = try proofs[peer]?.receive() ?? []
             let isRight = HMAC<SHA256>.isValidAuthenticationCode(
                 proof,
                 authenticating: message(from: peer, to: mesh.rank, theirs[peer] ?? [], nonce),
@@ -50,7 +72,7 @@ struct SecretProof {
         // The others have what they need of this rank before it gives up.
         for peer in mesh.peers {
             waiting(peer)
-            try proofs.finish(with: peer)
+            try proofs[peer]?.finish()
         }
         if let rank = wrong.first {
             throw LinkError.wrongProof(rank: rank)
@@ -92,33 +114,32 @@ struct SecretProof {
     }
 }
 
-/// A message of fixed length each way with every peer, received from the start.
+/// A message of fixed length each way with one peer, whose is awaited from the start.
 private struct Exchange {
-    private var buffers: [Int: (incoming: GlooBuffer, outgoing: GlooBuffer)] = [:]
+    let peer: Int
     private let slot: Slot
+    private let incoming: GlooBuffer
+    private let outgoing: GlooBuffer
 
-    init(_ mesh: GlooMesh, bytes: Int, slot: Slot) throws {
+    init(_ mesh: GlooMesh, _ byteCount: Int, with peer: Int, slot: Slot) throws {
+        self.peer = peer
         self.slot = slot
-        for peer in mesh.peers {
-            let incoming = try GlooBuffer(mesh, byteCount: bytes)
-            try incoming.receive(0..<bytes, from: peer, slot: slot)
-            buffers[peer] = (incoming, try GlooBuffer(mesh, byteCount: bytes))
-        }
+        incoming = try GlooBuffer(mesh, byteCount: byteCount)
+        outgoing = try GlooBuffer(mesh, byteCount: byteCount)
+        try incoming.receive(0..<byteCount, from: peer, slot: slot)
     }
 
-    func send(_ bytes: [UInt8], to peer: Int) throws {
-        guard let outgoing = buffers[peer]?.outgoing else { return }
+    func send(_ bytes: [UInt8]) throws {
         outgoing.memory.copyBytes(from: bytes)
         try outgoing.send(0..<bytes.count, to: peer, slot: slot)
     }
 
-    func receive(from peer: Int) throws -> [UInt8] {
-        guard let incoming = buffers[peer]?.incoming else { return [] }
+    func receive() throws -> [UInt8] {
         try incoming.waitReceived()
         return Array(incoming.memory)
     }
 
-    func finish(with peer: Int) throws {
-        try buffers[peer]?.outgoing.waitSent()
+    func finish() throws {
+        try outgoing.waitSent()
     }
 }

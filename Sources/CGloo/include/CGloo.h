@@ -45,7 +45,7 @@ gloo_status gloo_listening(gloo_endpoint *endpoint, char *message, const gloo_me
                            size_t capacity);
 
 // Connects to one peer, which awaits this rank at `endpoint`; returns when the connection stands,
-// failed, or the mesh was aborted. Every rank connects to its peers in the order of ranks.
+// failed, or the mesh was aborted. Connections to several peers may be made at once.
 gloo_status gloo_connect(char *message, gloo_mesh *mesh, int peer, gloo_endpoint endpoint,
                          size_t capacity);
 
