@@ -30,8 +30,9 @@ struct GroupMembership: Sendable {
                 continue
             }
             worker.logger.notice("Takes a seat", metadata: metadata(of: order))
+            let before = failures
             let lasted = try await withThrowingTaskGroup(of: Bool.self) { group in
-                group.addTask { try await take(order, place, after: failures) }
+                group.addTask { try await take(order, place, after: before) }
                 group.addTask {
                     _ = try await seat.order(otherThan: place)
                     return true

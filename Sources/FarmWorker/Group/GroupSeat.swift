@@ -23,6 +23,20 @@ final class GroupSeat: Sendable {
         try await state.wait { $0.news == news ? nil : () }
     }
 
+    /// Lets the next heartbeat go at once, for what it will be answered with.
+    func ask() {
+        state.update { $0.news += 1 }
+    }
+
+    /// Returns once the worker may have tasks of its own: alone, or as the first of a group that is
+    /// ready.
+    func mayClaim() async throws {
+        try await state.wait { state in
+            guard let standing = state.standing else { return () }
+            return standing.rank == 0 && standing.phase == .ready ? () : nil
+        }
+    }
+
     // MARK: - What is wanted
 
     /// Takes what a heartbeat was answered with.

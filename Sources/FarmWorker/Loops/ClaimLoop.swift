@@ -17,6 +17,7 @@ struct ClaimLoop: Sendable {
             case .claim(let registration, let busy):
                 do {
                     guard let answer = try await claim(registration, busy) else { continue }
+                    if answer.reason == .inGroup { worker.seat.ask() }
                     try await take(answer)
                     backoff = makeBackoff()
                     if answer.tasks.isEmpty, let seconds = answer.retryAfterSeconds {
@@ -53,7 +54,8 @@ struct ClaimLoop: Sendable {
             busySeconds: busy?.remainingSeconds ?? 0
         )
         return try await unlessRefusing {
-            try await worker.calls.claim(registration.id, request)
+            try await worker.seat.mayClaim()
+            return try await worker.calls.claim(registration.id, request)
         }
     }
 
