@@ -8,6 +8,8 @@ final class GroupSeat: Sendable {
     private struct State: Sendable {
         var order: GroupOrder?
         var standing: GroupStanding?
+        /// Whether a member is lost of which the standing does not tell yet.
+        var isInterrupted = false
         /// Counts what the next heartbeat has to say at once.
         var news = 0
     }
@@ -33,8 +35,14 @@ final class GroupSeat: Sendable {
     func mayClaim() async throws {
         try await state.wait { state in
             guard let standing = state.standing else { return () }
-            return standing.rank == 0 && standing.phase == .ready ? () : nil
+            return standing.rank == 0 && standing.phase == .ready && !state.isInterrupted
+                ? () : nil
         }
+    }
+
+    /// Keeps the worker from tasks until it has a seat anew: what the group rendered broke off.
+    func interrupt() {
+        state.update { $0.isInterrupted = $0.standing != nil }
     }
 
     // MARK: - What is wanted
@@ -83,6 +91,7 @@ final class GroupSeat: Sendable {
             state.standing = seat.map {
                 GroupStanding(group: $0.group, epoch: $0.epoch, rank: $0.rank, phase: .reserved)
             }
+            state.isInterrupted = false
             state.news += 1
         }
     }
