@@ -154,7 +154,9 @@ let package = Package(
         .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "Tensors"]),
         .testTarget(
             name: "DiffusionTests",
-            dependencies: ["Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors"],
+            dependencies: [
+                "Collectives", "Diffusion", "GoldenSupport", "Imaging", "Networks", "Tensors",
+            ],
             resources: [.copy("Fixtures")]
         ),
         .testTarget(

@@ -28,6 +28,8 @@ final class FakeCoordinator: CoordinatorCalls {
         var epoch: Int64 = 0
         var desired = DesiredWorkerState.run
         var capabilities = CoordinatorCapability.allCases
+        /// What a worker is to be in a group, by what it says of itself.
+        var order: (@Sendable (HeartbeatRequest) -> GroupOrder?)?
     }
 
     static let heartbeatSeconds = 15.0
@@ -61,6 +63,11 @@ final class FakeCoordinator: CoordinatorCalls {
     /// Answers the next heartbeat.
     func answer(_ answer: HeartbeatAnswer) {
         state.update { $0.answers.append(answer) }
+    }
+
+    /// Answers every heartbeat from now on with what the worker is to be in a group.
+    func seat(_ order: @escaping @Sendable (HeartbeatRequest) -> GroupOrder?) {
+        state.update { $0.order = order }
     }
 
     /// Answers every heartbeat from now on with the wish for a state.
@@ -145,7 +152,8 @@ final class FakeCoordinator: CoordinatorCalls {
             return HeartbeatAnswer(
                 cancel: [],
                 desiredState: state.desired,
-                heartbeatSeconds: Self.heartbeatSeconds
+                heartbeatSeconds: state.order == nil ? Self.heartbeatSeconds : 0.1,
+                group: state.order?(request)
             )
         }
     }

@@ -12,7 +12,7 @@ struct RequestAdapterTests {
     private let golden = Golden.all[0]
 
     /// Writes an adapter for some modules of the golden model, one of them without numbers.
-    private func adapter(
+    func adapter(
         _ folder: GoldenFolder,
         _ name: String,
         modules: [(name: String, inputs: Int, outputs: Int)],
@@ -43,7 +43,7 @@ struct RequestAdapterTests {
         return path
     }
 
-    private func modules() throws -> [(name: String, inputs: Int, outputs: Int)] {
+    func modules() throws -> [(name: String, inputs: Int, outputs: Int)] {
         let c = try ModelDirectory(path: golden.model).transformer.configuration
         return [
             ("single_transformer_blocks.0.attn.to_q", c.hidden, c.hidden),

@@ -1,0 +1,196 @@
+import FarmModel
+import FoundationEssentials
+import Synchronization
+import Testing
+
+@testable import FarmWorker
+
+/// Workers that a coordinator seats in a group, with the engine and a tiny model.
+@Suite(.timeLimit(.minutes(3))) struct GroupMembershipTests {
+    private static let goldens = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
+    private static let steps = 4
+
+    /// One group as a coordinator keeps it: its epoch, and what its members say.
+    private final class Group: Sendable {
+        private struct State {
+            var epoch: Int64 = 1
+            var standings: [Int: GroupStanding] = [:]
+            var ends: [GroupStanding] = []
+        }
+
+        let id = GroupID.random()
+        let size: Int
+        private let state = Mutex(State())
+
+        init(size: Int) {
+            self.size = size
+        }
+
+        /// What members said that ended epochs.
+        var ends: [GroupStanding] { state.withLock { $0.ends } }
+        var epoch: Int64 { state.withLock { $0.epoch } }
+
+        /// Seats a worker for good.
+        func seat(_ rank: Int, _ farm: FakeCoordinator) {
+            farm.seat { [self] in order(rank, $0.group) }
+        }
+
+        private func order(_ rank: Int, _ standing: GroupStanding?) -> GroupOrder {
+            state.withLock { state in
+                if let standing, standing.epoch == state.epoch {
+                    state.standings[rank] = standing
+                    if standing.phase == .broken {
+                        state.ends.append(standing)
+                        state.epoch += 1
+                        state.standings = [:]
+                    }
+                }
+                return GroupOrder(
+                    group: id,
+                    name: "pair",
+                    epoch: state.epoch,
+                    rank: rank,
+                    size: size,
+                    secret: Data("secret of epoch \(state.epoch)".utf8),
+                    members: (0..<size).map {
+                        GroupMemberAddress(
+                            rank: $0,
+                            worker: "member-\($0)",
+                            address: state.standings[$0]?.address
+                        )
+                    },
+                    isReserved: false
+                )
+            }
+        }
+
+        var isReady: Bool {
+            state.withLock { state in
+                (0..<size).allSatisfy { state.standings[$0]?.phase == .ready }
+            }
+        }
+
+        func formed() async throws {
+            while !isReady { try await Task.sleep(for: .milliseconds(20)) }
+        }
+
+        /// The class that the leader told.
+        var numericClass: String? { state.withLock { $0.standings[0]?.numericClass } }
+    }
+
+    /// A member of the group, in a folder of its own.
+    private static func member(
+        _ farm: FakeCoordinator,
+        _ folder: String
+    ) async throws -> WorkerService {
+        let renderer = try await GroupRenderer(
+            PipelineRenderer.Configuration(
+                path: goldens.appending(path: "two-references/model").path,
+                name: "tiny",
+                threads: 1
+            ),
+            log: { _ in }
+        )
+        var configuration = WorkerConfiguration(name: "tiny", dataFolder: folder)
+        configuration.group = try await renderer.prepare(
+            try GroupSettings(
+                offer: GroupOffer(name: "pair", size: 2),
+                listen: "127.0.0.1",
+                coordinator: "http://127.0.0.1:8470"
+            ),
+            memory: 0
+        )
+        configuration.drain = .release
+        return WorkerService(
+            calls: farm,
+            renderer: renderer,
+            configuration: configuration,
+            logger: .quiet
+        )
+    }
+
+    private static func task(_ farm: FakeCoordinator) throws -> TaskAssignment {
+        let digests = try ["face", "jacket"].map { name in
+            let path = goldens.appending(path: "images/\(name).png").path
+            return farm.store(try #require(FileManager.default.contents(atPath: path)))
+        }
+        return try .of(
+            0,
+            steps: steps,
+            prompt: "[ref#1] wears [ref#2]",
+            references: digests
+        )
+    }
+
+    @Test("members read their parts, connect, and render; the next epoch gives the same bytes")
+    func epochs() async throws {
+        let group = Group(size: 2)
+        let farms = [FakeCoordinator(), FakeCoordinator()]
+        for (rank, farm) in farms.enumerated() { group.seat(rank, farm) }
+        try await Bench.withFolder { folder in
+            let leader = try await Self.member(farms[0], "\(folder)/0")
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await leader.run() }
+                let first = Task {
+                    try await Self.member(farms[1], "\(folder)/1").run()
+                }
+                try await group.formed()
+                #expect(group.numericClass?.hasSuffix("/tp2") == true)
+                farms[0].lay(try Self.task(farms[0]))
+                try await farms[0].journal.wait(for: "deliver 0")
+                let picture = try #require(farms[0].pictures[0])
+
+                // the other rank goes, and comes again as another process
+                first.cancel()
+                _ = await first.result
+                while group.epoch == 1 { try await Task.sleep(for: .milliseconds(20)) }
+                #expect(group.ends.first?.rank == 0)
+                #expect(group.ends.first?.lostRank == 1)
+                let second = Task {
+                    try await Self.member(farms[1], "\(folder)/2").run()
+                }
+                try await group.formed()
+                farms[0].lay(try Self.task(farms[0]))
+                try await farms[0].journal.wait(for: "deliver 0", count: 2)
+                #expect(farms[0].pictures[0] == picture)
+                leader.drain()
+                try await tasks.waitForAll()
+                second.cancel()
+                _ = await second.result
+            }
+        }
+        #expect(farms[1].registrations.allSatisfy { !$0.rendersAlone && $0.group?.size == 2 })
+        let memory = try #require(farms[0].registrations.first?.modelMemory)
+        #expect(memory.needed(ranks: 2) < memory.needed(ranks: 1))
+    }
+
+    @Test("a task whose group loses a member is given back, and counts as no failure")
+    func lostMember() async throws {
+        let group = Group(size: 2)
+        let farms = [FakeCoordinator(), FakeCoordinator()]
+        for (rank, farm) in farms.enumerated() { group.seat(rank, farm) }
+        try await Bench.withFolder { folder in
+            let leader = try await Self.member(farms[0], "\(folder)/0")
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await leader.run() }
+                let other = Task {
+                    try await Self.member(farms[1], "\(folder)/1").run()
+                }
+                try await group.formed()
+                // the references come once the other rank is gone
+                farms[0].hold("download")
+                farms[0].lay(try Self.task(farms[0]))
+                try await farms[0].journal.wait(for: "hold download")
+                other.cancel()
+                _ = await other.result
+                farms[0].letGo("download")
+                while farms[0].releases.isEmpty { try await Task.sleep(for: .milliseconds(20)) }
+                #expect(farms[0].releases.map(\.reason) == [.groupLost])
+                #expect(farms[0].failures.isEmpty)
+                leader.drain()
+                try await tasks.waitForAll()
+            }
+        }
+    }
+}
