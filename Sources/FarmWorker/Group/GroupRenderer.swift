@@ -75,6 +75,7 @@ package final class GroupRenderer: ImageRenderer {
     ///   - settings: How it takes part in groups.
     ///   - memory: What rendering may use, in bytes; 0 where that is not known.
     /// - Returns: The settings, with that decided.
+    /// - Throws: An error that names the file and the remedy when the model cannot be read.
     package func prepare(_ settings: GroupSettings, memory: Int64) async throws -> GroupSettings {
         var settings = settings
         settings.rendersAlone =
