@@ -12,6 +12,24 @@ package struct LinkStatistics: Sendable, Equatable {
     package init() {}
 }
 
+extension LinkStatistics {
+    package static func - (left: LinkStatistics, right: LinkStatistics) -> LinkStatistics {
+        var difference = left
+        difference.bytesSent -= right.bytesSent
+        difference.reductions -= right.reductions
+        difference.busySeconds -= right.busySeconds
+        difference.waitedSeconds -= right.waitedSeconds
+        return difference
+    }
+
+    package static func += (left: inout LinkStatistics, right: LinkStatistics) {
+        left.bytesSent += right.bytesSent
+        left.reductions += right.reductions
+        left.busySeconds += right.busySeconds
+        left.waitedSeconds += right.waitedSeconds
+    }
+}
+
 /// How fast a link is, for the prediction of what a group takes.
 package struct LinkSpeed: Sendable, Equatable {
     /// Seconds from this rank to its peers and back, the median of some rounds.

@@ -34,6 +34,12 @@ package struct FluxBlockStack: Sendable {
         }
     }
 
+    /// Bytes of this rank's parameters.
+    package var parameterBytes: ParameterBytes {
+        transformerBlocks.map(\.parameterBytes).sum
+            + singleTransformerBlocks.map(\.parameterBytes).sum
+    }
+
     /// The vectors that modulate the blocks in some steps.
     package struct Modulation: Sendable {
         /// Of each block, for each of its streams: (steps, the vector's values).

@@ -62,6 +62,11 @@ private struct Stream: Sendable {
     let projection: Linear
     let mlpIn: Linear
     let mlpOut: Linear
+
+    var parameterBytes: ParameterBytes {
+        [modulation, projection, mlpIn, mlpOut].map(\.parameterBytes).sum
+            + attention.parameterBytes
+    }
 }
 
 /// Fused projections to keys, values and queries, and the norms of queries and keys.
@@ -92,6 +97,10 @@ private struct QKV: Sendable {
         )
         self.normQ = try reader.source.vector("\(normQ).weight", count: c.attentionHeadDim)
         self.normK = try reader.source.vector("\(normK).weight", count: c.attentionHeadDim)
+    }
+
+    var parameterBytes: ParameterBytes {
+        linear.parameterBytes + normQ.parameterBytes + normK.parameterBytes
     }
 
     /// Room for what `callAsFunction` makes: (tokens, 3 · channels of this rank's heads).
@@ -171,6 +180,8 @@ struct DoubleStreamBlock: Sendable {
 
     /// What makes the vectors that modulate the streams, of 6 · hidden values: text, then picture.
     var modulations: [Linear] { [text.modulation, image.modulation] }
+
+    var parameterBytes: ParameterBytes { text.parameterBytes + image.parameterBytes }
 
     /// Updates x (tokens, hidden) in place; modulation is a vector (1, 6 · hidden) a stream.
     func callAsFunction(
@@ -276,6 +287,10 @@ struct SingleStreamBlock: Sendable {
 
     /// What makes the vector that modulates the block, of 3 · hidden values.
     var modulations: [Linear] { [modulation] }
+
+    var parameterBytes: ParameterBytes {
+        [modulation, projMLP, projOut].map(\.parameterBytes).sum + attention.parameterBytes
+    }
 
     /// Updates x (tokens, hidden) in place; modulation is one vector (1, 3 · hidden).
     func callAsFunction(

@@ -14,6 +14,8 @@ private struct MLPEmbedder: Sendable {
         linear2 = try reader.linear("\(name).linear_2", inputs: hidden, outputs: hidden)
     }
 
+    var parameterBytes: ParameterBytes { linear1.parameterBytes + linear2.parameterBytes }
+
     /// out = linear2(SiLU(linear1(x))); x is (1, inputs), out (1, hidden).
     func callAsFunction(_ out: Tensor, _ x: Tensor, in compute: Compute) {
         compute.withScratch {
@@ -45,6 +47,10 @@ struct TimeTextEmbedding: Sendable {
         guidanceEmbedder =
             c.guidanceEmbeds ? try embedder("guidance_embedder", TimeTextEmbedding.channels) : nil
         textEmbedder = try embedder("text_embedder", c.pooledProjectionDim)
+    }
+
+    var parameterBytes: ParameterBytes {
+        [timestepEmbedder, guidanceEmbedder, textEmbedder].compactMap(\.?.parameterBytes).sum
     }
 
     /// The pooled text's part (1, hidden), the same in every step.

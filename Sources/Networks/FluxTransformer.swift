@@ -41,6 +41,12 @@ package struct FluxTransformer: Sendable {
         projOut = try linear("proj_out", c.hidden, c.inChannels)
     }
 
+    /// Bytes of its parameters: those of a group's leader.
+    package var parameterBytes: ParameterBytes {
+        [contextEmbedder, normOut, projOut].map(\.parameterBytes).sum
+            + timeTextEmbed.parameterBytes + trunk.parameterBytes
+    }
+
     /// What stays the same over the steps of one picture, computed once.
     package struct Context: Sendable {
         /// The embedded pooled vector: (1, hidden).

@@ -38,6 +38,11 @@ package struct FluxTrunk: Sendable {
         blocks = try FluxBlockStack(configuration, from: reader, progress: progress)
     }
 
+    /// Bytes of this rank's parameters.
+    package var parameterBytes: ParameterBytes {
+        xEmbedder.parameterBytes + blocks.parameterBytes
+    }
+
     /// A reference in the token sequence.
     package struct Reference: Sendable {
         /// The packed latent: (tokens, in channels).

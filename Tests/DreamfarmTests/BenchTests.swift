@@ -132,7 +132,10 @@ struct BenchTests {
         arguments: [
             ["--tokens", "0"], ["--runs", "0"], ["--threads", "-1"], ["--geometry", "vast"],
             ["--double", "0", "--single", "0"], ["--precision", "int3"],
-            ["--tokens", "10", "--text-tokens", "11"],
+            ["--tokens", "10", "--text-tokens", "11"], ["--ranks", "0"], ["--ranks", "25"],
+            ["--ranks", "2", "--rank", "2", "--rendezvous", "/tmp/none"],
+            ["--ranks", "2", "--rank", "1"], ["--ranks", "2", "--rendezvous", "/tmp/none"],
+            ["--ranks", "2", "--alone", "0"],
         ]
     )
     func refusals(_ arguments: [String]) {

@@ -73,4 +73,22 @@ package struct NoiseSource: ParameterSource {
             if type == .bfloat16 { own.roundToBFloat16() }
         }
     }
+
+    package func read(
+        _ name: String,
+        shape: [Int],
+        rows: Range<Int>,
+        columns: Range<Int>,
+        into destination: Tensor
+    ) {
+        let noise = TensorNoise(name: name, shape: shape, seed: seed)
+        DispatchQueue.concurrentPerform(iterations: rows.count) { row in
+            let own = UnsafeMutableBufferPointer(
+                start: destination.row(row),
+                count: columns.count
+            )
+            noise.fill(own, from: (rows.lowerBound + row) * shape[1] + columns.lowerBound)
+            if type == .bfloat16 { own.roundToBFloat16() }
+        }
+    }
 }

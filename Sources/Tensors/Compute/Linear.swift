@@ -11,11 +11,24 @@ package struct Linear: Sendable {
     package let branches: LowRankBranches?
     /// Whether its products are a part of a sum over the ranks of a group; the bias is the sum's.
     package let isPartial: Bool
+    /// How it is split where there is a group.
+    private let split: LayerSplit
 
     package var inputs: Int { weights.reduce(0) { $0 + $1.inputs } }
     package var outputs: Int { weights[0].outputs }
     /// What its operands are in.
     package var precision: Precision { weights[0].precision.operand }
+
+    /// Bytes of its parameters.
+    package var parameterBytes: ParameterBytes {
+        let weights = weights.reduce(0) { $0 + $1.bytes }
+        let bias = bias?.parameterBytes ?? ParameterBytes()
+        return switch split {
+        case .whole: ParameterBytes(replicated: weights) + bias
+        case .outputs: ParameterBytes(split: weights + bias.replicated)
+        case .inputs: ParameterBytes(split: weights) + bias
+        }
+    }
 
     /// Packs a layer.
     ///
@@ -49,10 +62,12 @@ package struct Linear: Sendable {
         weights: [PackedMatrix],
         bias: Tensor?,
         branches: LowRankBranches?,
-        isPartial: Bool = false
+        isPartial: Bool = false,
+        split: LayerSplit = .whole
     ) {
         self.name = name
         self.isPartial = isPartial
+        self.split = split
         precondition(
             bias.map { $0.columns == weights[0].outputs } ?? true,
             "a bias a row of the weight"

@@ -11,6 +11,11 @@ package enum SystemMemory {
         [available(root: ""), addressSpace()].compactMap(\.self).min()
     }
 
+    /// Bytes of this process's memory that are in use now, or nil where nobody says.
+    package static var resident: Int? {
+        fields("/proc/self/status")["VmRSS"].map { $0 << 10 }
+    }
+
     /// What the files below a root say.
     static func available(root: String) -> Int? {
         var limits: [Int] = []
@@ -75,9 +80,9 @@ package enum SystemMemory {
         var fields: [String: Int] = [:]
         for line in text(path).split(separator: "\n") {
             let parts = line.split(separator: separator, maxSplits: 1)
-            guard parts.count == 2, let number = parts[1].split(separator: " ").first else {
-                continue
-            }
+            guard parts.count == 2,
+                let number = parts[1].split(whereSeparator: \.isWhitespace).first
+            else { continue }
             fields[String(parts[0])] = Int(number)
         }
         return fields

@@ -109,7 +109,8 @@ package struct LayerReader: Sendable {
             weights: weights,
             bias: biases,
             branches: own,
-            isPartial: part.isPartial
+            isPartial: part.isPartial,
+            split: split
         )
     }
 

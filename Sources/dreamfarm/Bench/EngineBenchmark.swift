@@ -1,3 +1,4 @@
+import Collectives
 import Diffusion
 import FoundationEssentials
 import Networks
@@ -10,7 +11,7 @@ struct EngineBenchmark {
     let compute: Compute
 
     /// What the blocks work on.
-    struct Stream {
+    struct Stream: Sendable {
         /// The tokens, text first: (tokens, hidden).
         let tokens: Tensor
         let textRows: Range<Int>
@@ -28,6 +29,7 @@ struct EngineBenchmark {
         let peakShare: Double
         let passes: [Double]
         let tokens: Int
+        let textTokens: Int
         let precision: String
         let kernels: String
         let threads: Int
@@ -35,10 +37,15 @@ struct EngineBenchmark {
         let productPeak: Double
         /// The peak of the attention's arithmetic.
         let attentionPeak: Double
+        /// What the ranks of this process hold.
+        var weights: [RankWeights]
+        /// What the link did, in a group.
+        var group: GroupResult?
         let output: Output
 
         enum CodingKeys: String, CodingKey {
-            case seconds, gflops, passes, tokens, precision, kernels, threads
+            case seconds, gflops, passes, tokens, precision, kernels, threads, weights, group
+            case textTokens = "text_tokens"
             case peakShare = "peak_share"
             case productPeak = "product_peak"
             case attentionPeak = "attention_peak"
@@ -47,17 +54,40 @@ struct EngineBenchmark {
 
     /// Packs the weights, warms up, and times `runs` passes over the same tokens.
     ///
-    /// - Throws: What the source throws.
-    func run(_ source: any ParameterSource, _ stream: Stream, runs: Int) throws -> Result {
+    /// - Parameters:
+    ///   - source: The weights.
+    ///   - stream: The tokens.
+    ///   - runs: How many passes are timed, after one that is not.
+    ///   - link: Of a group, whose ranks all call this; each pass begins when all are there.
+    /// - Returns: What this rank measured.
+    /// - Throws: What the source throws, and `LinkError`.
+    func run(
+        _ source: any ParameterSource,
+        _ stream: Stream,
+        runs: Int,
+        link: GroupLink? = nil
+    ) throws -> Result {
+        let shard = link.map { Shard(rank: $0.rank, size: $0.size) } ?? .whole
+        let speed = try link?.measure()
+        compute.reduction = link
+        defer { compute.reduction = nil }
         let blocks = try FluxBlockStack(
             configuration,
-            from: LayerReader(source, precision: precision, threads: compute.threads)
+            from: LayerReader(
+                source,
+                precision: precision,
+                threads: compute.threads,
+                shard: shard
+            )
         )
         let x = stream.tokens.copy()
         let vec = stream.vec.copy()
         compute.activate(vec, .silu)
-        func pass() -> Double {
+        var done = LinkStatistics()
+        func pass() throws -> Double {
             x.copy(from: stream.tokens)
+            try link?.barrier()
+            let before = link?.statistics ?? LinkStatistics()
             let elapsed = ContinuousClock().measure {
                 blocks(
                     x,
@@ -68,12 +98,15 @@ struct EngineBenchmark {
                     in: compute
                 )
             }
+            if let failure = link?.failure { throw failure }
+            if let link { done += link.statistics - before }
             return elapsed / .seconds(1)
         }
-        _ = pass()
-        let passes = (0..<runs).map { _ in pass() }
+        _ = try pass()
+        done = LinkStatistics()
+        let passes = try (0..<runs).map { _ in try pass() }
         let seconds = passes.sorted()[runs / 2]
-        let work = work(tokens: x.rows)
+        let work = work(tokens: x.rows, ranks: shard.size)
         let productPeak = compute.peakOperations(precision)
         let attentionPeak = compute.attentionPeak(precision, products: productPeak)
         let ideal = work.products / productPeak + work.attention / attentionPeak
@@ -83,24 +116,30 @@ struct EngineBenchmark {
             peakShare: ideal / seconds,
             passes: passes,
             tokens: x.rows,
+            textTokens: stream.textRows.count,
             precision: precision.rawValue,
             kernels: compute.kernels.rawValue,
             threads: compute.threads,
             productPeak: productPeak / 1e9,
             attentionPeak: attentionPeak / 1e9,
+            weights: [RankWeights(rank: shard.rank, ranks: shard.size, blocks.parameterBytes)],
+            group: link.flatMap { link in
+                speed.map { GroupResult(link, $0, passes, done) }
+            },
             output: Output(tokens: x)
         )
     }
 
     /// Operations of a pass, a multiplication and an addition each counted: matrix products, and
-    /// attention.
-    private func work(tokens: Int) -> (products: Double, attention: Double) {
+    /// attention; of a group a rank's share.
+    private func work(tokens: Int, ranks: Int) -> (products: Double, attention: Double) {
         let c = configuration
         let hidden = Double(c.hidden)
         let weights = 4 * hidden * hidden + 2 * hidden * Double(c.mlp)
         let blocks = Double(c.numLayers + c.numSingleLayers)
         let n = Double(tokens)
-        return (2 * n * weights * blocks, 4 * n * n * hidden * blocks)
+        let share = blocks / Double(ranks)
+        return (2 * n * weights * share, 4 * n * n * hidden * share)
     }
 }
 
@@ -177,25 +216,5 @@ struct Output {
         )
         try writer.write(UnsafeBufferPointer(tokens.elements), as: .float32)
         try writer.finish()
-    }
-}
-
-extension EngineBenchmark.Result {
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
-    }
-
-    var text: String {
-        func rounded(_ value: Double, _ factor: Double) -> Double {
-            (value * factor).rounded() / factor
-        }
-        return """
-            \(tokens) tokens in \(precision), \(threads) threads, \(kernels)
-            \(rounded(seconds, 1000)) s a pass (median of \(passes.count)), \
-            \(Int(gflops.rounded())) GFLOP/s, \(Int((100 * peakShare).rounded())) % of the peak \
-            (products \(Int(productPeak.rounded())), attention \(Int(attentionPeak.rounded())) G/s)
-            """
     }
 }
