@@ -28,7 +28,9 @@ final class MessageChannel: Sendable {
     /// Sends a message to every other rank; returns when it is on its way to all.
     func post(_ message: [UInt8]) throws(LinkError) {
         precondition(mesh.rank == 0, "rank 0 gives the messages")
-        precondition(message.count <= Self.longestMessage, "a message has at most 1 GiB")
+        guard message.count <= Self.longestMessage else {
+            throw .system(reason: "a message of \(message.count) bytes is longer than 1 GiB")
+        }
         try health.explaining {
             try head.withLock { head in
                 let first = message.prefix(Self.inlineBytes)

@@ -122,6 +122,11 @@ final class WorkerDesk: Sendable {
         beginDrain(.release)
     }
 
+    /// Returns once nothing is waited for any more.
+    func graceEnded() async throws {
+        try await state.wait { $0.isGraceOver ? () : nil }
+    }
+
     /// Returns once the worker is to end.
     func drained() async throws {
         _ = try await state.wait { $0.drain }

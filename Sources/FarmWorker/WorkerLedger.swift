@@ -30,6 +30,11 @@ package final class WorkerLedger: Sendable {
     /// The speed by the latest steps, in floating point operations a second; nil before any.
     var speed: Double? { state.withLock { $0.speed } }
 
+    /// Forgets the speed: what renders from now on is something else.
+    func forgetSpeed() {
+        state.withLock { $0.speed = nil }
+    }
+
     /// Notes a step of an image that is predicted to cost so much.
     ///
     /// - Parameters:

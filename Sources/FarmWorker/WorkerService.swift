@@ -124,9 +124,23 @@ package struct WorkerService: Service {
             while let isOver = try await group.next() {
                 guard !isOver else { break }
             }
+            try await finishWithGroup()
             group.cancelAll()
         }
         await presence.leave()
+    }
+
+    /// Stays in a group that renders until its epoch is over, or the time for that: a member that does
+    /// not lead holds nothing itself, and its leaving would cost the others their picture.
+    private func finishWithGroup() async throws {
+        guard let standing = worker.seat.standing, standing.phase == .ready, standing.rank > 0
+        else { return }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await worker.seat.isOver(standing) }
+            group.addTask { try await worker.desk.graceEnded() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 
     /// Runs the loops that hand a task on, until the last has nothing to do any more.

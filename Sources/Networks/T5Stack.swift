@@ -11,6 +11,7 @@ package struct T5Stack: Sendable {
     private let relativeAttentionBias: Tensor
     /// This rank's heads.
     private let heads: Range<Int>
+    private let isSplit: Bool
 
     private struct Block: Sendable {
         let attentionNorm: Tensor
@@ -41,6 +42,7 @@ package struct T5Stack: Sendable {
         let unit = shard.unit(of: c.dFF)
         self.configuration = c
         heads = shard.range(of: c.numHeads, unit: 1)
+        isSplit = !shard.isWhole
         blocks = try (0..<c.numLayers).map { index in
             let attention = "encoder.block.\(index).layer.0"
             let feedForward = "encoder.block.\(index).layer.1"
@@ -116,7 +118,8 @@ package struct T5Stack: Sendable {
             let width = blocks.first?.wi0.outputs ?? 0
             let gate = compute.scratch(tokens, width)
             let up = compute.scratch(tokens, width)
-            for (index, block) in blocks.enumerated() where compute.reduction?.failure == nil {
+            for (index, block) in blocks.enumerated()
+            where !isSplit || compute.reduction?.failure == nil {
                 compute.rmsNorm(h, x, weight: block.attentionNorm, eps: c.layerNormEpsilon)
                 compute.linear(qkv, h, block.qkv)
                 let q = qkv.columns(0..<inner)

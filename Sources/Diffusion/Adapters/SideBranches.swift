@@ -1,3 +1,4 @@
+import Networks
 import Tensors
 
 /// A user's pair, read and ready to stand beside a layer's weight.
@@ -69,27 +70,28 @@ extension RenderPipeline {
     /// Puts the users' adapters of a set in the place of those that stand beside the weights.
     func setBranches(of adapters: AdapterSet) throws(AdapterError) {
         let wanted = try adapters.sideBranches()
-        try branches.set(wanted)
-        lead?.tell(.adapters(wanted))
+        let missing = Set(wanted.map(\.module)).filter { !branches.contains($0) }
+        guard missing.isEmpty else { throw .unusedTargets(modules: missing.sorted()) }
+        branches.removeAll()
+        lead?.tell(.clearAdapters)
+        for branch in wanted {
+            try branches.add(branch)
+            if FluxTrunk.has(branch.module) { lead?.tell(.adapter(branch)) }
+        }
     }
 }
 
 extension BranchTable {
-    /// Puts branches in the place of those that are there.
+    /// Adds a branch to its layer.
     ///
-    /// - Throws: `AdapterError.unusedTargets` for modules that the network does not have; nothing
-    ///   is changed then.
-    func set(_ wanted: [SideBranch]) throws(AdapterError) {
-        let missing = Set(wanted.map(\.module)).filter { !contains($0) }
-        guard missing.isEmpty else { throw .unusedTargets(modules: missing.sorted()) }
-        removeAll()
-        for branch in wanted {
-            add(
-                branch.module,
-                down: branch.down,
-                up: branch.up,
-                firstOutput: branch.firstOutput
-            )
-        }
+    /// - Throws: `AdapterError.unusedTargets` for a module that the network does not have.
+    func add(_ branch: SideBranch) throws(AdapterError) {
+        guard contains(branch.module) else { throw .unusedTargets(modules: [branch.module]) }
+        add(
+            branch.module,
+            down: branch.down,
+            up: branch.up,
+            firstOutput: branch.firstOutput
+        )
     }
 }

@@ -13,12 +13,15 @@ enum GroupMessage {
     case close(branch: Int)
     /// A prompt's input rows for T5: (tokens, model width).
     case text(Tensor)
-    /// The users' adapters from now on, in place of all before.
-    case adapters([SideBranch])
+    /// No users' adapters from now on.
+    case clearAdapters
+    /// One layer's pair of a user's adapter, beside those before: each by itself, since all of an
+    /// adapter may have gigabytes.
+    case adapter(SideBranch)
 
     private enum Kind: UInt8 {
         case open = 1
-        case modulate, step, close, text, adapters
+        case modulate, step, close, text, clearAdapters, adapter
     }
 
     /// The message as bytes; numbers in the machine's own order, which all members share.
@@ -56,15 +59,13 @@ enum GroupMessage {
         case .text(let rows):
             writer.write(Kind.text.rawValue)
             writer.write(rows)
-        case .adapters(let branches):
-            writer.write(Kind.adapters.rawValue)
-            writer.write(branches.count)
-            for branch in branches {
-                writer.write(branch.module)
-                writer.write(branch.firstOutput)
-                writer.write(branch.down)
-                writer.write(branch.up)
-            }
+        case .clearAdapters: writer.write(Kind.clearAdapters.rawValue)
+        case .adapter(let branch):
+            writer.write(Kind.adapter.rawValue)
+            writer.write(branch.module)
+            writer.write(branch.firstOutput)
+            writer.write(branch.down)
+            writer.write(branch.up)
         }
         return writer.bytes
     }
@@ -112,21 +113,18 @@ enum GroupMessage {
             )
         case .close: self = .close(branch: try reader.count())
         case .text: self = .text(try reader.tensor())
-        case .adapters:
-            var branches: [SideBranch] = []
-            for _ in 0..<(try reader.count()) {
-                let module = try reader.string()
-                let first = try reader.count()
-                branches.append(
-                    SideBranch(
-                        module: module,
-                        down: try reader.tensor(),
-                        up: try reader.tensor(),
-                        firstOutput: first
-                    )
+        case .clearAdapters: self = .clearAdapters
+        case .adapter:
+            let module = try reader.string()
+            let first = try reader.count()
+            self = .adapter(
+                SideBranch(
+                    module: module,
+                    down: try reader.tensor(),
+                    up: try reader.tensor(),
+                    firstOutput: first
                 )
-            }
-            self = .adapters(branches)
+            )
         }
         guard reader.isAtEnd else { throw .unreadable }
     }

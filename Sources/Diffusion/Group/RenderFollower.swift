@@ -11,6 +11,8 @@ package final class RenderFollower {
     private let trunk: FluxTrunk
     private let t5: T5Stack?
     private let branches = BranchTable()
+    /// What pictures share that are equal to the last bit: those of groups whose ranks all say this.
+    package let numericClass: Provenance.NumericClass
     /// Denoising steps of which a part was computed here.
     package private(set) var steps = 0
 
@@ -47,6 +49,11 @@ package final class RenderFollower {
     ) throws {
         self.compute = compute
         let precision = precision ?? model.packed?.precision ?? .fastest
+        numericClass = RenderPipeline.numericClass(
+            precision,
+            compute,
+            RenderPipeline.groupClass(model, ranks: shard.size)
+        )
         let flux = model.transformer.configuration
         try flux.check(ranks: shard.size)
         let adapters = try AdapterSet(
@@ -135,8 +142,9 @@ package final class RenderFollower {
                 onStep()
             case .close(let number): open[number] = nil
             case .text(let rows): t5?(rows, in: compute)
-            case .adapters(let wanted):
-                try branches.set(wanted.filter { FluxTrunk.has($0.module) })
+            case .clearAdapters: branches.removeAll()
+            case .adapter(let branch):
+                if FluxTrunk.has(branch.module) { try branches.add(branch) }
             }
             if let failure = channel.failure { throw failure }
         }

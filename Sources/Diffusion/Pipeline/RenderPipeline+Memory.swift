@@ -8,13 +8,14 @@ extension RenderPipeline {
     func requireMemory<Configuration>(
         for part: ModelPart<Configuration>,
         in precision: Precision,
-        named name: String
+        named name: String,
+        isSplit: Bool
     ) throws(RenderError) {
         // packed weights are mapped: the system brings them in and drops them as it can
-        let isMapped = part.source is PackedPartSource && shard.isWhole
+        let isMapped = part.source is PackedPartSource && (shard.isWhole || !isSplit)
         let bytes =
             part.parameters.count * MemoryLayout<Float>.stride / precision.valuesPerWord
-            / shard.size
+            / (isSplit ? shard.size : 1)
         try requireMemory(isMapped ? 0 : bytes, for: name)
     }
 
@@ -34,11 +35,11 @@ extension RenderPipeline {
             parameter.name.hasPrefix("transformer_blocks.")
                 || parameter.name.hasPrefix("single_transformer_blocks.")
         }
-        let split =
-            bytes(flux.filter(isSplit), precision)
-            + bytes(t5.filter { $0.name.hasPrefix("encoder.block.") }, precision.operand)
+        let text = bytes(t5.filter { $0.name.hasPrefix("encoder.block.") }, precision.operand)
+        let splitsText = T5Stack.splits(model.textEncoder2.configuration, over: 2)
+        let split = bytes(flux.filter(isSplit), precision) + (splitsText ? text : 0)
         let whole =
-            bytes(flux.filter { !isSplit($0) }, precision.floating)
+            (splitsText ? 0 : text) + bytes(flux.filter { !isSplit($0) }, precision.floating)
             + bytes(t5.filter { !$0.name.hasPrefix("encoder.block.") }, precision.floating)
             + bytes(model.textEncoder.parameters.list, precision.floating)
             + bytes(model.autoencoder.parameters.list, precision.floating)

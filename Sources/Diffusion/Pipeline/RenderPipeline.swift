@@ -237,7 +237,12 @@ package final class RenderPipeline {
     /// The text encoders, read now if they are not there.
     func loadTextEncoders() throws -> (T5Encoder, CLIPTextEncoder) {
         if let t5, let clip { return (t5, clip) }
-        try requireMemory(for: model.textEncoder2, in: precision.operand, named: "reading T5")
+        try requireMemory(
+            for: model.textEncoder2,
+            in: precision.operand,
+            named: "reading T5",
+            isSplit: splitsT5
+        )
         log("reading the text encoders")
         let rows = adapters.embeddings.map {
             Tensor(
@@ -333,7 +338,8 @@ package final class RenderPipeline {
         try requireMemory(
             for: model.transformer,
             in: precision,
-            named: "reading the transformer"
+            named: "reading the transformer",
+            isSplit: true
         )
         log("reading the transformer")
         let plain = model.transformer.source

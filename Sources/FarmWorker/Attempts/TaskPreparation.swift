@@ -72,6 +72,7 @@ struct TaskPreparation: Sendable {
             } catch let error as FarmClientError where error.isStale {
                 throw error
             } catch {
+                if error is RenderInterrupted { throw error }
                 throw RenderFailure(describing: error, of: image)
             }
         }

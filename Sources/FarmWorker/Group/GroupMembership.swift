@@ -16,7 +16,7 @@ struct GroupMembership: Sendable {
 
     private var seat: GroupSeat { worker.seat }
 
-    /// Follows the coordinator until it is cancelled.
+    /// Follows the coordinator until it is cancelled; a worker that drains takes no seat.
     func run() async throws {
         var current: GroupSeat.Seat?
         var failures = 0
@@ -24,49 +24,68 @@ struct GroupMembership: Sendable {
             let order = try await seat.order(otherThan: current)
             await renderer.disband()
             current = order.map(GroupSeat.Seat.init)
-            seat.sit(current)
-            guard let order, let place = current else {
+            guard let order, let place = current, worker.desk.drain == nil else {
                 try await standAlone()
                 continue
             }
+            seat.sit(place)
             worker.logger.notice("Takes a seat", metadata: metadata(of: order))
             let before = failures
-            let lasted = try await withThrowingTaskGroup(of: Bool.self) { group in
+            let outcome = try await withThrowingTaskGroup(of: Outcome.self) { group in
                 group.addTask { try await take(order, place, after: before) }
                 group.addTask {
                     _ = try await seat.order(otherThan: place)
-                    return true
+                    return .recalled
                 }
                 defer { group.cancelAll() }
-                return try await group.next() ?? true
+                return try await group.next() ?? .recalled
             }
-            failures = lasted ? 0 : failures + 1
+            switch outcome {
+            case .recalled: break
+            case .broke(let wasReady): failures = wasReady ? 0 : failures + 1
+            }
         }
     }
 
-    /// Holds the whole model again, where it fits.
+    /// How a seat ended.
+    private enum Outcome: Sendable {
+        /// The coordinator wants something else.
+        case recalled
+        /// The group broke, once it was ready or before.
+        case broke(wasReady: Bool)
+    }
+
+    /// Holds the whole model again, where it fits; takes no tasks until it does.
     private func standAlone() async throws {
-        guard settings.rendersAlone else { return renderer.unload() }
-        do {
-            try await renderer.load(.whole)
-        } catch {
-            worker.logger.error("The model cannot be read", metadata: ["error": "\(error)"])
-            renderer.unload()
+        seat.interrupt()
+        worker.ledger.forgetSpeed()
+        var pause = 1
+        while settings.rendersAlone, worker.desk.drain == nil {
+            do {
+                try await renderer.load(.whole)
+                break
+            } catch {
+                try Task.checkCancellation()
+                worker.logger.error("The model cannot be read", metadata: ["error": "\(error)"])
+                try await worker.clock.sleep(for: .seconds(pause))
+                pause = min(60, 2 * pause)
+            }
         }
+        if !settings.rendersAlone { renderer.unload() }
+        seat.sit(nil)
     }
 
     /// Sits in one epoch of a group until it is over.
-    ///
-    /// - Returns: Whether the group was ready once.
     private func take(
         _ order: GroupOrder,
         _ place: GroupSeat.Seat,
         after failures: Int
-    ) async throws -> Bool {
+    ) async throws -> Outcome {
         var wasReady = false
         do {
             // a seat that failed before is not taken again at once
-            try await worker.clock.sleep(for: .seconds(failures == 0 ? 0 : 1 << min(failures, 5)))
+            try await worker.clock.sleep(for: .seconds(failures == 0 ? 0 : 1 << min(failures, 6)))
+            try await seat.mayBegin(place)
             try await worker.desk.holdsNothing()
             seat.say(.loading)
             try await renderer.load(Shard(rank: order.rank, size: order.size))
@@ -83,8 +102,9 @@ struct GroupMembership: Sendable {
             let begin = ContinuousClock.now
             try await connect(link, to: addresses, order)
             let seconds = (ContinuousClock.now - begin) / .seconds(1)
+            worker.ledger.forgetSpeed()
             let speed = try await renderer.join(link, connectedIn: seconds)
-            let numericClass = order.rank == 0 ? renderer.model.numericClass : nil
+            let numericClass = renderer.groupClass
             seat.say(.ready) { standing in
                 standing.speed = speed
                 standing.numericClass = numericClass
@@ -103,10 +123,8 @@ struct GroupMembership: Sendable {
                 standing.reason = "\(error)"
                 standing.lostRank = (error as? LinkError)?.lostRank
             }
-            // the coordinator ends the epoch; until it does there is nothing to do
-            try await worker.clock.sleep(for: .seconds(3600))
         }
-        return wasReady
+        return .broke(wasReady: wasReady)
     }
 
     /// Connects on a thread of its own, since it blocks.
@@ -118,7 +136,7 @@ struct GroupMembership: Sendable {
         let timeout = settings.connectTimeout / .seconds(1)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                _ = LinkThread {
+                LinkThread.detach {
                     continuation.resume(
                         with: Result {
                             try link.connect(
@@ -140,7 +158,7 @@ struct GroupMembership: Sendable {
     /// Returns never: throws once the link has failed.
     private func watch(_ link: GroupLink) async throws {
         while true {
-            if let failure = link.failure { throw failure }
+            if let failure = renderer.failure ?? link.failure { throw failure }
             try await worker.clock.sleep(for: .milliseconds(100))
         }
     }

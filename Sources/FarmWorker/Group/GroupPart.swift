@@ -7,8 +7,12 @@ import Tensors
 /// The part of the model that a member holds which does not lead, on a queue of its own.
 final class GroupPart: Sendable {
     private let queue = DispatchQueue(label: "dreamfarm.group", qos: .userInitiated)
+    /// What the pictures of its group share, as this rank computes them.
+    let numericClass: String
+    /// What ended the last following, where it was not the link's own failure.
+    private let refusal = Mutex<(any Error)?>(nil)
     /// Only used on the queue.
-    private let follower: Mutex<UncheckedFollower?>
+    private let follower: UncheckedFollower
 
     /// One queue uses it, call after call, which makes the unchecked conformance right.
     private struct UncheckedFollower: @unchecked Sendable {
@@ -23,8 +27,7 @@ final class GroupPart: Sendable {
         _ shard: Shard,
         log: @escaping @Sendable (String) -> Void
     ) async throws {
-        follower = Mutex(nil)
-        try await run { part in
+        let opened = try await Self.run(on: queue) {
             let follower = try RenderFollower(
                 model: try ModelDirectory(path: configuration.path),
                 selection: try configuration.selection,
@@ -36,17 +39,23 @@ final class GroupPart: Sendable {
                 ),
                 log: log
             )
-            part.follower.withLock { $0 = UncheckedFollower(follower: follower) }
+            return UncheckedFollower(follower: follower)
         }
+        numericClass = "\(opened.follower.numericClass)"
+        follower = opened
     }
+
+    /// Why it follows no more, where that is not the link's failure.
+    var failure: (any Error)? { refusal.withLock { $0 } }
 
     /// Computes what the leader says until the link ends; what ends it is the link's own failure.
     func follow(_ link: GroupLink) {
+        refusal.withLock { $0 = nil }
         queue.async { [self] in
-            guard let follower = follower.withLock({ $0 })?.follower else { return }
             do {
-                try follower.follow(link)
+                try follower.follower.follow(link)
             } catch {
+                if link.failure == nil { refusal.withLock { $0 = error } }
                 link.close()
             }
         }
@@ -54,14 +63,15 @@ final class GroupPart: Sendable {
 
     /// Returns once nothing is computed any more.
     func end() async {
-        try? await run { _ in }
+        try? await Self.run(on: queue) {}
     }
 
-    private func run(
-        _ body: @escaping @Sendable (GroupPart) throws -> Void
-    ) async throws {
+    private static func run<Value: Sendable>(
+        on queue: DispatchQueue,
+        _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try body(self) }) }
+            queue.async { continuation.resume(with: Result { try body() }) }
         }
     }
 }

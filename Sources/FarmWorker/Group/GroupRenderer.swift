@@ -33,8 +33,8 @@ package final class GroupRenderer: ImageRenderer {
 
     private let configuration: PipelineRenderer.Configuration
     private let log: @Sendable (String) -> Void
-    /// What a worker that holds the whole model says of it.
-    private let whole: RendererModel
+    /// What a worker that holds the whole model says of it: what it registers with, whatever it holds.
+    let whole: RendererModel
     /// The memory that the model takes.
     package let memory: ModelMemory
     private let state = Mutex(State())
@@ -144,6 +144,26 @@ package final class GroupRenderer: ImageRenderer {
         }
     }
 
+    /// What the pictures of the group share, as this rank computes them; nil alone.
+    var groupClass: String? {
+        state.withLock { state in
+            switch state.resident {
+            case .nothing: nil
+            case .part(let part, _): part.numericClass
+            case .pipeline(let pipeline, let shard):
+                shard.isWhole ? nil : pipeline.model.numericClass
+            }
+        }
+    }
+
+    /// Why this rank computes no more for the group, where that is not its link's failure.
+    var failure: (any Error)? {
+        state.withLock { state in
+            guard case .part(let part, _) = state.resident else { return nil }
+            return part.failure
+        }
+    }
+
     /// Computes with nobody any more: what runs ends at once.
     func disband() async {
         let (link, resident) = state.withLock { state in
@@ -180,7 +200,7 @@ package final class GroupRenderer: ImageRenderer {
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
-            _ = LinkThread { continuation.resume(with: Swift.Result { try body() }) }
+            LinkThread.detach { continuation.resume(with: Swift.Result { try body() }) }
         }
     }
 

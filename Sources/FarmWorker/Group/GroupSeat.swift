@@ -33,8 +33,10 @@ final class GroupSeat: Sendable {
     /// Returns once the worker may have tasks of its own: alone, or as the first of a group that is
     /// ready.
     func mayClaim() async throws {
-        try await state.wait { state in
-            guard let standing = state.standing else { return () }
+        try await state.wait { state -> Void? in
+            guard let standing = state.standing else { return state.isInterrupted ? nil : () }
+            // reserved: it gets only what ends before the group begins
+            if standing.phase == .reserved, state.order?.isReserved == true { return () }
             return standing.rank == 0 && standing.phase == .ready && !state.isInterrupted
                 ? () : nil
         }
@@ -42,20 +44,36 @@ final class GroupSeat: Sendable {
 
     /// Keeps the worker from tasks until it has a seat anew: what the group rendered broke off.
     func interrupt() {
-        state.update { $0.isInterrupted = $0.standing != nil }
+        state.update { $0.isInterrupted = true }
     }
 
     // MARK: - What is wanted
 
     /// Takes what a heartbeat was answered with.
     func follow(_ order: GroupOrder?) {
-        state.update { $0.order = order }
+        state.update { state in
+            // answers may overtake each other
+            if let order, let known = state.order, order.group == known.group,
+                order.epoch < known.epoch
+            {
+                return
+            }
+            state.order = order
+        }
     }
 
     /// What the worker is to be, as soon as that is another seat or epoch than `seat`.
     func order(otherThan seat: Seat?) async throws -> GroupOrder? {
         try await state.wait { state in
             state.order.map(Seat.init) == seat ? nil : .some(state.order)
+        }
+    }
+
+    /// Returns once a seat may be taken: what its workers held when it was reserved is over.
+    func mayBegin(_ seat: Seat) async throws {
+        try await state.wait { state -> Void? in
+            guard let order = state.order, Seat(order) == seat else { return nil }
+            return order.isReserved ? nil : ()
         }
     }
 
@@ -80,6 +98,17 @@ final class GroupSeat: Sendable {
             epoch = order.epoch
             rank = order.rank
             size = order.size
+        }
+    }
+
+    /// Returns once the coordinator wants something else than the epoch of a standing, or the group
+    /// broke.
+    func isOver(_ standing: GroupStanding) async throws {
+        try await state.wait { state -> Void? in
+            guard let order = state.order, order.group == standing.group,
+                order.epoch == standing.epoch, state.standing?.phase == .ready
+            else { return () }
+            return nil
         }
     }
 

@@ -38,7 +38,7 @@ struct Presence: Sendable {
             name: configuration.name,
             instance: isKnown ? UUID().uuidString : configuration.instance.id,
             pool: configuration.pool,
-            model: worker.renderer.model
+            model: (worker.renderer as? GroupRenderer)?.whole ?? worker.renderer.model
         )
         request.tags = configuration.tags
         request.memoryBytes = configuration.memory

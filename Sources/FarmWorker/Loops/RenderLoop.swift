@@ -41,7 +41,7 @@ struct RenderLoop: Sendable {
                     metadata: ["reason": "\(interruption)"]
                 )
                 worker.ledger.note { $0.lostToFailureSeconds += attempt.report.seconds }
-                worker.seat.interrupt()
+                if worker.seat.standing != nil { worker.seat.interrupt() }
                 return worker.post(.released(.groupLost), of: attempt)
             } catch {
                 try Task.checkCancellation()
