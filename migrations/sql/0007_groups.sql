@@ -89,3 +89,6 @@ ALTER TABLE worker
 -- A seat is one worker's; ranks are dealt anew inside a transaction, hence the deferral.
 ALTER TABLE worker ADD CONSTRAINT worker_seat_once UNIQUE (group_id, group_rank)
     DEFERRABLE INITIALLY DEFERRED;
+
+-- How often an attempt at it ended because its group lost a member, since one delivered something.
+ALTER TABLE task ADD COLUMN group_losses integer NOT NULL DEFAULT 0 CHECK (group_losses >= 0);
