@@ -217,6 +217,7 @@ extension FarmStore {
             """
         )
         guard changed == 1 else { return }
+        try await keepLink(of: group, on: connection)
         try await connection.execute(
             """
             UPDATE worker SET own_class = worker.numeric_class, own_speed = worker.speed,
