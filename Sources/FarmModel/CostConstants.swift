@@ -47,6 +47,25 @@ package struct CostConstants: Codable, Hashable, Sendable {
     }
 }
 
+/// What a group's sums follow from, where only the constants of a model are known: its feed-forward
+/// layers are four times as wide as its residual stream, and it has two single-stream blocks for
+/// each double-stream one, as FLUX.1's.
+extension CostConstants {
+    /// Width of the residual stream.
+    package var hidden: Int {
+        guard flopsPerTokenPair > 0 else { return 0 }
+        return Int((flopsPerToken / (6 * flopsPerTokenPair)).rounded())
+    }
+
+    /// Sums across ranks in one forward: two in a double block and one in a single block, which is
+    /// four in each three blocks.
+    package var reductionsPerForward: Int {
+        guard hidden > 0 else { return 0 }
+        let blocks = flopsPerTokenPair / Double(4 * hidden)
+        return Int((blocks * 4 / 3).rounded())
+    }
+}
+
 /// The sizes of a model's networks, as its configuration files give them.
 package struct ModelSizes: Hashable, Sendable {
     /// Count of double-stream blocks.

@@ -10,7 +10,7 @@ package struct PixelSize: Codable, Hashable, Sendable {
 }
 
 /// The predicted work of one image, in floating point operations.
-package struct ImageCost: Hashable, Sendable {
+package struct ImageCost: Codable, Hashable, Sendable {
     /// Everything: text, references, steps, decoding.
     package var flops: Double
     /// Of one denoise step, on average over the steps.
@@ -20,6 +20,9 @@ package struct ImageCost: Hashable, Sendable {
     package var tokens: Int
     /// Tokens that go through the denoiser, over all forwards of all steps.
     package var denoiseTokens: Int
+    /// The steps that add a forward without the references, and its tokens.
+    package var guidedSteps: Int
+    package var plainTokens: Int
 }
 
 /// Predicts work: what fair share charges, chunks are sized by, and times are predicted from.
@@ -66,7 +69,9 @@ package struct CostModel: Hashable, Sendable {
             stepFlops: denoising / Double(max(1, settings.steps)),
             steps: settings.steps,
             tokens: tokens,
-            denoiseTokens: settings.steps * tokens + guided * plainTokens
+            denoiseTokens: settings.steps * tokens + guided * plainTokens,
+            guidedSteps: guided,
+            plainTokens: plainTokens
         )
     }
 

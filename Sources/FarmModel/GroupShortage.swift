@@ -9,6 +9,8 @@ package struct GroupShortage: Hashable, Sendable {
     package var members: [String]
     /// What the members do that are not ready, as `rank 2 loads its slice`.
     package var doings: [String]
+    /// Why the farm itself chose a group; nil where the job asks for it.
+    package var choice: String?
 
     package init(
         size: Int,
@@ -57,6 +59,7 @@ package struct GroupShortage: Hashable, Sendable {
             text = "the group of \(size) for \(place) forms\(there)"
         }
         if !doings.isEmpty { text += "; " + doings.joined(separator: ", ") }
+        if let choice { text += "; it takes a group since " + choice }
         return text
     }
 
@@ -69,6 +72,7 @@ package struct GroupShortage: Hashable, Sendable {
         ]
         if let precision { entries["precision"] = .string(precision) }
         if let pool { entries["pool"] = .string(pool) }
+        if let choice { entries["choice"] = .string(choice) }
         return .mapping(entries)
     }
 }

@@ -28,11 +28,8 @@ extension JobSpecification {
         let limits = limits.entries(isComplete: isComplete)
         if !limits.isEmpty { entries["limits"] = .mapping(limits) }
         if let chunk = chunk.entry(isComplete: isComplete) { entries["chunk"] = chunk }
-        if let startAfter {
-            entries["start_after"] = .string(
-                startAfter.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-            )
-        }
+        if let startAfter { entries["start_after"] = Self.moment(startAfter) }
+        if let finishBy { entries["finish_by"] = Self.moment(finishBy) }
         if let webhook { entries["on_done"] = .mapping(["webhook": .string(webhook)]) }
         if isComplete || output.template != OutputName.standard {
             entries["output"] = .mapping(
@@ -40,6 +37,10 @@ extension JobSpecification {
             )
         }
         return .mapping(entries)
+    }
+
+    private static func moment(_ date: Date) -> SpecificationValue {
+        .string(date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
     }
 
     /// What the combination is where a job does not say.

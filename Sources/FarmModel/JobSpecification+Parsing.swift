@@ -48,6 +48,7 @@ extension JobSpecification {
         limits = reader.limits(entries["limits"])
         chunk = reader.chunk(entries["chunk"])
         startAfter = entries["start_after"].flatMap { reader.moment($0, "start_after") }
+        finishBy = entries["finish_by"].flatMap { reader.moment($0, "finish_by") }
         webhook = reader.webhook(entries["on_done"])
 
         let combination = reader.combination(entries["combination"], axes: written)

@@ -30,6 +30,8 @@ package struct JobSpecification: Hashable, Sendable {
     package var chunk = JobChunk()
     /// The moment before which nothing of it starts.
     package var startAfter: Date?
+    /// The moment by which its pictures are wanted; nothing fails that is later.
+    package var finishBy: Date?
     /// The URL that is told the job's end.
     package var webhook: String?
     package var output: OutputName

@@ -56,6 +56,8 @@ package struct JobView: Codable, Hashable, Sendable {
     package var startedAt: Date?
     package var finishedAt: Date?
     package var startAfter: Date?
+    /// By when its pictures are wanted.
+    package var finishBy: Date?
     /// The jobs that have to succeed first.
     package var after: [JobID]?
     package var requirements: JobRequirements?
@@ -230,6 +232,11 @@ package struct PlanView: Codable, Hashable, Sendable {
     package var estimatedSeconds: Double?
     /// Live workers that can run it.
     package var eligibleWorkers: Int
+    /// How many workers would render a picture together, so that it is there by `finish_by`; nil
+    /// where workers alone would.
+    package var group: Int?
+    /// What that follows from.
+    package var groupReason: String?
     /// What no live worker can run now, with its reason; it would wait.
     package var unrunnable: [WhyView]
     package var warnings: [SpecificationProblem]

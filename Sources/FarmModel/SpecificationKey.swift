@@ -71,6 +71,12 @@ package struct SpecificationKey: Hashable, Sendable {
             "moment as `2026-12-01T20:00:00Z`, before which nothing starts",
             "at once"
         ),
+        SpecificationKey(
+            "finish_by",
+            "moment by which the pictures are wanted: where a worker alone is too slow for one, a "
+                + "group renders it; later ones are kept all the same",
+            "none"
+        ),
         SpecificationKey("on_done", "mapping", "nothing"),
     ]
 

@@ -130,6 +130,8 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case jobCancelled = "job.cancelled"
     case jobRetried = "job.retried"
     case jobPrioritized = "job.prioritized"
+    /// It asks for a group from now on, since a worker alone would be late.
+    case jobGrouped = "job.grouped"
     case imageDelivered = "image.delivered"
     case imageFailed = "image.failed"
     case imageCancelled = "image.cancelled"

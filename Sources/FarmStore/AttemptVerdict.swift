@@ -12,6 +12,8 @@ enum AttemptEnd: Sendable, Hashable {
     case replaced
     /// The worker gave the task back, unharmed.
     case released
+    /// The group that rendered it lost a member, for a reason in words.
+    case memberLost(String)
 
     /// The outcome as the attempt's row has it.
     var outcome: String {
@@ -19,7 +21,7 @@ enum AttemptEnd: Sendable, Hashable {
         case .succeeded: "succeeded"
         case .failed: "failed"
         case .lapsed, .replaced: "lapsed"
-        case .released: "released"
+        case .released, .memberLost: "released"
         }
     }
 
@@ -41,7 +43,17 @@ enum AttemptEnd: Sendable, Hashable {
         case .failed(let failure): failure
         case .lapsed: Self.lapse
         case .replaced: Self.replacement
+        case .memberLost(let reason):
+            AttemptFailure(failureClass: .transient, message: "the group lost a member: \(reason)")
         case .succeeded, .released: nil
+        }
+    }
+
+    /// Whether its failure is held against the worker that claimed it.
+    var blamesWorker: Bool {
+        switch self {
+        case .failed, .lapsed, .replaced: true
+        case .succeeded, .released, .memberLost: false
         }
     }
 }
@@ -61,16 +73,19 @@ struct AttemptScope: Sendable, Hashable {
     var claimed: Int { isNarrow ? 1 : max(1, delivered + todo.count) }
 }
 
-/// What counts against a task: failures, and the lapsed leases among them.
+/// What counts against a task: failures, the lapsed leases among them, and beside them how often
+/// its group lost a member.
 struct FailureTally: Sendable, Hashable {
     var failures: Int
     var lapses: Int
+    var groupLosses = 0
     let maxAttempts: Int
 
     /// Counts from the beginning.
     mutating func clear() {
         failures = 0
         lapses = 0
+        groupLosses = 0
     }
 }
 
@@ -98,8 +113,8 @@ struct AttemptVerdict: Sendable, Hashable {
     /// A task whose images are all delivered has succeeded, however its attempt ended. Transient
     /// failures and the worker's faults are tried again after a back-off that doubles, a resource
     /// failure without counting; a deterministic failure is final. A task that has used up its
-    /// attempts, or its lapses, is poison. An attempt that delivered something starts the count
-    /// anew.
+    /// attempts, or its lapses, is poison, and so is one whose group lost a member too often. An
+    /// attempt that delivered something starts the count anew.
     ///
     /// What is final is so for one image: for that which failed; where it is not known which of
     /// several it was, they are tried one at a time.
@@ -123,6 +138,10 @@ struct AttemptVerdict: Sendable, Hashable {
         switch end {
         case .succeeded, .released:
             self.init(event: .release, tally: tally, backoff: .zero, failure: nil)
+        case .memberLost(let reason):
+            tally.groupLosses += 1
+            self.init(event: .release, tally: tally, backoff: .zero, failure: nil)
+            self = countedLoss(of: reason, at: scope, configuration)
         case .failed(let failure) where failure.failureClass == .resource:
             self.init(
                 event: .failForNow,
@@ -177,6 +196,24 @@ struct AttemptVerdict: Sendable, Hashable {
                 leases; the last: \(failure.message)
                 """,
             image: failure.image
+        )
+        return giving(up: poison, at: scope)
+    }
+
+    /// The verdict, or that something is given up where a group lost a member once too often.
+    private func countedLoss(
+        of reason: String,
+        at scope: AttemptScope,
+        _ configuration: FarmStoreConfiguration
+    ) -> AttemptVerdict {
+        guard tally.groupLosses >= configuration.maxGroupLosses else { return self }
+        let poison = AttemptFailure(
+            failureClass: .transient,
+            message: """
+                poison: given up after the group lost a member \(tally.groupLosses) times while \
+                rendering it; the last: \(reason); the audit's group.epoch_ended names the workers: \
+                look at their memory and logs, then retry it, in a larger group where memory is short
+                """
         )
         return giving(up: poison, at: scope)
     }

@@ -37,6 +37,7 @@ struct EndingLease: Sendable {
         tally = FailureTally(
             failures: try row.decode("failures"),
             lapses: try row.decode("lapses"),
+            groupLosses: try row.decode("group_losses"),
             maxAttempts: try row.decode("max_attempts")
         )
     }
@@ -66,7 +67,7 @@ extension FarmStore {
                 lease.worker_id, worker.name AS worker_name, lease.owner, lease.cost,
                 lease.step::double precision AS step, lease.steps::double precision AS steps,
                 own.todo, own.delivered, task.is_narrow, task.given_up, task.failures, task.lapses,
-                job.max_attempts
+                task.group_losses, job.max_attempts
             FROM lease JOIN task ON task.id = lease.task_id JOIN job ON job.id = lease.job_id
             JOIN worker ON worker.id = lease.worker_id
             CROSS JOIN LATERAL (

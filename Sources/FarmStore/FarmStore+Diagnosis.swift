@@ -36,8 +36,8 @@ extension FarmStore {
                 head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
                 head.group_size, head.max_workers, head.numeric_class, head.awaits_class,
                 coalesce(head.served_at, head.queued_at) AS served_at, 0 AS first,
-                0::double precision AS cost, head.blocked_by, job.model_name, job.start_after,
-                queued.ready, coalesce(held.workers, '{}') AS workers, '{}'::text[] AS avoided,
+                0::double precision AS cost, head.blocked_by, head.group_reason, job.model_name,
+                job.start_after, queued.ready, coalesce(held.workers, '{}') AS workers, '{}'::text[] AS avoided,
                 ARRAY(SELECT coalesce(before.name, wanted.id::text)
                     FROM unnest(job.after_jobs) WITH ORDINALITY AS wanted (id, place)
                     LEFT JOIN job AS before ON before.id = wanted.id
@@ -64,6 +64,7 @@ extension FarmStore {
                     .flatMap(WaitingHead.Block.init),
                 dependencies: try row.decode("dependencies"),
                 startAfter: try row.decodeIfPresent("start_after"),
+                groupReason: try row.decodeIfPresent("group_reason"),
                 ready: try row.decode("ready")
             )
         }

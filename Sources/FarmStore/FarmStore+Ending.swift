@@ -14,14 +14,17 @@ extension FarmStore {
         try await endAttempt(fence, .failed(failure), totals)
     }
 
-    /// Ends an attempt that its worker gives back unharmed; nothing counts against the task.
+    /// Ends an attempt that its worker gives back unharmed; nothing counts against the task but that
+    /// the group which rendered it lost a member.
     ///
     /// A repeated call is answered like the first.
     package func releaseAttempt(
         _ fence: AttemptFence,
+        lostMember: Bool = false,
         totals: AttemptTotals = AttemptTotals()
     ) async throws -> AttemptOutcome {
-        try await endAttempt(fence, .released, totals)
+        let end = lostMember ? AttemptEnd.memberLost("rank 0 does not reach it") : .released
+        return try await endAttempt(fence, end, totals)
     }
 
     private func endAttempt(
@@ -48,7 +51,11 @@ extension FarmStore {
                 $0.attempt == fence.attempt && $0.epoch == fence.epoch
             }
             guard let held, held.scope.delivered >= least else { return nil }
-            return try await conclude([(held, end)], totals, on: connection).first
+            var ends = [(held, end)]
+            if case .memberLost = end {
+                ends = try await endings(of: [held], byDeath: end, on: connection)
+            }
+            return try await conclude(ends, totals, on: connection).first
         }
     }
 
@@ -85,7 +92,7 @@ extension FarmStore {
             )
             try await endLease(lease, end, totals, on: connection)
             try await writeTask(lease, verdict, on: connection)
-            if let failure = end.failure {
+            if let failure = end.failure, end.blamesWorker {
                 try await recordFailure(lease, failure, on: connection)
             }
             if verdict.state == .ready {
@@ -143,7 +150,7 @@ extension FarmStore {
             """
             UPDATE task SET state = \(state), epoch = \(lease.epoch), attempts = attempts + 1,
                 failures = \(verdict.tally.failures), lapses = \(verdict.tally.lapses),
-                undelivered = undelivered - \(givenUp), given_up = given_up + \(givenUp),
+                group_losses = \(verdict.tally.groupLosses), undelivered = undelivered - \(givenUp), given_up = given_up + \(givenUp),
                 is_narrow = is_narrow OR \(verdict.narrows),
                 failure_class = coalesce(\(verdict.failure?.failureClass),
                     CASE WHEN given_up > 0 THEN failure_class END),
@@ -357,7 +364,7 @@ extension AttemptEnd {
         case .succeeded: nil
         case .failed: "task.failed_attempt"
         case .lapsed, .replaced: "task.lapsed"
-        case .released: "task.released"
+        case .released, .memberLost: "task.released"
         }
     }
 }

@@ -5,7 +5,8 @@ extension FarmStore {
     /// How long a group that is over is shown.
     private static let dissolvedKept: Duration = .seconds(7 * 86_400)
 
-    /// Makes the groups that are named or needed, fills the seats of members that are gone, and
+    /// Lets jobs that are late without one ask for a group, makes the groups that are named or
+    /// needed, fills the seats of members that are gone, and
     /// ends the groups that nothing needs: the groups duty, to be run every second or so.
     package func runGroups() async throws -> GroupReport {
         var report = GroupReport()
@@ -18,6 +19,7 @@ extension FarmStore {
                 try await tend(group, &report, on: connection)
             }
         }
+        report.grouped = try await groupLateJobs()
         let formation = try await pool.withConnection { try await self.formation(on: $0) }
         for team in formation.teams() where try await form(team, by: "farm") != nil {
             report.formed += 1

@@ -39,8 +39,8 @@ extension FarmStore {
     }
 
     /// Ends the epoch of a group, whose row is locked: what its first rank holds is given back
-    /// without counting as a failure, and its members are to find each other anew; `spares` take the
-    /// seats of ranks.
+    /// without counting as a failure, but as the loss of a member, and its members are to find each
+    /// other anew; `spares` take the seats of ranks.
     func endEpoch(
         of group: GroupRecord,
         because reason: String,
@@ -50,7 +50,7 @@ extension FarmStore {
         guard group.state != .draining else {
             return try await dissolve(group, because: reason, on: connection)
         }
-        try await endLead(of: group, on: connection)
+        try await endLead(of: group, .memberLost(reason), on: connection)
         for (rank, spare) in spares.sorted(by: { $0.key < $1.key }) {
             try await connection.execute(
                 """
@@ -94,9 +94,13 @@ extension FarmStore {
     }
 
     /// Gives back what a group holds, and its first rank's worker its own class and speed.
-    func endLead(of group: GroupRecord, on connection: PostgresConnection) async throws {
+    func endLead(
+        of group: GroupRecord,
+        _ end: AttemptEnd,
+        on connection: PostgresConnection
+    ) async throws {
         guard group.state != .forming, let leader = group.leader else { return }
-        try await endLeases(ofWorker: leader.worker, .released, on: connection)
+        try await endLeases(ofWorker: leader.worker, end, on: connection)
         try await connection.execute(
             """
             UPDATE worker SET numeric_class = own_class, speed = own_speed, own_class = NULL,
@@ -213,6 +217,7 @@ extension FarmStore {
             """
         )
         guard changed == 1 else { return }
+        try await keepLink(of: group, on: connection)
         try await connection.execute(
             """
             UPDATE worker SET own_class = worker.numeric_class, own_speed = worker.speed,

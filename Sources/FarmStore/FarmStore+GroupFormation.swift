@@ -15,20 +15,26 @@ extension FarmStore {
         )
     }
 
-    func groupCandidates(on connection: PostgresConnection) async throws -> [GroupCandidate] {
+    /// Reads the workers that join groups, without those in one where that is not said.
+    func groupCandidates(
+        includingSeated: Bool = false,
+        on connection: PostgresConnection
+    ) async throws -> [GroupCandidate] {
         try await connection.query(
             """
             SELECT worker.id, worker.name, worker.pool, worker.model_name, worker.model_digest,
                 worker.precision, worker.tags, worker.memory_bytes, worker.sharded_bytes,
                 worker.replicated_bytes, worker.working_bytes, worker.offered_group,
-                worker.offered_size, coalesce((
+                worker.offered_size, CASE WHEN worker.renders_alone
+                    THEN coalesce(worker.own_speed, worker.speed) ELSE 0 END AS speed_alone,
+                coalesce((
                     SELECT sum(CASE WHEN worker.speed > 0 THEN lease.cost / worker.speed
                             * (1 - least(1, lease.step::double precision / greatest(lease.steps, 1)))
                         ELSE \(Self.unpredictedSeconds) END)
                     FROM lease WHERE lease.worker_id = worker.id
                 ), 0) AS end_seconds
             FROM worker
-            WHERE joins_groups AND group_id IS NULL AND instance <> '' AND desired_state = 'run'
+            WHERE joins_groups AND (\(includingSeated) OR group_id IS NULL) AND instance <> '' AND desired_state = 'run'
                 AND state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
                 AND NOT EXISTS (
                     SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
@@ -50,6 +56,7 @@ extension FarmStore {
                     name: try row.decodeIfPresent("offered_group"),
                     size: try row.decodeIfPresent("offered_size")
                 ),
+                speedAlone: try row.decode("speed_alone"),
                 endSeconds: try row.decode("end_seconds")
             )
         }

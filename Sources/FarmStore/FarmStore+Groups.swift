@@ -210,7 +210,7 @@ extension FarmStore {
         by actor: String = "farm",
         on connection: PostgresConnection
     ) async throws {
-        try await endLead(of: group, on: connection)
+        try await endLead(of: group, .released, on: connection)
         try await connection.execute(
             """
             UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,

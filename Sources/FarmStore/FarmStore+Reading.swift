@@ -11,8 +11,8 @@ extension FarmStore {
             job.specification::text AS specification, job.canonical_digest, job.model_name,
             job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
             job.delivered_count, job.failed_count, job.cancelled_count, job.task_count,
-            job.live_task_count, job.reason, job.after_jobs, job.start_after, job.numeric_class,
-            job.webhook, job.cost, job.event_count, held.leased, held.rendering
+            job.live_task_count, job.reason, job.after_jobs, job.start_after, job.finish_by,
+            job.numeric_class, job.webhook, job.cost, job.event_count, held.leased, held.rendering
         FROM job
         LEFT JOIN LATERAL (
             SELECT * FROM head WHERE head.job_id = job.id ORDER BY head.id LIMIT 1

@@ -15,13 +15,13 @@ extension FarmStore {
         guard !tasks.isEmpty else { return 0 }
         let held = try await lockLeases(of: tasks, on: connection)
         let ends =
-            end == .replaced
-            ? try await endings(of: held, byDeath: end, on: connection) : held.map { ($0, end) }
+            end == .released
+            ? held.map { ($0, end) } : try await endings(of: held, byDeath: end, on: connection)
         return try await conclude(ends, on: connection).count
     }
 
-    /// How the leases of workers that died end: by `death`, which is a lapse, and then only what is
-    /// overdue under the lock, or a replacement.
+    /// How the leases of workers that died, or lost a member of their group, end: by `death`, which
+    /// of a lapse is only for what is overdue under the lock.
     ///
     /// What a worker had claimed ahead and not begun is as if given back: it is not what killed
     /// the worker. That was claimed before it, and its lease is there or has lapsed since.

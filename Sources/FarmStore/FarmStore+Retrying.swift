@@ -123,7 +123,7 @@ extension FarmStore {
         try await connection.execute(
             """
             UPDATE task SET state = 'ready', finished_at = NULL, failures = 0, lapses = 0,
-                is_narrow = false, undelivered = own.waiting, given_up = own.lost,
+                group_losses = 0, is_narrow = false, undelivered = own.waiting, given_up = own.lost,
                 failure_class = CASE WHEN own.lost > 0 THEN coalesce(failure_class, 'transient') END,
                 failure_message = CASE WHEN own.lost > 0
                     THEN coalesce(failure_message, 'images of it were cancelled with its job') END

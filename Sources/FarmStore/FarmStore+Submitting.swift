@@ -73,14 +73,14 @@ extension FarmStore {
             """
             INSERT INTO job (id, owner, key, name, priority, specification, canonical_digest,
                 model_name, model_digest, precision, max_attempts, max_workers, max_failures,
-                is_same_class, numeric_class, after_jobs, start_after, webhook, cost, image_count, task_count,
-                live_task_count, target_seconds)
+                is_same_class, numeric_class, after_jobs, start_after, finish_by, costliest_image,
+                webhook, cost, image_count, task_count, live_task_count, target_seconds)
             VALUES (\(job.id), \(job.owner), \(job.key), \(job.name), \(job.priority),
                 \(job.specification)::jsonb, \(job.canonicalDigest), \(job.modelName),
                 \(job.modelDigest), \(job.requirement.precision), \(job.maxAttempts),
                 \(job.maxWorkers), \(job.maxFailures), \(job.isSameClass),
                 \(job.requirement.numericClass), \(job.after)::uuid[], \(job.startAfter),
-                \(job.webhook),
+                \(job.finishBy), \(try job.costliestImage.map(FarmJSON.text))::jsonb, \(job.webhook),
                 \(job.tasks.reduce(0) { $0 + $1.cost }), \(images), \(job.tasks.count),
                 \(job.tasks.count), \(job.targetSeconds))
             ON CONFLICT (owner, key) WHERE key IS NOT NULL DO NOTHING

@@ -46,6 +46,9 @@ package struct FarmStoreConfiguration: Sendable {
     /// How many lapsed leases make a task poison.
     package var maxLapses = 3
 
+    /// How many members that its group lost make a task poison.
+    package var maxGroupLosses = 10
+
     /// How long a task rests after its first failure; it doubles with each.
     package var backoff: Duration = .seconds(5)
 

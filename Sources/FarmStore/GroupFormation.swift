@@ -31,6 +31,9 @@ struct GroupCandidate: Sendable, Hashable {
     var memory: Int64
     var modelMemory: ModelMemory?
     var offer: GroupOffer
+    /// What it computes alone, in floating point operations a second; 0 where that is not known, or
+    /// it renders nothing alone.
+    var speedAlone = 0.0
     /// In how many seconds it has finished what it holds; 0 where it holds nothing.
     var endSeconds = 0.0
 

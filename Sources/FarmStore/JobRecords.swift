@@ -31,6 +31,7 @@ package struct JobRecord: Sendable, Hashable {
     package let reason: String?
     package let after: [JobID]
     package let startAfter: Date?
+    package let finishBy: Date?
     /// The numeric class of all its images, once it is fixed.
     package let numericClass: String?
     package let webhook: String?
@@ -72,6 +73,7 @@ package struct JobRecord: Sendable, Hashable {
         reason = try row.decodeIfPresent("reason")
         after = try row.decode("after_jobs")
         startAfter = try row.decodeIfPresent("start_after")
+        finishBy = try row.decodeIfPresent("finish_by")
         numericClass = try row.decodeIfPresent("numeric_class")
         webhook = try row.decodeIfPresent("webhook")
         cost = try row.decode("cost")

@@ -32,6 +32,10 @@ package struct JobSubmission: Sendable {
     package var after: [JobID] = []
     /// Before this moment nothing of it is claimed.
     package var startAfter: Date?
+    /// By when its pictures are wanted.
+    package var finishBy: Date?
+    /// What the costliest of them takes, where they are wanted by a moment.
+    package var costliestImage: ImageCost?
     /// Where its end is told.
     package var webhook: String?
     /// The digests of the files that it names.

@@ -29,6 +29,8 @@ struct WaitingHead: Sendable, Hashable {
     /// The jobs, by name, that it waits for.
     var dependencies: [String]
     var startAfter: Date?
+    /// Why the farm itself chose a group for it; nil where it did not.
+    var groupReason: String?
     /// How many of its tasks can be claimed.
     var ready: Int
 }
@@ -63,7 +65,9 @@ struct WaitingDiagnosis: Sendable {
             )
         }
         if let cause = unrunnable(head.demand, model: waiting.modelName, of: head.job) {
-            return cause
+            guard case .noGroup(var shortage) = cause else { return cause }
+            shortage.choice = waiting.groupReason
+            return .noGroup(shortage)
         }
         let able = workers.filter { view.lack(of: $0, for: head.demand, of: head.job) == nil }
         if able.allSatisfy({ view.isClosed(to: $0) }), let pool = able.first?.pool {

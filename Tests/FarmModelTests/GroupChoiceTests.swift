@@ -1,4 +1,5 @@
 import FarmModel
+import Foundation
 import Testing
 
 @Suite struct GroupChoiceTests {
@@ -46,6 +47,60 @@ import Testing
             }
         }
         #expect([120, 70, 50, 20].map(choice) == [1, 2, 4, 4])
+    }
+
+    @Test("a picture that is wanted sooner than a worker alone makes it is for a group, and why")
+    func decision() throws {
+        let now = Date(timeIntervalSince1970: 0)
+        func decision(in seconds: Double, workers: Int = 4) -> GroupDecision? {
+            GroupDecision(
+                secondsAlone: 100,
+                secondsInGroup: [2: 60, 3: 49.6, 4: 8.04],
+                wantedBy: now.addingTimeInterval(seconds),
+                now: now,
+                workers: workers
+            )
+        }
+        #expect(decision(in: 100) == nil)
+        #expect(decision(in: 99)?.ranks == 2)
+        #expect(decision(in: 20, workers: 3)?.ranks == 3)
+        let late = try #require(decision(in: 20))
+        #expect(late.ranks == 4)
+        #expect(
+            late.reason
+                == "alone a picture takes 100 s, in a group of 4 8.0 s, wanted by "
+                + "1970-01-01T00:00:20Z"
+        )
+    }
+
+    @Test("a picture in a group takes its forwards together and the rest alone")
+    func picture() throws {
+        #expect(CostConstants.flux.hidden == 3072)
+        #expect(CostConstants.flux.reductionsPerForward == 76)
+        let model = CostModel(.flux)
+        let job = try JobSpecification(
+            parsing: "parameters: {prompt: a}\nrender: {true_cfg: {scale: 2, end: 3}}"
+        )
+        let defaults = ModelDefaults(width: 1024, height: 1024, refRes: 512, steps: 12, guidance: 4)
+        let point = try #require(job.images(defaults: defaults, seed: 0, label: "j").first)
+        let image = model.cost(of: point.settings)
+        #expect((image.guidedSteps, image.tokens > image.plainTokens) == (3, false))
+        func seconds(_ ranks: Int, _ link: CostModel.Link, _ precision: String = "int8") -> Double {
+            model.groupSeconds(
+                of: image,
+                ranks: ranks,
+                flopsPerSecond: 1e12,
+                link: link,
+                precision: precision
+            )
+        }
+        let fast = CostModel.Link(latency: 0, bytesPerSecond: .infinity)
+        let alone = image.flops / 1e12
+        #expect(abs(seconds(1, fast) - alone) < 1e-9 * alone)
+        let steps = image.stepFlops * Double(image.steps) / 1e12
+        #expect(abs(seconds(4, fast) - (alone - steps * 3 / 4)) < 1e-9 * alone)
+        #expect(seconds(4, .assumed) > seconds(4, fast))
+        #expect(seconds(4, .assumed, "float32") > seconds(4, .assumed))
     }
 
     @Test("a step in a group takes its share of the arithmetic and what goes between ranks")

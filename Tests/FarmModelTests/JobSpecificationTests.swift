@@ -177,6 +177,7 @@ import Testing
             ),
             ("parameters: {prompt: a}\nstart_after: tomorrow", "start_after", "2026-12-01T20"),
             ("parameters: {prompt: a}\nstart_after: 2030-01-01", "start_after", "2026-12-01T20"),
+            ("parameters: {prompt: a}\nfinish_by: soon", "finish_by", "2026-12-01T20"),
             ("parameters: {prompt: a}\nafter: [x, a/b]", "after[1]", "id or key of a job"),
             ("parameters: {prompt: a}\nchunk: {count: 0}", "chunk.count", "from 1 to 1000"),
             (

@@ -29,6 +29,7 @@ import Testing
         limits: {max_workers: 8, max_attempts: 7, max_failures: 20}
         chunk: {target_seconds: 30}
         start_after: 2026-12-01T22:00:00+02:00
+        finish_by: 2026-12-02T08:00:00Z
         on_done: {webhook: "https://example.org/done?x=1"}
         """
 
@@ -69,6 +70,7 @@ import Testing
         #expect(job.chunk.targetSeconds == 30)
         #expect(job.chunk.count == nil)
         #expect(job.startAfter == Date(timeIntervalSince1970: 1_796_155_200))
+        #expect(job.finishBy == Date(timeIntervalSince1970: 1_796_198_400))
         #expect(job.webhook == "https://example.org/done?x=1")
         #expect(job.loras == [LoraSpecification(file: "grain.safetensors", weight: 0.8)])
         #expect(job.files == ["woman.png", "jacket.png", "man.png", "grain.safetensors"])
@@ -159,6 +161,10 @@ import Testing
             (
                 "parameters: {prompt: a}\nstart_after: 2026-12-01T20:00:00Z",
                 "parameters: {prompt: a}\nstart_after: 2026-12-01T21:00:00.000+01:00"
+            ),
+            (
+                "parameters: {prompt: a}\nfinish_by: 2026-12-01T20:00:00Z",
+                "parameters: {prompt: a}\nfinish_by: 2026-12-01T21:00:00.000+01:00"
             ),
         ]
     )

@@ -8,12 +8,18 @@ import Testing
         _ end: AttemptEnd,
         at scope: AttemptScope = AttemptScope(todo: [0]),
         failures: Int = 0,
-        lapses: Int = 0
+        lapses: Int = 0,
+        groupLosses: Int = 0
     ) -> AttemptVerdict {
         AttemptVerdict(
             end,
             at: scope,
-            tally: FailureTally(failures: failures, lapses: lapses, maxAttempts: 20),
+            tally: FailureTally(
+                failures: failures,
+                lapses: lapses,
+                groupLosses: groupLosses,
+                maxAttempts: 20
+            ),
             configuration: FarmStoreConfiguration()
         )
     }
@@ -34,7 +40,7 @@ import Testing
     @Test(
         "with every image delivered each end is a success that counts nothing",
         arguments: [
-            AttemptEnd.succeeded, .released, .lapsed, .replaced,
+            AttemptEnd.succeeded, .released, .lapsed, .replaced, .memberLost("b is gone"),
             .failed(AttemptFailure(failureClass: .deterministic, message: "late")),
         ]
     )
@@ -90,12 +96,34 @@ import Testing
         #expect(!verdict.narrows)
     }
 
+    @Test("a lost member of the group counts by itself, until the task is poison")
+    func groupLosses() {
+        let end = AttemptEnd.memberLost("the worker b broke off: out of memory")
+        let ninth = verdict(end, failures: 2, groupLosses: 8)
+        #expect(ninth.event == .release)
+        #expect((ninth.tally.failures, ninth.tally.groupLosses) == (2, 9))
+        #expect(ninth.failure == nil)
+        let tenth = verdict(end, groupLosses: 9)
+        #expect(tenth.event == .failForGood)
+        #expect(
+            tenth.failure?.message.hasPrefix(
+                "poison: given up after the group lost a member 10 times while rendering it; the "
+                    + "last: the worker b broke off: out of memory"
+            ) == true
+        )
+        let several = verdict(end, at: AttemptScope(todo: [3, 4]), groupLosses: 9)
+        #expect(several.event == .release && several.narrows)
+        #expect(several.tally.groupLosses == 0)
+        let delivered = AttemptScope(todo: [3], delivered: 3)
+        #expect(verdict(end, at: delivered, groupLosses: 9).tally.groupLosses == 1)
+    }
+
     @Test("every verdict is an event that a leased task knows")
     func legal() {
         let failures = FailureClass.allCases.map {
             AttemptEnd.failed(AttemptFailure(failureClass: $0, message: "x"))
         }
-        for end in failures + [.succeeded, .released, .lapsed, .replaced] {
+        for end in failures + [.succeeded, .released, .lapsed, .replaced, .memberLost("gone")] {
             for (todo, tally) in [([], 0), ([0], 0), ([0], 19), ([0, 1], 19)] {
                 let verdict = verdict(end, at: AttemptScope(todo: todo), failures: tally)
                 #expect(TaskState.leased.state(after: verdict.event) != nil)

@@ -193,6 +193,50 @@ import Testing
         #expect(try await scene.seats() == ["a", "c"])
     }
 
+    @Test("a picture that takes a member of its group each time is given up with its history")
+    func poison() async throws {
+        let scene = try await GroupScene(workers: 2) { $0.maxGroupLosses = 2 }
+        let job = try await scene.job(group: 2)
+        _ = try await scene.store.runGroups()
+        for isLast in [false, true] {
+            try await scene.form()
+            let task = try await scene.claimed("a")
+            // Rank 0 may give it back before the farm is told what became of the member.
+            if !isLast {
+                #expect(
+                    try await scene.store.releaseAttempt(task.fence, lostMember: true)
+                        == .done(.ready)
+                )
+            }
+            try await scene.member("b").say(.broken) { $0.reason = "out of memory" }
+            #expect(try await scene.farm.state(job) == (isLast ? .failed : .running))
+            let record = try #require(try await scene.store.task(task.fence.task))
+            #expect(record.failures == 0)
+        }
+        let image = try await scene.farm.imageState(job)
+        #expect(
+            image.failure?.message.hasPrefix(
+                "poison: given up after the group lost a member 2 times while rendering it; the "
+                    + "last: the worker b broke off: out of memory"
+            ) == true
+        )
+        let attempts = try await scene.store.attempts(of: image.task)
+        #expect(attempts.map(\.outcome) == ["released", "released"])
+        #expect(
+            attempts.compactMap(\.failure?.message) == [
+                "the group lost a member: rank 0 does not reach it",
+                "the group lost a member: the worker b broke off: out of memory",
+            ]
+        )
+        #expect(try await scene.farm.violations() == [])
+        // It is tried as often again.
+        _ = try await scene.store.retryJob(job, by: "ann")
+        try await scene.form()
+        _ = try await scene.claimed("a")
+        try await scene.member("b").say(.broken)
+        #expect(try await scene.farm.state(job) == .running)
+    }
+
     @Test("a worker that comes back with another model has no seat any more")
     func alien() async throws {
         let scene = try await GroupScene(workers: 2)

@@ -89,3 +89,26 @@ ALTER TABLE worker
 -- A seat is one worker's; ranks are dealt anew inside a transaction, hence the deferral.
 ALTER TABLE worker ADD CONSTRAINT worker_seat_once UNIQUE (group_id, group_rank)
     DEFERRABLE INITIALLY DEFERRED;
+
+-- How often an attempt at it ended because its group lost a member, since one delivered something.
+ALTER TABLE task ADD COLUMN group_losses integer NOT NULL DEFAULT 0 CHECK (group_losses >= 0);
+
+ALTER TABLE job
+    -- By when its pictures are wanted, and what the costliest of them takes; NULL is no such moment.
+    ADD COLUMN finish_by timestamptz,
+    ADD COLUMN costliest_image jsonb,
+    ADD CONSTRAINT job_finish_by_costed CHECK (finish_by IS NULL OR costliest_image IS NOT NULL);
+
+-- The groups duty looks at these alone.
+CREATE INDEX job_wanted ON job (finish_by) WHERE finish_by IS NOT NULL AND finished_at IS NULL;
+
+-- Why the farm itself made it ask for a group; NULL where it did not.
+ALTER TABLE head ADD COLUMN group_reason text;
+
+-- What the network of a pool gave when a group of it last measured it: it outlives the group.
+CREATE TABLE pool_link (
+    pool text PRIMARY KEY,
+    latency_seconds double precision NOT NULL CHECK (latency_seconds >= 0),
+    bytes_per_second double precision NOT NULL CHECK (bytes_per_second > 0),
+    measured_at timestamptz NOT NULL DEFAULT now()
+);

@@ -1,8 +1,8 @@
 package import FarmStore
 package import Logging
 
-/// Makes the groups that are named or needed, mends those that lost members, and ends those that
-/// nothing needs.
+/// Lets jobs that would be late ask for groups, makes the groups that are named or needed, mends
+/// those that lost members, and ends those that nothing needs.
 package enum GroupsDuty {
     /// The service that looks once in `interval`.
     package static func service(
@@ -23,8 +23,9 @@ package enum GroupsDuty {
             logger.notice(
                 "Groups changed",
                 metadata: [
-                    "formed": "\(report.formed)", "renewed": "\(report.renewed)",
-                    "shrunk": "\(report.shrunk)", "dissolved": "\(report.dissolved)",
+                    "grouped": "\(report.grouped)", "formed": "\(report.formed)",
+                    "renewed": "\(report.renewed)", "shrunk": "\(report.shrunk)",
+                    "dissolved": "\(report.dissolved)",
                 ]
             )
         }

@@ -136,7 +136,7 @@ function showJob(id) {
       soon(mine);
     });
     on(["job.started", "job.paused", "job.resumed", "job.succeeded", "job.failed", "job.cancelled",
-      "job.retried", "job.prioritized"], (event, name) => {
+      "job.retried", "job.prioritized", "job.grouped"], (event, name) => {
       soon(mine);
       if (/cancelled|failed|retried/.test(name)) for (const index of pictures.keys()) again(mine, index);
     });

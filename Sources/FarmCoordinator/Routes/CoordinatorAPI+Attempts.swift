@@ -53,7 +53,11 @@ extension CoordinatorAPI {
             let fence = try Self.check(message.fence, $1)
             return try await end(
                 fence,
-                store.releaseAttempt(fence, totals: AttemptTotals(message.report))
+                store.releaseAttempt(
+                    fence,
+                    lostMember: message.reason == .groupLost,
+                    totals: AttemptTotals(message.report)
+                )
             )
         }
         table.on(

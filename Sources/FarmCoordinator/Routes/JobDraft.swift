@@ -17,6 +17,9 @@ struct JobDraft: Sendable {
     let eligible: [WorkerRecord]
     /// Why no live worker can run it; nil where one can.
     let obstacle: WhyView?
+    /// The group that its pictures are for, as they are late without it; nil where workers alone
+    /// are to make them.
+    let decision: GroupDecision?
     /// Files that are missing or no pictures.
     let findings: ReferenceFindings
 
@@ -83,10 +86,12 @@ struct JobDraft: Sendable {
         let speed = eligible.medianSpeed
         let chunk = specification.chunk
         targetSeconds = speed == nil && chunk.count == nil ? chunk.targetSeconds : nil
+        let costs =
+            (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux
         plan = TaskPlan(
             resolved,
             chunk: chunk,
-            costs: (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux,
+            costs: costs,
             sizes: findings.sizes,
             speed: speed,
             workers: eligible.count
@@ -96,6 +101,20 @@ struct JobDraft: Sendable {
             digest: model.digest,
             requirement
         ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
+        decision =
+            if isDryRun, !specification.isSameClass, let finishBy = specification.finishBy,
+                let image = plan.costliestImage
+            {
+                try await api.store.groupDecision(
+                    about: WantedPictures(
+                        modelDigest: model.digest,
+                        requirement: requirement,
+                        image: image,
+                        costs: costs,
+                        finishBy: finishBy
+                    )
+                )
+            } else { nil }
     }
 
     /// Refuses a job whose references are not there, and one that nothing can run where it
@@ -109,7 +128,7 @@ struct JobDraft: Sendable {
     /// The plan as the API gives it.
     func view() -> PlanView {
         let speed = eligible.reduce(0) { $0 + $1.speed }
-        return PlanView(
+        var view = PlanView(
             name: resolved.name,
             model: model.name,
             modelDigest: model.digest,
@@ -123,6 +142,9 @@ struct JobDraft: Sendable {
             warnings: specification.warnings,
             missingBlobs: findings.missing
         )
+        view.group = decision?.ranks
+        view.groupReason = decision?.reason
+        return view
     }
 
     /// The job as the store takes it.
@@ -145,6 +167,8 @@ struct JobDraft: Sendable {
         submission.requirement = TaskRequirement(specification.requirements)
         submission.after = after
         submission.startAfter = specification.startAfter
+        submission.finishBy = specification.finishBy
+        submission.costliestImage = specification.finishBy == nil ? nil : plan.costliestImage
         submission.webhook = specification.webhook
         submission.blobs = specification.blobs.map(\.rawValue)
         submission.targetSeconds = targetSeconds

@@ -6,6 +6,8 @@ struct TaskPlan: Sendable {
     var tasks: [NewTask] = []
     /// Predicted work of the whole job, in floating point operations.
     var flops = 0.0
+    /// What the costliest image takes.
+    var costliestImage: ImageCost?
 
     /// Cuts a job: images in their order, as many a task as come near the chunk's target time, or
     /// as many as the chunk says.
@@ -28,7 +30,9 @@ struct TaskPlan: Sendable {
         let model = CostModel(costs)
         let count = job.imageCount
         let costOf = (0..<count).map { index in
-            model.cost(of: job.settings(at: index), referenceSizes: sizes).flops
+            let cost = model.cost(of: job.settings(at: index), referenceSizes: sizes)
+            if cost.flops > costliestImage?.flops ?? 0 { costliestImage = cost }
+            return cost.flops
         }
         flops = costOf.reduce(0, +)
         let perTask = CostModel.imagesPerTask(

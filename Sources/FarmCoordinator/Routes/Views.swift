@@ -29,6 +29,7 @@ extension JobView {
         self.requirements = requirements == JobRequirements() ? nil : requirements
         isLifted = job.isLifted ? true : nil
         startAfter = job.startAfter
+        finishBy = job.finishBy
         after = job.after.isEmpty ? nil : job.after
         numericClass = job.numericClass
         reason = job.reason

@@ -108,6 +108,9 @@ struct SubmitCommand: AsyncParsableCommand {
             line += ", about \(Int(seconds.rounded(.up))) s on \(plan.eligibleWorkers) workers"
         }
         print(shown(line))
+        if let group = plan.group, let reason = plan.groupReason {
+            print(shown("groups of \(group) would render it: \(reason)"))
+        }
         for why in plan.unrunnable { print(shown("waits: \(why.sentence)")) }
         for warning in plan.warnings { print(shown("warning: \(warning)")) }
         if !plan.missingBlobs.isEmpty { print("\(plan.missingBlobs.count) files to upload") }

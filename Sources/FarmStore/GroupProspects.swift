@@ -1,0 +1,86 @@
+package import FarmModel
+package import FoundationEssentials
+
+/// Pictures of a job that are wanted by a moment.
+package struct WantedPictures: Sendable {
+    package var modelDigest: String
+    package var requirement: TaskRequirement
+    /// The costliest of them.
+    package var image: ImageCost
+    /// What its model's cost follows from.
+    package var costs: CostConstants
+    package var finishBy: Date
+
+    package init(
+        modelDigest: String,
+        requirement: TaskRequirement,
+        image: ImageCost,
+        costs: CostConstants,
+        finishBy: Date
+    ) {
+        self.modelDigest = modelDigest
+        self.requirement = requirement
+        self.image = image
+        self.costs = costs
+        self.finishBy = finishBy
+    }
+}
+
+/// What decides whether pictures that are wanted by a moment are for a group; pure.
+struct GroupProspects: Sendable {
+    /// The live workers.
+    var workers: [WorkerRecord] = []
+    /// The workers that join groups, those that are in one too.
+    var formation = GroupFormation()
+    /// What the network of a pool gave when a group of it last measured it.
+    var links: [String: CostModel.Link] = [:]
+    /// The database's moment.
+    var now: Date
+
+    /// The group that pictures are for, as they are late without it; nil where workers alone are to
+    /// make them.
+    ///
+    /// What is late already is not hastened: workers alone make more pictures.
+    func decision(about wanted: WantedPictures) -> GroupDecision? {
+        let demand = TaskDemand(modelDigest: wanted.modelDigest, requirement: wanted.requirement)
+        let volunteers = formation.volunteers(for: demand)
+        guard demand.isOfAnyClass, wanted.requirement.groupSize == 1, wanted.finishBy > now,
+            let speed = speed(for: wanted, volunteers),
+            let alone = CostModel.seconds(wanted.image.flops, speed: speed)
+        else { return nil }
+        let model = CostModel(wanted.costs)
+        let kinds = Dictionary(grouping: volunteers) { [$0.pool, $0.precision] }.values
+        return kinds.compactMap { members -> GroupDecision? in
+            guard members.count > 1, let first = members.first else { return nil }
+            let sizes = (2...members.count).filter { ranks in
+                members.count { $0.holds(rankOf: ranks) } >= ranks
+            }
+            let seconds = sizes.map { ranks in
+                model.groupSeconds(
+                    of: wanted.image,
+                    ranks: ranks,
+                    flopsPerSecond: speed,
+                    link: links[first.pool] ?? .assumed,
+                    precision: first.precision
+                )
+            }
+            return GroupDecision(
+                secondsAlone: alone,
+                secondsInGroup: Dictionary(uniqueKeysWithValues: zip(sizes, seconds)),
+                wantedBy: wanted.finishBy,
+                now: now,
+                workers: members.count
+            )
+        }.min { ($0.seconds, $0.ranks) < ($1.seconds, $1.ranks) }
+    }
+
+    /// The median speed of the workers that can render alone what is wanted, or could where all of
+    /// them are in groups; nil where there is none.
+    private func speed(for wanted: WantedPictures, _ volunteers: [GroupCandidate]) -> Double? {
+        if let speed = workers.able(toRun: wanted.modelDigest, wanted.requirement).medianSpeed {
+            return speed
+        }
+        let speeds = volunteers.map(\.speedAlone).filter { $0 > 0 }.sorted()
+        return speeds.isEmpty ? nil : speeds[speeds.count / 2]
+    }
+}
