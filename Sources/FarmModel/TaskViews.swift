@@ -130,7 +130,7 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case jobCancelled = "job.cancelled"
     case jobRetried = "job.retried"
     case jobPrioritized = "job.prioritized"
-    /// It asks for a group from now on, since a worker alone would be late.
+    /// It asks for a group from now on, since a worker alone would be late, or for none any more.
     case jobGrouped = "job.grouped"
     case imageDelivered = "image.delivered"
     case imageFailed = "image.failed"

@@ -16,17 +16,27 @@ extension FarmStore {
         try await groupProspects().decision(about: wanted)
     }
 
-    /// Makes jobs whose pictures would be late alone ask for a group, each once and for good.
+    /// Makes jobs whose pictures would be late alone ask for a group, each once.
     ///
-    /// - Returns: How many jobs were made to.
+    /// It stays so, but where the moment has passed and no such group can be made any more: workers
+    /// alone make what is left then.
+    ///
+    /// - Returns: How many jobs were changed.
     func groupLateJobs() async throws -> Int {
         let heads = try await wantedHeads()
         guard !heads.isEmpty else { return 0 }
         let prospects = try await groupProspects()
         var count = 0
         for head in heads {
-            guard let decision = prospects.decision(about: head.pictures) else { continue }
-            if try await ask(decision, for: head) { count += 1 }
+            let size = head.pictures.requirement.groupSize
+            if let decision = prospects.decision(about: head.pictures) {
+                if try await ask(decision.ranks, for: head, decision.reason) { count += 1 }
+            } else if size > 1, !prospects.canServe(head.pictures) {
+                let reason =
+                    "the moment has passed, and there are not enough workers any more for a group "
+                    + "of \(size)"
+                if try await ask(1, for: head, reason) { count += 1 }
+            }
         }
         if count > 0 { desk.expire() }
         return count
@@ -42,12 +52,16 @@ extension FarmStore {
                 includingSeated: true,
                 on: connection
             )
+            prospects.formation.groups = try await groups(
+                includingDissolved: false,
+                on: connection
+            )
             prospects.links = try await poolLinks(on: connection)
             return prospects
         }
     }
 
-    /// The heads that could still ask for a group.
+    /// The heads that could still ask for a group, and those that did in vain.
     private func wantedHeads() async throws -> [WantedHead] {
         try await pool.query(
             """
@@ -56,8 +70,10 @@ extension FarmStore {
                 job.costliest_image::text AS image, model.cost_constants::text AS costs
             FROM job JOIN head ON head.job_id = job.id
             JOIN model ON model.digest = job.model_digest
-            WHERE job.finish_by > now() AND job.finished_at IS NULL
-                AND NOT head.is_empty AND head.blocked_by IS NULL AND head.group_size = 1
+            WHERE job.finish_by IS NOT NULL AND job.finished_at IS NULL
+                AND NOT head.is_empty AND head.blocked_by IS NULL
+                AND CASE WHEN job.finish_by > now() THEN head.group_size = 1
+                    ELSE head.group_size > 1 AND head.group_reason IS NOT NULL END
                 AND head.numeric_class IS NULL AND NOT head.awaits_class
                 AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
                 AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
@@ -79,29 +95,35 @@ extension FarmStore {
         }
     }
 
-    /// Writes that a head asks for a group; false where it does by now, or its class is fixed.
-    private func ask(_ decision: GroupDecision, for head: WantedHead) async throws -> Bool {
+    /// Writes that a head asks for groups of a size, of one worker too; false where it was changed
+    /// meanwhile, or its class is fixed.
+    private func ask(
+        _ ranks: Int,
+        for head: WantedHead,
+        _ reason: String
+    ) async throws -> Bool {
         try await withRetriedTransaction { connection in
             _ = try await Self.lockHeads(of: head.job, on: connection)
             guard let state = try await Self.lockJob(head.job, on: connection), !state.isFinal
             else { return false }
             let changed = try await connection.execute(
                 """
-                UPDATE head SET group_size = \(decision.ranks), group_reason = \(decision.reason)
-                WHERE id = \(head.id) AND group_size = 1 AND numeric_class IS NULL
-                    AND NOT awaits_class
+                UPDATE head SET group_size = \(ranks),
+                    group_reason = CASE WHEN \(ranks) > 1 THEN \(reason) END
+                WHERE id = \(head.id) AND group_size = \(head.pictures.requirement.groupSize)
+                    AND numeric_class IS NULL AND NOT awaits_class
                 """
             )
             guard changed == 1 else { return false }
             var data = EventData()
-            data.reason = decision.reason
-            data.count = decision.ranks
+            data.reason = reason
+            data.count = ranks
             try await Self.recordEvent(.jobGrouped, of: head.job, data, on: connection)
             try await Self.recordAudit(
                 "job.grouped",
                 head.job.description,
                 by: "farm",
-                ["size": "\(decision.ranks)", "reason": decision.reason],
+                ["size": "\(ranks)", "reason": reason],
                 on: connection
             )
             try await Self.notify(.ready, head.job.description, on: connection)

@@ -74,6 +74,18 @@ struct GroupProspects: Sendable {
         }.min { ($0.seconds, $0.ranks) < ($1.seconds, $1.ranks) }
     }
 
+    /// Whether a group that was chosen for pictures is there, or could still be made.
+    func canServe(_ wanted: WantedPictures) -> Bool {
+        let demand = TaskDemand(modelDigest: wanted.modelDigest, requirement: wanted.requirement)
+        guard !formation.groups.contains(where: { formation.serves($0, demand) }) else {
+            return true
+        }
+        let size = wanted.requirement.groupSize
+        let able = formation.volunteers(for: demand).filter { $0.holds(rankOf: size) }
+        return Dictionary(grouping: able) { [$0.pool, $0.precision] }.values
+            .contains { $0.count >= size }
+    }
+
     /// The median speed of the workers that can render alone what is wanted, or could where all of
     /// them are in groups; nil where there is none.
     private func speed(for wanted: WantedPictures, _ volunteers: [GroupCandidate]) -> Double? {

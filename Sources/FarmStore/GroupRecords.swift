@@ -125,7 +125,7 @@ package enum FormOutcome: Sendable, Hashable {
 /// What one run of the groups duty did.
 package struct GroupReport: Sendable, Hashable {
     package var formed = 0
-    /// Jobs that ask for a group from now on.
+    /// Jobs that ask for a group from now on, or for none any more.
     package var grouped = 0
     /// Epochs that ended because a member was gone.
     package var renewed = 0

@@ -122,6 +122,29 @@ import Testing
         }
     }
 
+    @Test("a plan says that a group would render what is wanted before a worker alone made it")
+    func finishBy() async throws {
+        try await TestFarm.withAPI { farm in
+            for name in ["a", "b"] {
+                _ = try await farm.register(name) {
+                    $0.speed = 1e9
+                    $0.group = GroupOffer()
+                }
+            }
+            let soon = Date(timeIntervalSinceNow: 5).formatted(Date.ISO8601FormatStyle())
+            for (moment, group) in [(soon, 2), ("2999-12-31T22:00:00Z", nil)] as [(String, Int?)] {
+                let text = "parameters: {prompt: a}\nfinish_by: \(moment)"
+                let body = try farm.document(text)
+                let plan: PlanView = try await farm.call(.post, "/v1/jobs?dry_run=true", body)
+                #expect(plan.group == group)
+                let reason = plan.groupReason ?? ""
+                #expect(reason.hasSuffix(", wanted by \(moment)") == (group != nil))
+                let job = try await farm.submit(text)
+                #expect(job.finishBy?.formatted(Date.ISO8601FormatStyle()) == moment)
+            }
+        }
+    }
+
     @Test("what no live worker can run is accepted with its reason, or refused where that is asked")
     func unrunnable() async throws {
         try await TestFarm.withAPI { farm in

@@ -96,6 +96,24 @@ import Testing
         }
     }
 
+    @Test("a job whose group cannot be made goes back to workers alone once its moment has passed")
+    func inVain() async throws {
+        let scene = try await GroupScene(workers: 2)
+        let job = try await job(in: 60, on: scene)
+        _ = try await scene.store.runGroups()
+        try await scene.lose("b")
+        _ = try await scene.store.runGroups()
+        let group = try await scene.group()
+        _ = try await scene.store.dissolveGroup(group.id, now: true, by: "ops")
+        #expect(try await scene.store.runGroups() == GroupReport())
+        #expect(try await size(job, on: scene) == 2)
+        try await scene.farm.pool.execute("UPDATE job SET finish_by = now() - interval '1 s'")
+        #expect(try await scene.store.runGroups().grouped == 1)
+        #expect(try await scene.claimed("a").job == job)
+        let kinds = try await scene.store.events(of: job, limit: 9).map(\.kind)
+        #expect(kinds.filter { $0 == "job.grouped" }.count == 2)
+    }
+
     @Test("what a group of the pool measured of its network decides, and outlives the group")
     func measured() async throws {
         let scene = try await GroupScene(workers: 2)
