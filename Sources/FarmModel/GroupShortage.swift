@@ -9,6 +9,10 @@ package struct GroupShortage: Hashable, Sendable {
     package var members: [String]
     /// What the members do that are not ready, as `rank 2 loads its slice`.
     package var doings: [String]
+    /// Why it is not to be had though all of its workers are there, as `is busy with 1 task`.
+    package var hindrance: String?
+    /// Into how many ranks the model can be split, where more are asked for.
+    package var mostRanks: Int?
 
     package init(
         size: Int,
@@ -47,7 +51,13 @@ package struct GroupShortage: Hashable, Sendable {
         if let pool { place += " in the pool '\(pool)'" }
         let there = members.isEmpty ? "" : ": " + members.joined(separator: ", ")
         var text: String
-        if missing > 0 {
+        if let mostRanks {
+            return "a model of \(mostRanks) heads cannot be split over \(size) workers, as it asks "
+                + "of \(place); lower requirements.group"
+        }
+        if let hindrance {
+            text = "the group of \(size) for \(place) \(hindrance)\(there)"
+        } else if missing > 0 {
             let workers = missing == 1 ? "worker that holds" : "workers that hold"
             text =
                 "the group of \(size) waits for \(missing) more \(workers) \(place) "
@@ -69,6 +79,7 @@ package struct GroupShortage: Hashable, Sendable {
         ]
         if let precision { entries["precision"] = .string(precision) }
         if let pool { entries["pool"] = .string(pool) }
+        if let mostRanks { entries["most_ranks"] = .integer(mostRanks) }
         return .mapping(entries)
     }
 }
