@@ -289,7 +289,8 @@ extension FarmStore {
         let row = try await connection.query(
             """
             WITH waiting AS (
-                SELECT head.group_size, \(raw: Self.isRenderedAlone(without: own)) AS is_single,
+                SELECT head.group_size,
+                    \(raw: Self.isRenderedAlone(without: own, inClass: true)) AS is_single,
                     head.numeric_class IS NULL OR head.numeric_class = \(group.numericClass)
                         AS is_of_class
                 FROM head

@@ -58,7 +58,9 @@ extension FarmStore {
 
     /// Whether a worker in no group renders the tasks of a head alone, as SQL; where a group's id is
     /// given, one of its members would, too.
-    static func isRenderedAlone(without group: String = "NULL") -> String {
+    ///
+    /// The tasks' class counts only where `inClass`: no group is made for one that nobody has any more.
+    static func isRenderedAlone(without group: String = "NULL", inClass: Bool) -> String {
         """
         EXISTS (
             SELECT FROM worker
@@ -70,7 +72,7 @@ extension FarmStore {
                 AND (head.precision IS NULL OR worker.precision = head.precision)
                 AND worker.tags @> head.tags
                 AND worker.memory_bytes >= coalesce(head.memory_bytes, 0)
-                AND (head.numeric_class IS NULL
+                AND (NOT \(inClass) OR head.numeric_class IS NULL
                     OR coalesce(worker.own_class, worker.numeric_class) = head.numeric_class)
         )
         """
@@ -85,7 +87,7 @@ extension FarmStore {
             FROM head
             WHERE NOT is_empty AND blocked_by IS NULL AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
                 AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
-                AND (head.group_size > 1 OR NOT \(raw: Self.isRenderedAlone()))
+                AND (head.group_size > 1 OR NOT \(raw: Self.isRenderedAlone(inClass: false)))
             GROUP BY head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
                 head.group_size, head.numeric_class, head.awaits_class
             ORDER BY min(head.id)
