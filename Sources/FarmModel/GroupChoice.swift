@@ -23,13 +23,16 @@ package enum GroupChoice {
     ///   - work: What is asked for.
     ///   - memory: What the model takes; nil where that is not known: it fits.
     ///   - free: The memory of the workers that could take part, in bytes; 0 is not known: enough.
-    /// - Returns: 1 for workers alone; nil where no number of them can hold the model.
+    /// - Returns: 1 for workers alone; nil where no number of them can hold the model, or it cannot
+    ///   be split so far.
     package static func ranks(
         for work: Work,
         memory: ModelMemory?,
         free: [Int64]
     ) -> Int? {
-        guard work.wantedRanks == 1 else { return work.wantedRanks }
+        guard work.wantedRanks == 1 else {
+            return memory?.splits(into: work.wantedRanks) ?? true ? work.wantedRanks : nil
+        }
         guard let least = smallestGroup(holding: memory, free: free) else { return nil }
         guard least == 1, let deadline = work.deadlineSeconds, let alone = work.secondsAlone,
             alone > deadline
@@ -47,8 +50,9 @@ package enum GroupChoice {
         free: [Int64]
     ) -> Int? {
         guard let memory else { return least }
-        guard free.count >= least else { return nil }
-        return (least...free.count).first { ranks in
+        let most = min(free.count, memory.mostRanks ?? free.count)
+        guard most >= least else { return nil }
+        return (least...most).first { ranks in
             free.count { $0 == 0 || memory.needed(ranks: ranks) <= $0 } >= ranks
         }
     }

@@ -14,6 +14,12 @@ package struct GroupOffer: Codable, Hashable, Sendable {
         self.size = size
     }
 
+    /// Whether a group can be named so: an id names another one.
+    package static func isName(_ text: String) -> Bool {
+        (1...100).contains(text.count) && GroupID(text) == nil
+            && !text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+    }
+
     /// Reads `auto`, or a name and a size as `pair/2`.
     package init?(_ text: String) {
         if text == "auto" {
@@ -35,12 +41,18 @@ package struct ModelMemory: Codable, Hashable, Sendable {
     package var replicated: Int64
     /// What rendering takes beside the weights.
     package var working: Int64
+    /// Into how many ranks the model can be split: it has no more heads; nil is any number.
+    package var mostRanks: Int?
 
-    package init(sharded: Int64, replicated: Int64, working: Int64) {
+    package init(sharded: Int64, replicated: Int64, working: Int64, mostRanks: Int? = nil) {
         self.sharded = sharded
         self.replicated = replicated
         self.working = working
+        self.mostRanks = mostRanks
     }
+
+    /// Whether the model can be split into so many ranks.
+    package func splits(into ranks: Int) -> Bool { mostRanks.map { ranks <= $0 } ?? true }
 
     /// What each of so many ranks needs; with one, what a worker alone does.
     package func needed(ranks: Int) -> Int64 {

@@ -11,6 +11,10 @@ package struct GroupShortage: Hashable, Sendable {
     package var doings: [String]
     /// Why the farm itself chose a group; nil where the job asks for it.
     package var choice: String?
+    /// Why it is not to be had though all of its workers are there, as `is busy with 1 task`.
+    package var hindrance: String?
+    /// Into how many ranks the model can be split, where more are asked for.
+    package var mostRanks: Int?
 
     package init(
         size: Int,
@@ -49,7 +53,13 @@ package struct GroupShortage: Hashable, Sendable {
         if let pool { place += " in the pool '\(pool)'" }
         let there = members.isEmpty ? "" : ": " + members.joined(separator: ", ")
         var text: String
-        if missing > 0 {
+        if let mostRanks {
+            return "a model of \(mostRanks) heads cannot be split over \(size) workers, as it asks "
+                + "of \(place); lower requirements.group"
+        }
+        if let hindrance {
+            text = "the group of \(size) for \(place) \(hindrance)\(there)"
+        } else if missing > 0 {
             let workers = missing == 1 ? "worker that holds" : "workers that hold"
             text =
                 "the group of \(size) waits for \(missing) more \(workers) \(place) "
@@ -73,6 +83,7 @@ package struct GroupShortage: Hashable, Sendable {
         if let precision { entries["precision"] = .string(precision) }
         if let pool { entries["pool"] = .string(pool) }
         if let choice { entries["choice"] = .string(choice) }
+        if let mostRanks { entries["most_ranks"] = .integer(mostRanks) }
         return .mapping(entries)
     }
 }

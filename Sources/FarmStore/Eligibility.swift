@@ -11,6 +11,8 @@ struct TaskDemand: Sendable, Hashable {
     var numericClass: String?
     /// Whether its images may be of any class, one by one.
     var isOfAnyClass: Bool
+    /// Whether a worker in no group can render it.
+    var isRenderedAlone = true
 
     init(
         modelDigest: String,
@@ -41,13 +43,14 @@ struct TaskDemand: Sendable, Hashable {
     /// Whether as many workers render with it as the task asks for.
     ///
     /// A group that lacks members serves what asked for all of them where the class may be any. A
-    /// task of one worker is for workers alone, and for groups that serve those, too.
+    /// task of one worker is for workers alone, for groups that serve those, too, and for every
+    /// group where no worker alone can render it.
     private func isRendered(byGroupOf worker: WorkerCapability) -> Bool {
         let wanted = requirement.groupSize
         guard worker.groupSize != wanted else { return true }
         guard worker.groupSize > 1 else { return false }
         return wanted == 1
-            ? worker.servesSingles : wanted == worker.wantedSize && isOfAnyClass
+            ? worker.servesSingles || !isRenderedAlone : wanted == worker.wantedSize && isOfAnyClass
     }
 
     /// What a worker may lack, in the order in which it is looked at: who lacks a later one has
@@ -90,12 +93,14 @@ extension Sequence<WorkerRecord> {
 
 extension HeadView {
     var demand: TaskDemand {
-        TaskDemand(
+        var demand = TaskDemand(
             modelDigest: modelDigest,
             requirement: requirement,
             numericClass: numericClass,
             awaitsClass: awaitsClass
         )
+        demand.isRenderedAlone = isRenderedAlone
+        return demand
     }
 
     /// Whether as many workers are at it as may be: only they take more of it.
@@ -158,6 +163,24 @@ extension QueueView {
             }
             if !isOpen { blocks = blocks.filter { $0.job != head.job } }
         }
+    }
+
+    /// Whether a worker in no group can render what is asked for.
+    func isRenderedAlone(_ demand: TaskDemand, of job: JobID? = nil) -> Bool {
+        workers.values.contains {
+            $0.refusal == nil && !$0.isMember && lack(of: $0, for: demand, of: job) == nil
+        }
+    }
+
+    /// The head with whether a worker in no group can render its tasks: looked at only where there
+    /// is a group that would have to do so else.
+    func withAlone(_ head: HeadView) -> HeadView {
+        guard head.requirement.groupSize == 1,
+            workers.values.contains(where: { $0.groupSize > 1 && !$0.servesSingles })
+        else { return head }
+        var head = head
+        head.isRenderedAlone = isRenderedAlone(head.demand, of: head.job)
+        return head
     }
 
     /// The answer to a claim for which there is nothing.

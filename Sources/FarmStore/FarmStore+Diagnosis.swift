@@ -25,7 +25,15 @@ extension FarmStore {
         view.blocks = try await self.blocks(of: Set(heads.map(\.head.job)), on: connection)
         view.liftVainBlocks(of: heads.map(\.head))
         view.formation = try await formation(on: connection)
-        return WaitingDiagnosis(view: view, heads: heads, blobs: blobs)
+        return WaitingDiagnosis(
+            view: view,
+            heads: heads.map { waiting in
+                var waiting = waiting
+                waiting.head = view.withAlone(waiting.head)
+                return waiting
+            },
+            blobs: blobs
+        )
     }
 
     /// The heads under which tasks wait, blocked ones too.

@@ -14,16 +14,28 @@ extension FarmStore {
             "SELECT id FROM worker_group WHERE state <> 'dissolved' ORDER BY id"
         ).map { try $0.decode("id", as: GroupID.self) }
         for id in live {
-            try await withRetriedTransaction { connection in
-                guard let group = try await lockGroup(id, on: connection) else { return }
-                try await tend(group, &report, on: connection)
+            do {
+                try await withRetriedTransaction { connection in
+                    guard let group = try await lockGroup(id, on: connection) else { return }
+                    try await tend(group, &report, on: connection)
+                }
+            } catch is GroupTaken {
+                // The next run finds another spare.
+                continue
             }
         }
         report.grouped = try await groupLateJobs()
         let formation = try await pool.withConnection { try await self.formation(on: $0) }
-        for team in formation.teams() where try await form(team, by: "farm") != nil {
-            report.formed += 1
+        var failure: (any Error)?
+        for team in formation.teams() {
+            do {
+                if try await form(team, by: "farm") != nil { report.formed += 1 }
+            } catch {
+                // The others are made nevertheless.
+                failure = failure ?? error
+            }
         }
+        if let failure { throw failure }
         try await pool.execute(
             """
             DELETE FROM worker_group WHERE dissolved_at
@@ -40,7 +52,7 @@ extension FarmStore {
     ) async throws {
         switch group.state {
         case .draining:
-            guard group.leader?.isLeased != true else { return }
+            guard group.leader.map({ $0.leases == 0 }) ?? true else { return }
             try await dissolve(group, because: group.reason ?? "drained", on: connection)
             report.dissolved += 1
         case .forming: try await tendForming(group, &report, on: connection)
@@ -60,9 +72,47 @@ extension FarmStore {
         guard gone.isEmpty else {
             return try await renew(group, gone, &report, on: connection)
         }
+        if try await grow(group, &report, on: connection) { return }
         guard try await isUseless(group, on: connection) else { return }
-        try await dissolve(group, because: "nothing waited for it", on: connection)
+        let reason = "nothing waited for it"
+        if group.state == .busy {
+            // What it holds its members could render alone: it is finished first.
+            try await connection.execute(
+                """
+                UPDATE worker_group SET state = 'draining', reason = \(reason)
+                WHERE id = \(group.id)
+                """
+            )
+            return
+        }
+        try await dissolve(group, because: reason, on: connection)
         report.dissolved += 1
+    }
+
+    /// Lets a group that lacked members have as many as were asked for, where enough are idle.
+    private func grow(
+        _ group: GroupRecord,
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        guard group.size < group.wantedSize, group.state == .ready else { return false }
+        let ranks = Array(group.size..<group.wantedSize)
+        var formation = GroupFormation()
+        formation.candidates = try await groupCandidates(on: connection)
+            .filter { $0.endSeconds == 0 }
+        let spares = formation.spares(for: group, ranks: ranks, of: group.wantedSize)
+        guard spares.count == ranks.count else { return false }
+        try await connection.execute(
+            "UPDATE worker_group SET size = wanted_size WHERE id = \(group.id)"
+        )
+        try await endEpoch(
+            of: group,
+            because: "it has \(group.wantedSize) members again",
+            spares: spares.mapValues(\.id),
+            on: connection
+        )
+        report.renewed += 1
+        return true
     }
 
     private func tendForming(
@@ -142,12 +192,15 @@ extension FarmStore {
     ) async throws -> Bool {
         var formation = GroupFormation()
         formation.candidates = try await groupCandidates(on: connection)
-        let spares = formation.spares(for: group, count: gone.count)
+        if gone.contains(where: { $0.rank == 0 }) {
+            formation.needs = try await groupNeeds(on: connection)
+        }
+        let spares = formation.spares(for: group, ranks: gone.map(\.rank))
         guard !spares.isEmpty else { return false }
         try await endEpoch(
             of: group,
             because: Self.reason(gone),
-            spares: Dictionary(uniqueKeysWithValues: zip(gone.map(\.rank), spares)),
+            spares: spares.mapValues(\.id),
             on: connection
         )
         report.renewed += 1
@@ -197,8 +250,7 @@ extension FarmStore {
     ) async throws {
         try await connection.execute(
             """
-            UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,
-                group_address = NULL, group_figures = NULL, group_missed_at = NULL
+            UPDATE worker SET \(raw: Self.noSeat)
             WHERE group_id = \(group.id) AND NOT id = ANY(\(members.map(\.worker))::uuid[])
             """
         )
@@ -235,21 +287,31 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws -> Bool {
         guard group.origin == .needed else { return false }
+        let own = "'\(group.id)'"
         let row = try await connection.query(
             """
             WITH waiting AS (
-                SELECT head.group_size FROM head
+                SELECT head.group_size,
+                    \(raw: Self.isRenderedAlone(without: own, inClass: true)) AS is_single,
+                    head.numeric_class IS NULL OR head.numeric_class = \(group.numericClass)
+                        AS is_of_class
+                FROM head
                 WHERE head.model_digest = \(group.modelDigest)
-                    AND NOT is_empty AND blocked_by IS NULL
-                    AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                    AND (head.pool IS NULL OR head.pool = \(group.pool))
+                    AND (head.precision IS NULL OR head.precision = \(group.precision))
+                    AND head.tags <@ \(Array(group.leader?.tags ?? []))::text[]
+                    AND coalesce(head.memory_bytes, 0) <= \(group.leader?.memory ?? 0)
+                    AND (head.group_size IN (1, \(group.size))
+                        OR (head.group_size = \(group.wantedSize) AND head.numeric_class IS NULL
+                            AND NOT head.awaits_class))
+                    AND (EXISTS (SELECT FROM lease WHERE lease.head_id = head.id
+                            AND lease.worker_id = \(group.leader?.worker))
+                        OR NOT is_empty AND blocked_by IS NULL
+                            AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id))
             ), use AS (
-                SELECT \(group.state == .busy)::boolean OR EXISTS (
-                    SELECT FROM waiting WHERE group_size IN (\(group.size), \(group.wantedSize))
-                        OR (group_size = 1 AND NOT EXISTS (
-                            SELECT FROM worker
-                            WHERE worker.model_digest = \(group.modelDigest)
-                                AND worker.state <> 'lost' AND worker.renders_alone
-                        ))
+                SELECT EXISTS (
+                    SELECT FROM waiting
+                    WHERE is_of_class AND (group_size > 1 OR NOT is_single)
                 ) AS is_used
             ), noted AS (
                 UPDATE worker_group SET idle_at = CASE WHEN use.is_used THEN NULL
@@ -258,7 +320,7 @@ extension FarmStore {
                     AND use.is_used = (idle_at IS NOT NULL)
             )
             SELECT NOT use.is_used AND coalesce(
-                idle_at < now() - CASE WHEN EXISTS (SELECT FROM waiting WHERE group_size = 1)
+                idle_at < now() - CASE WHEN EXISTS (SELECT FROM waiting WHERE is_single AND group_size = 1)
                     THEN make_interval(secs => \(configuration.groupIdle.inSeconds))
                     ELSE make_interval(secs => \(configuration.groupRest.inSeconds)) END, false)
                 AS is_useless

@@ -3,6 +3,11 @@ import FoundationEssentials
 import Postgres
 
 extension FarmStore {
+    /// After how many epochs in a row that end by its fault a member takes no part for a while.
+    private static let mostBreaks = 3
+    /// How long that is.
+    private static let restSeconds = 300.0
+
     /// 32 random bytes in base64.
     static func newSecret() -> String {
         var generator = SystemRandomNumberGenerator()
@@ -54,22 +59,23 @@ extension FarmStore {
         for (rank, spare) in spares.sorted(by: { $0.key < $1.key }) {
             try await connection.execute(
                 """
-                UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,
-                    group_address = NULL, group_figures = NULL, group_missed_at = NULL
+                UPDATE worker SET \(raw: Self.noSeat)
                 WHERE group_id = \(group.id) AND group_rank = \(rank)
                 """
             )
-            try await connection.execute(
+            let seated = try await connection.execute(
                 """
                 UPDATE worker SET group_id = \(group.id), group_rank = \(rank),
                     group_phase = 'reserved', group_missed_at = NULL
                 WHERE id = \(spare) AND group_id IS NULL
                 """
             )
+            guard seated == 1 else { throw GroupTaken() }
         }
         try await connection.execute(
             """
-            UPDATE worker SET group_phase = 'reserved', group_address = NULL, group_figures = NULL
+            UPDATE worker SET group_phase = 'reserved', group_address = NULL, group_figures = NULL,
+                group_class = NULL
             WHERE group_id = \(group.id)
             """
         )
@@ -78,7 +84,8 @@ extension FarmStore {
             UPDATE worker_group SET state = 'forming', epoch = epoch + 1, epoch_at = now(),
                 secret = \(Self.newSecret()), numeric_class = '', speed = 0,
                 formation_seconds = NULL, idle_at = NULL, reason = \(reason),
-                expires_at = CASE WHEN origin = 'needed' THEN now()
+                expires_at = CASE WHEN state = 'forming' THEN expires_at
+                    WHEN origin = 'needed' THEN now()
                     + make_interval(secs => \(configuration.groupReservation.inSeconds)) END
             WHERE id = \(group.id)
             """
@@ -146,6 +153,7 @@ extension FarmStore {
                         group_address),
                     group_figures = coalesce(\(try standing.figures.map(FarmJSON.text))::jsonb,
                         group_figures),
+                    group_class = coalesce(\(standing.numericClass), group_class),
                     group_missed_at = NULL
                 WHERE id = \(worker)
                 """
@@ -161,19 +169,49 @@ extension FarmStore {
         of group: GroupRecord,
         on connection: PostgresConnection
     ) async throws {
-        let why = standing.reason ?? "it gave no reason"
-        try await endEpoch(
-            of: group,
-            because: "the worker \(member.name) broke off: \(why)",
-            on: connection
-        )
-        guard let lost = standing.lostRank, lost != standing.rank else { return }
+        let why = "the worker \(member.name) broke off: \(standing.reason ?? "it gave no reason")"
+        let lost = standing.lostRank.flatMap { $0 == standing.rank ? nil : $0 }
+        // Who says that it lost another one is not to blame.
+        let culprits = group.members.filter { $0.rank == lost ?? standing.rank }
+        try await breakOff(group, because: why, by: culprits, on: connection)
+        guard let lost else { return }
         try await connection.execute(
             """
             UPDATE worker SET group_missed_at = now()
             WHERE group_id = \(group.id) AND group_rank = \(lost)
             """
         )
+    }
+
+    /// Ends the epoch of a group by the fault of members: those that did so again and again take no
+    /// part for a while, which is the end of a group that was only needed.
+    private func breakOff(
+        _ group: GroupRecord,
+        because reason: String,
+        by culprits: [GroupMemberRecord],
+        on connection: PostgresConnection
+    ) async throws {
+        let tired = try await connection.query(
+            """
+            UPDATE worker SET group_breaks = group_breaks + 1, group_unfit_until = CASE
+                WHEN group_breaks + 1 >= \(Self.mostBreaks)
+                    THEN now() + make_interval(secs => \(Self.restSeconds)) END
+            WHERE id = ANY(\(culprits.map(\.worker))::uuid[]) AND group_id = \(group.id)
+            RETURNING name, group_unfit_until IS NOT NULL AS is_tired
+            """
+        ).filter { try $0.decode("is_tired") }.map { try $0.decode("name", as: String.self) }
+        guard !tired.isEmpty else {
+            return try await endEpoch(of: group, because: reason, on: connection)
+        }
+        let names = tired.sorted().joined(separator: ", ")
+        let whole =
+            "it came to nothing \(Self.mostBreaks) times in a row, the last time because "
+            + "\(reason); no part is given for a while to: \(names)"
+        if group.origin == .needed {
+            try await dissolve(group, because: whole, on: connection)
+        } else {
+            try await endEpoch(of: group, because: whole, on: connection)
+        }
     }
 
     /// Notes the class and speed that the worker of rank 0 tells of its group.
@@ -201,23 +239,28 @@ extension FarmStore {
     }
 
     /// Makes a forming group ready all of whose members are: from now on its first rank's worker
-    /// claims in the group's class.
+    /// claims in the group's class, which all that tell one have to agree on.
     private func becomeReady(
         _ group: GroupRecord,
         on connection: PostgresConnection
     ) async throws {
+        guard try await haveOneClass(group, on: connection) else { return }
         let changed = try await connection.execute(
             """
             UPDATE worker_group SET state = 'ready', formed_at = now(), expires_at = NULL,
                 starts_at = NULL, lacking_at = NULL, formation_seconds = greatest(0,
                     extract(epoch FROM now() - epoch_at)::double precision)
             WHERE id = \(group.id) AND state = 'forming' AND NOT EXISTS (
-                SELECT FROM worker WHERE group_id = worker_group.id AND group_phase <> 'ready'
+                SELECT FROM worker WHERE group_id = worker_group.id
+                    AND (group_phase <> 'ready' OR NOT \(raw: Self.fitsGroup))
             )
             """
         )
         guard changed == 1 else { return }
         try await keepLink(of: group, on: connection)
+        try await connection.execute(
+            "UPDATE worker SET group_breaks = 0 WHERE group_id = \(group.id) AND group_breaks > 0"
+        )
         try await connection.execute(
             """
             UPDATE worker SET own_class = worker.numeric_class, own_speed = worker.speed,
@@ -227,6 +270,42 @@ extension FarmStore {
             """
         )
         try await Self.notify(.ready, group.id.description, on: connection)
+    }
+
+    /// Whether the members of a forming group told no two classes; where they did, once all are
+    /// ready, the epoch ends by the fault of those that differ from the first rank.
+    private func haveOneClass(
+        _ group: GroupRecord,
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        guard group.state == .forming else { return true }
+        let rows = try await connection.query(
+            """
+            SELECT group_rank, group_class FROM worker
+            WHERE group_id = \(group.id) AND group_class IS NOT NULL AND NOT EXISTS (
+                SELECT FROM worker AS member
+                WHERE member.group_id = \(group.id) AND member.group_phase <> 'ready'
+            )
+            ORDER BY group_rank
+            """
+        )
+        let told = try rows.map { row in
+            (
+                rank: try row.decode("group_rank", as: Int.self),
+                numericClass: try row.decode("group_class", as: String.self)
+            )
+        }
+        let classes = Set(told.map(\.numericClass))
+        guard classes.count > 1 else { return true }
+        let odd = Set(told.filter { $0.numericClass != told[0].numericClass }.map(\.rank))
+        try await breakOff(
+            group,
+            because: "its members compute in several classes: "
+                + classes.sorted().joined(separator: ", "),
+            by: group.members.filter { odd.contains($0.rank) },
+            on: connection
+        )
+        return false
     }
 
     // MARK: - What members are told
@@ -240,6 +319,10 @@ extension FarmStore {
                 worker.group_rank, worker.name, worker.group_address,
                 worker_group.state = 'forming' AND (
                     EXISTS (SELECT FROM lease WHERE lease.worker_id = own.id)
+                    OR EXISTS (
+                        SELECT FROM worker WHERE worker.group_id = worker_group.id
+                            AND \(raw: Self.isResting)
+                    )
                     OR (worker_group.starts_at IS NOT NULL AND EXISTS (
                         SELECT FROM lease JOIN worker AS other ON other.id = lease.worker_id
                         WHERE other.group_id = worker_group.id

@@ -24,8 +24,9 @@ extension FarmStore {
             """
             SELECT worker.id, worker.name, worker.pool, worker.model_name, worker.model_digest,
                 worker.precision, worker.tags, worker.memory_bytes, worker.sharded_bytes,
-                worker.replicated_bytes, worker.working_bytes, worker.offered_group,
-                worker.offered_size, CASE WHEN worker.renders_alone
+                worker.replicated_bytes, worker.working_bytes, worker.most_ranks,
+                worker.numeric_class, worker.offered_group, worker.offered_size,
+                CASE WHEN worker.renders_alone
                     THEN coalesce(worker.own_speed, worker.speed) ELSE 0 END AS speed_alone,
                 coalesce((
                     SELECT sum(CASE WHEN worker.speed > 0 THEN lease.cost / worker.speed
@@ -36,7 +37,7 @@ extension FarmStore {
             FROM worker
             WHERE joins_groups AND (\(includingSeated) OR group_id IS NULL) AND instance <> '' AND desired_state = 'run'
                 AND state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-                AND NOT EXISTS (
+                AND NOT \(raw: Self.isResting) AND NOT EXISTS (
                     SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
                 )
             ORDER BY worker.name, worker.id
@@ -49,6 +50,7 @@ extension FarmStore {
                 modelName: try row.decode("model_name"),
                 modelDigest: try row.decode("model_digest"),
                 precision: try row.decode("precision"),
+                numericClass: try row.decode("numeric_class"),
                 tags: Set(try row.decode("tags", as: [String].self)),
                 memory: try row.decode("memory_bytes"),
                 modelMemory: try ModelMemory(row),
@@ -62,30 +64,48 @@ extension FarmStore {
         }
     }
 
+    /// Whether a worker in no group renders the tasks of a head alone, as SQL; where a group's id is
+    /// given, one of its members would, too.
+    ///
+    /// The tasks' class counts only where `inClass`: no group is made for one that nobody has any more.
+    static func isRenderedAlone(without group: String = "NULL", inClass: Bool) -> String {
+        """
+        EXISTS (
+            SELECT FROM worker
+            WHERE worker.model_digest = head.model_digest AND worker.renders_alone
+                AND worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
+                AND worker.desired_state = 'run' AND worker.instance <> ''
+                AND (worker.group_id IS NULL OR worker.group_id = \(group))
+                AND (head.pool IS NULL OR worker.pool = head.pool)
+                AND (head.precision IS NULL OR worker.precision = head.precision)
+                AND worker.tags @> head.tags
+                AND worker.memory_bytes >= coalesce(head.memory_bytes, 0)
+                AND (NOT \(inClass) OR head.numeric_class IS NULL
+                    OR coalesce(worker.own_class, worker.numeric_class) = head.numeric_class)
+        )
+        """
+    }
+
     /// What waits for a group: what asks for one, and what no worker could render alone.
-    private func groupNeeds(on connection: PostgresConnection) async throws -> [TaskDemand] {
+    func groupNeeds(on connection: PostgresConnection) async throws -> [TaskDemand] {
         try await connection.query(
             """
             SELECT head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
-                head.group_size
+                head.group_size, head.numeric_class, head.awaits_class
             FROM head
             WHERE NOT is_empty AND blocked_by IS NULL AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
                 AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
-                AND (head.group_size > 1 OR NOT EXISTS (
-                    SELECT FROM worker
-                    WHERE worker.model_digest = head.model_digest AND worker.state <> 'lost'
-                        AND worker.renders_alone AND worker.instance <> ''
-                        AND (head.pool IS NULL OR worker.pool = head.pool)
-                        AND (head.precision IS NULL OR worker.precision = head.precision)
-                ))
+                AND (head.group_size > 1 OR NOT \(raw: Self.isRenderedAlone(inClass: false)))
             GROUP BY head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
-                head.group_size
+                head.group_size, head.numeric_class, head.awaits_class
             ORDER BY min(head.id)
             """
         ).map { row in
             TaskDemand(
                 modelDigest: try row.decode("model_digest"),
-                requirement: try TaskRequirement(row)
+                requirement: try TaskRequirement(row),
+                numericClass: try row.decodeIfPresent("numeric_class"),
+                awaitsClass: try row.decode("awaits_class")
             )
         }
     }
@@ -100,7 +120,8 @@ extension ModelMemory {
         self.init(
             sharded: sharded,
             replicated: try row.decode("replicated_bytes"),
-            working: try row.decode("working_bytes")
+            working: try row.decode("working_bytes"),
+            mostRanks: try row.decodeIfPresent("most_ranks")
         )
     }
 }

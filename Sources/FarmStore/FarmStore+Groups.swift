@@ -8,23 +8,40 @@ extension FarmStore {
                 SELECT FROM lease JOIN worker ON worker.id = lease.worker_id
                 WHERE worker.group_id = worker_group.id AND worker.group_rank = 0
             ) THEN 'busy' ELSE state END AS state,
-            origin, pool, model_name, model_digest, precision, size, wanted_size, epoch,
+            origin, pool, model_name, model_digest, precision, member_class, size, wanted_size, epoch,
             numeric_class, speed, created_at, formed_at, formation_seconds, expires_at, reason
         FROM worker_group
         """
 
     /// Whether a worker offers what the group of a row is made of, as SQL.
-    private static let suitsGroup = """
+    static let suitsGroup = """
         (worker.joins_groups AND worker.pool = worker_group.pool
             AND worker.precision = worker_group.precision
             AND worker.model_digest = worker_group.model_digest
+            AND coalesce(worker.own_class, worker.numeric_class) = worker_group.member_class
             AND (worker.offered_group IS NULL OR worker.offered_group = worker_group.name))
         """
 
     /// Whether it is there and may take part, too.
-    private static let fitsGroup = """
+    static let fitsGroup = """
         (worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-            AND worker.desired_state = 'run' AND worker.instance <> '' AND \(suitsGroup))
+            AND worker.desired_state = 'run' AND worker.instance <> '' AND NOT \(isResting)
+            AND \(suitsGroup))
+        """
+
+    /// Whether a worker broke off so often that it takes no part for a while, as SQL.
+    static let isResting = "coalesce(worker.group_unfit_until > now(), false)"
+
+    /// Whether a member finishes what it holds and takes nothing new, as SQL: told to, or because its
+    /// process is to end.
+    static let isLeaving = """
+        (member.desired_state IN ('drain', 'sleep') OR member.state IN ('draining', 'asleep'))
+        """
+
+    /// What a worker has that is in no group, as SQL.
+    static let noSeat = """
+        group_id = NULL, group_rank = NULL, group_phase = NULL, group_address = NULL,
+            group_figures = NULL, group_missed_at = NULL, group_class = NULL, group_breaks = 0
         """
 
     /// Returns the groups by name, those that are dissolved only when asked for.
@@ -76,12 +93,16 @@ extension FarmStore {
             """
             SELECT worker.group_id, worker.group_rank, worker.id, worker.name, worker.group_phase,
                 \(raw: Self.fitsGroup) AS is_fit,
-                NOT \(raw: Self.suitsGroup) AS is_alien, worker.desired_state IN ('drain', 'sleep')
-                    AND worker.state NOT IN ('lost', 'quarantined') AS is_leaving,
+                NOT \(raw: Self.suitsGroup) AS is_alien,
+                \(raw: Self.isResting) AS is_resting, worker.instance <> ''
+                    AND worker.state NOT IN ('lost', 'quarantined') AND EXISTS (
+                        SELECT FROM worker AS member
+                        WHERE member.id = worker.id AND \(raw: Self.isLeaving)
+                    ) AS is_leaving,
                 worker.group_missed_at IS NOT NULL AND worker.last_seen_at
                     < least(worker.group_missed_at, now() - make_interval(secs => \(silence)))
                     AS is_missed,
-                EXISTS (SELECT FROM lease WHERE lease.worker_id = worker.id) AS is_leased,
+                (SELECT count(*) FROM lease WHERE lease.worker_id = worker.id) AS leases,
                 worker.last_seen_at, worker.tags, worker.memory_bytes,
                 worker.group_figures::text AS figures
             FROM worker JOIN worker_group ON worker_group.id = worker.group_id
@@ -169,10 +190,10 @@ extension FarmStore {
         let row = try await connection.query(
             """
             INSERT INTO worker_group (name, origin, pool, model_name, model_digest, precision,
-                size, wanted_size, secret, starts_at, expires_at)
+                member_class, size, wanted_size, secret, starts_at, expires_at)
             VALUES (\(team.name), \(team.origin), \(team.pool), \(team.modelName),
-                \(team.modelDigest), \(team.precision), \(team.workers.count),
-                \(team.workers.count), \(Self.newSecret()),
+                \(team.modelDigest), \(team.precision), \(team.memberClass),
+                \(team.workers.count), \(team.workers.count), \(Self.newSecret()),
                 now() + make_interval(secs => \(team.startSeconds)),
                 CASE WHEN \(team.origin) = 'needed' THEN now()
                     + make_interval(secs => \(configuration.groupReservation.inSeconds)) END)
@@ -213,9 +234,7 @@ extension FarmStore {
         try await endLead(of: group, .released, on: connection)
         try await connection.execute(
             """
-            UPDATE worker SET group_id = NULL, group_rank = NULL, group_phase = NULL,
-                group_address = NULL, group_figures = NULL, group_missed_at = NULL
-            WHERE group_id = \(group.id)
+            UPDATE worker SET \(raw: Self.noSeat) WHERE group_id = \(group.id)
             """
         )
         try await connection.execute(
@@ -235,5 +254,5 @@ extension FarmStore {
     }
 }
 
-/// A worker was taken while a group was made of it: the transaction is undone.
-private struct GroupTaken: Error {}
+/// A worker was taken while it was to have a seat: the transaction is undone.
+struct GroupTaken: Error {}

@@ -31,6 +31,9 @@ extension FarmStore {
                     SELECT group_id FROM worker
                     WHERE worker.id = ANY(\(slots.filter(\.leads).map(\.worker))::uuid[])
                         AND worker.group_rank = 0
+                ) AND NOT EXISTS (
+                    SELECT FROM worker AS member
+                    WHERE member.group_id = worker_group.id AND \(raw: Self.isLeaving)
                 ) FOR SHARE OF worker_group
             ),
             slot AS MATERIALIZED (

@@ -29,6 +29,7 @@ extension FarmStore {
             view.workers = try await capabilities(on: connection)
             view.blocks = try await blocks(of: Set(view.heads.map(\.job)), on: connection)
             view.liftVainBlocks(of: view.heads)
+            view.heads = view.heads.map(view.withAlone)
             return view
         }
     }
@@ -133,7 +134,7 @@ extension FarmStore {
         CASE WHEN worker.group_id IS NULL OR \(isReserved) THEN worker.renders_alone::integer
             WHEN worker_group.state = 'ready' AND worker.group_rank = 0 AND NOT EXISTS (
                 SELECT FROM worker AS member
-                WHERE member.group_id = worker.group_id AND member.desired_state <> 'run'
+                WHERE member.group_id = worker.group_id AND \(isLeaving)
             ) THEN worker_group.size ELSE 0 END
         """
 
@@ -151,11 +152,7 @@ extension FarmStore {
                     WHEN desired_state = 'quarantine' THEN 'quarantined' END AS refusal,
                 worker.group_id IS NOT NULL AS is_member, \(raw: Self.servedSize) AS served_size,
                 coalesce(worker_group.wanted_size, 1) AS wanted_size,
-                coalesce(worker_group.origin <> 'needed' OR NOT EXISTS (
-                    SELECT FROM worker AS other
-                    WHERE other.model_digest = worker.model_digest AND other.state <> 'lost'
-                        AND other.renders_alone
-                ), false) AS serves_singles,
+                coalesce(worker_group.origin <> 'needed', false) AS serves_singles,
                 CASE WHEN \(raw: Self.isReserved) THEN worker_group.starts_at END AS reserved_until
             FROM worker LEFT JOIN worker_group ON worker_group.id = worker.group_id
             WHERE worker.state <> 'lost'

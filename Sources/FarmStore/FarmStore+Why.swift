@@ -109,8 +109,9 @@ extension FarmStore {
         try await pool.withConnection { connection in
             var view = QueueView(workers: try await capabilities(on: connection))
             view.formation = try await formation(on: connection)
-            return WaitingDiagnosis(view: view)
-                .unrunnable(TaskDemand(modelDigest: digest, requirement: requirement), model: name)
+            var demand = TaskDemand(modelDigest: digest, requirement: requirement)
+            demand.isRenderedAlone = view.isRenderedAlone(demand)
+            return WaitingDiagnosis(view: view).unrunnable(demand, model: name)
         }
     }
 

@@ -8,6 +8,8 @@ struct GroupTeam: Sendable, Hashable {
     var modelName: String
     var modelDigest: String
     var precision: String
+    /// Of which class each member is alone.
+    var memberClass = ""
     /// By rank.
     var workers: [WorkerID]
     /// In how many seconds the last of them has finished what it holds.
@@ -27,6 +29,8 @@ struct GroupCandidate: Sendable, Hashable {
     var modelName: String
     var modelDigest: String
     var precision: String
+    /// Of which its pictures are that it makes alone.
+    var numericClass = ""
     var tags: Set<String>
     var memory: Int64
     var modelMemory: ModelMemory?
@@ -37,8 +41,10 @@ struct GroupCandidate: Sendable, Hashable {
     /// In how many seconds it has finished what it holds; 0 where it holds nothing.
     var endSeconds = 0.0
 
-    /// Whether one of so many ranks fits into its memory, as far as that is known.
+    /// Whether its model can be split into so many ranks, and one fits into its memory, as far as
+    /// that is known.
     func holds(rankOf ranks: Int) -> Bool {
+        guard modelMemory?.splits(into: ranks) ?? true else { return false }
         guard memory > 0, let modelMemory else { return true }
         return modelMemory.needed(ranks: ranks) <= memory
     }
@@ -57,6 +63,7 @@ struct GroupFormation: Sendable {
         var pool: String
         var modelDigest: String
         var precision: String
+        var memberClass: String
     }
 
     /// The groups to make now.
@@ -85,6 +92,9 @@ struct GroupFormation: Sendable {
         return offers.sorted { $0.key.name < $1.key.name }.compactMap { offer, members in
             guard members.count >= offer.size, names.insert(offer.name).inserted else { return nil }
             let chosen = members.sorted { $0.name < $1.name }.prefix(offer.size)
+            guard chosen.allSatisfy({ $0.modelMemory?.splits(into: offer.size) ?? true }) else {
+                return nil
+            }
             return Self.team(Array(chosen), named: offer.name, .named)
         }
     }
@@ -109,9 +119,16 @@ struct GroupFormation: Sendable {
         return group.state != .draining && group.modelDigest == need.modelDigest
             && wanted.pool.map { $0 == group.pool } ?? true
             && wanted.precision.map { $0 == group.precision } ?? true
-            && (wanted.groupSize == 1 || [group.size, group.wantedSize].contains(wanted.groupSize))
+            && (wanted.groupSize == 1 || wanted.groupSize == group.size
+                || wanted.groupSize == group.wantedSize && need.isOfAnyClass)
+            && isOfClass(group.numericClass, need)
             && group.leader.map { $0.tags.isSuperset(of: wanted.tags) } ?? false
             && group.leader.map { $0.memory >= wanted.memoryBytes ?? 0 } ?? false
+    }
+
+    /// Whether a class is a need's, as far as it is known.
+    private func isOfClass(_ numericClass: String, _ need: TaskDemand) -> Bool {
+        numericClass.isEmpty || need.numericClass.map { $0 == numericClass } ?? true
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
@@ -143,7 +160,11 @@ struct GroupFormation: Sendable {
     /// How many ranks a need takes of workers of one kind; nil where they cannot hold the model.
     func ranks(for need: TaskDemand, among free: [GroupCandidate]) -> Int? {
         let wanted = need.requirement.groupSize
-        guard wanted == 1 else { return wanted }
+        guard wanted == 1 else {
+            let isPossible =
+                free.isEmpty || free.contains { $0.modelMemory?.splits(into: wanted) ?? true }
+            return isPossible ? wanted : nil
+        }
         // No worker renders it alone, whatever it says of its memory.
         return GroupChoice.smallestGroup(
             of: 2,
@@ -186,6 +207,7 @@ struct GroupFormation: Sendable {
             modelName: first.modelName,
             modelDigest: first.modelDigest,
             precision: first.precision,
+            memberClass: first.numericClass,
             workers: members.map(\.id),
             startSeconds: members.map(\.endSeconds).max() ?? 0
         )
@@ -195,20 +217,42 @@ struct GroupFormation: Sendable {
         Kind(
             pool: candidate.pool,
             modelDigest: candidate.modelDigest,
-            precision: candidate.precision
+            precision: candidate.precision,
+            memberClass: candidate.numericClass
         )
     }
 
     // MARK: - Spares
 
-    /// Workers for seats whose own is gone, idle ones first; fewer where there are not enough.
-    func spares(for group: GroupRecord, count: Int) -> [WorkerID] {
-        let able = candidates.filter {
-            $0.pool == group.pool && $0.modelDigest == group.modelDigest
-                && $0.precision == group.precision && $0.holds(rankOf: group.size)
+    /// Workers for seats, by rank, idle ones first; fewer where there are not enough.
+    ///
+    /// Who is to lead has the tags and the memory that what waits for the group asks for.
+    func spares(
+        for group: GroupRecord,
+        ranks: [Int],
+        of size: Int? = nil
+    ) -> [Int: GroupCandidate] {
+        let own = Kind(
+            pool: group.pool,
+            modelDigest: group.modelDigest,
+            precision: group.precision,
+            memberClass: group.memberClass
+        )
+        var able = candidates.filter {
+            Self.kind($0) == own && $0.holds(rankOf: size ?? group.size)
                 && ($0.offer.name == nil || $0.offer.name == group.name)
+        }.sorted(by: Self.isSooner)
+        let led = needs.filter { serves(group, $0) }.map(\.requirement)
+        return ranks.sorted().reduce(into: [:]) { spares, rank in
+            let place = able.firstIndex { candidate in
+                rank > 0
+                    || led.allSatisfy {
+                        candidate.tags.isSuperset(of: $0.tags)
+                            && candidate.memory >= $0.memoryBytes ?? 0
+                    }
+            }
+            spares[rank] = place.map { able.remove(at: $0) }
         }
-        return able.sorted(by: Self.isSooner).prefix(count).map(\.id)
     }
 
     // MARK: - What a person asks for
@@ -225,26 +269,37 @@ struct GroupFormation: Sendable {
         guard let size = wish.size, size > 1 else {
             return .failure(GroupRefusal(sentence: "give the size of the group, at least 2"))
         }
+        if let refusal = Self.refusal(ofSize: size, free) { return .failure(refusal) }
         let teams = Dictionary(grouping: free, by: Self.kind).values
             .compactMap { team(of: $0, ranks: size) }
         guard teams.count <= 1 else {
             return .failure(
                 GroupRefusal(
-                    sentence: "workers of several models, precisions or pools could make it; "
-                        + "say which"
+                    sentence: "workers of several models, precisions, pools or numeric classes "
+                        + "could make it; say which"
                 )
             )
         }
         guard let team = teams.first else {
             return .failure(
                 GroupRefusal(
-                    sentence: "it takes \(size) workers of one model, precision and pool that "
-                        + "offer to join groups and are in none; there are \(free.count): start "
+                    sentence: "it takes \(size) workers of one model, precision, pool and numeric "
+                        + "class that offer to join groups and are in none; there are \(free.count): start "
                         + "more with --group-listen"
                 )
             )
         }
         return .success(team)
+    }
+
+    /// Why none of some workers' models can be split into so many ranks; nil where one can.
+    private static func refusal(ofSize size: Int, _ free: [GroupCandidate]) -> GroupRefusal? {
+        let most = free.map { $0.modelMemory?.mostRanks ?? .max }.max() ?? .max
+        guard size > most else { return nil }
+        return GroupRefusal(
+            sentence: "a model of \(most) heads cannot be split over \(size) workers; "
+                + "ask for a smaller group"
+        )
     }
 
     /// The group of workers that a person names, in their order.
@@ -266,10 +321,11 @@ struct GroupFormation: Sendable {
             return .failure(
                 GroupRefusal(
                     sentence: "a group takes as many workers as its size says, at least 2, of one "
-                        + "model, precision and pool"
+                        + "model, precision, pool and numeric class"
                 )
             )
         }
+        if let refusal = Self.refusal(ofSize: members.count, members) { return .failure(refusal) }
         guard members.allSatisfy({ $0.holds(rankOf: members.count) }),
             let team = Self.team(members, named: freeName(for: members), .operator)
         else {

@@ -17,6 +17,8 @@ package struct GroupRecord: Sendable, Hashable, Identifiable {
     package let modelName: String
     package let modelDigest: String
     package let precision: String
+    /// Of which class each member is alone.
+    let memberClass: String
     /// How many members it has.
     package let size: Int
     /// How many were asked for.
@@ -44,6 +46,7 @@ package struct GroupRecord: Sendable, Hashable, Identifiable {
         modelName = try row.decode("model_name")
         modelDigest = try row.decode("model_digest")
         precision = try row.decode("precision")
+        memberClass = try row.decode("member_class")
         size = try row.decode("size")
         wantedSize = try row.decode("wanted_size")
         epoch = try row.decode("epoch")
@@ -72,13 +75,16 @@ package struct GroupMemberRecord: Sendable, Hashable {
     package let phase: GroupPhase
     /// Whether it is there and may take part.
     package let isFit: Bool
-    /// Whether its process has another model, precision or pool by now, or joins no groups.
+    /// Whether its process has another model, precision, class or pool by now, or joins no groups.
     let isAlien: Bool
-    /// Whether it is only told to take nothing: it finishes what it holds.
+    /// Whether it only takes nothing new: it finishes what it holds.
     let isLeaving: Bool
+    /// Whether it broke off so often that it takes no part for a while.
+    let isResting: Bool
     /// Whether another member does not reach it, and nothing was heard of it since.
     let isMissed: Bool
-    let isLeased: Bool
+    /// How many tasks it holds.
+    let leases: Int
     let tags: Set<String>
     let memory: Int64
     package let lastSeenAt: Date
@@ -93,8 +99,9 @@ package struct GroupMemberRecord: Sendable, Hashable {
         isFit = try row.decode("is_fit")
         isAlien = try row.decode("is_alien")
         isLeaving = try row.decode("is_leaving")
+        isResting = try row.decode("is_resting")
         isMissed = try row.decode("is_missed")
-        isLeased = try row.decode("is_leased")
+        leases = try row.decode("leases")
         tags = Set(try row.decode("tags", as: [String].self))
         memory = try row.decode("memory_bytes")
         lastSeenAt = try row.decode("last_seen_at")

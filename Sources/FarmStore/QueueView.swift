@@ -42,6 +42,8 @@ struct HeadView: Sendable, Hashable, Identifiable {
     var first = 0
     /// The predicted work of one of its tasks, in floating point operations.
     var taskCost: Double
+    /// Whether a worker in no group can render its tasks, which no needed group has to do then.
+    var isRenderedAlone = true
 
     /// Whether a claim of it has to be made alone, the head locked.
     var isSpecial: Bool { awaitsClass || maxWorkers != nil }
@@ -82,7 +84,7 @@ struct WorkerCapability: Sendable, Hashable {
     var groupSize = 1
     /// The size that was asked for where the group it leads has fewer members.
     var wantedSize = 1
-    /// Whether the group that it leads is for tasks of one worker, too.
+    /// Whether the group that it leads is for tasks of one worker, too, whoever renders them alone.
     var servesSingles = false
     /// Whether it is a member of a group.
     var isMember = false

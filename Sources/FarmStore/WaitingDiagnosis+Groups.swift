@@ -11,9 +11,24 @@ extension WaitingDiagnosis {
         if let forming = view.formation.groups.first(where: { view.formation.serves($0, demand) }) {
             return .noGroup(Self.shortage(of: forming, model: model))
         }
+        var classless = demand
+        classless.numericClass = nil
+        if let other = view.formation.groups.first(where: { view.formation.serves($0, classless) }),
+            let numericClass = demand.numericClass
+        {
+            var shortage = Self.shortage(of: other, model: model)
+            shortage.hindrance =
+                "renders in the class \(other.numericClass), and it asks for \(numericClass)"
+            return .noGroup(shortage)
+        }
         let volunteers = view.formation.volunteers(for: demand)
         let largest = volunteers.map(\.memory).max() ?? 0
         let memory = volunteers.lazy.compactMap(\.modelMemory).first
+        if let most = memory?.mostRanks, wanted.groupSize > most {
+            var shortage = GroupShortage(size: wanted.groupSize, model: model)
+            shortage.mostRanks = most
+            return .noGroup(shortage)
+        }
         guard
             let size = view.formation.ranks(for: demand, among: volunteers)
                 ?? (2...Self.mostRanks).first(where: { ranks in
@@ -39,14 +54,27 @@ extension WaitingDiagnosis {
 
     private static func shortage(of group: GroupRecord, model: String) -> GroupShortage {
         let present = group.members.filter { $0.isFit && !$0.isMissed }
-        return GroupShortage(
+        let resting = group.members.filter(\.isResting)
+            .map { "rank \($0.rank) rests: \(group.reason ?? "it broke off")" }
+        var shortage = GroupShortage(
             size: group.size,
             model: model,
             precision: group.precision,
             pool: group.pool,
             members: present.map(\.name),
             doings: present.filter { $0.phase != .ready }
-                .map { GroupShortage.doing(of: $0.rank, $0.phase) }
+                .map { GroupShortage.doing(of: $0.rank, $0.phase) } + resting
         )
+        let leaving = group.unfit.map(\.name).joined(separator: ", ")
+        switch group.state {
+        case .busy:
+            let tasks = group.leader?.leases ?? 1
+            shortage.hindrance =
+                "is busy with \(tasks) \(tasks == 1 ? "task" : "tasks") and takes nothing new"
+                + (leaving.isEmpty ? "" : ", since these leave: \(leaving)")
+        case .ready where !leaving.isEmpty: shortage.hindrance = "gets new members for \(leaving)"
+        default: break
+        }
+        return shortage
     }
 }

@@ -37,6 +37,18 @@ import Testing
         #expect(ranks(free: free) == least)
     }
 
+    @Test("a model is split into no more ranks than it has heads")
+    func heads() {
+        var memory = ModelMemory(sharded: 12, replicated: 2, working: 1, mostRanks: 2)
+        var work = GroupChoice.Work()
+        let free: [Int64] = [7, 7, 7]
+        #expect(GroupChoice.ranks(for: work, memory: memory, free: free) == nil)
+        work.wantedRanks = 3
+        #expect(GroupChoice.ranks(for: work, memory: memory, free: free) == nil)
+        memory.mostRanks = 3
+        #expect(GroupChoice.ranks(for: work, memory: memory, free: free) == 3)
+    }
+
     @Test("a picture that would be late alone gets the fewest ranks that are in time")
     func deadline() {
         func choice(_ deadline: Double) -> Int? {

@@ -69,6 +69,9 @@ import Testing
         request.modelMemory = ModelMemory(sharded: 9, replicated: 2, working: 1)
         request.rendersAlone = false
         #expect(try survives(request).contains(#""group":{"name":"wide","size":4}"#))
+        #expect(try !survives(request).contains("most_ranks"))
+        request.modelMemory?.mostRanks = 4
+        #expect(try survives(request).contains(#""most_ranks":4"#))
         #expect((1...4).map { request.modelMemory?.needed(ranks: $0) } == [12, 8, 6, 6])
     }
 

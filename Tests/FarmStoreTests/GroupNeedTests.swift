@@ -153,7 +153,6 @@ import Testing
         try await age(scene, "idle_at", by: "3 min")
         #expect(try await scene.store.runGroups() == GroupReport())
         let single = try await scene.farm.job()
-        #expect(try await scene.claim("a") != .none(.nothingWaits))
         #expect(try await scene.store.runGroups().dissolved == 1)
         #expect(try await scene.claimed("b").job == single)
         #expect(try await scene.store.groups(includingDissolved: true).map(\.state) == [.dissolved])

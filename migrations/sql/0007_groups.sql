@@ -18,6 +18,8 @@ CREATE TABLE worker_group (
     model_name text NOT NULL,
     model_digest text NOT NULL,
     precision text NOT NULL,
+    -- Of which class each member is alone: those of another one would make other pictures.
+    member_class text NOT NULL DEFAULT '',
     size integer NOT NULL CHECK (size > 1),
     -- The size that was asked for: it has fewer members where no others were to be had.
     wanted_size integer NOT NULL,
@@ -63,6 +65,8 @@ ALTER TABLE worker
     ADD COLUMN sharded_bytes bigint CHECK (sharded_bytes >= 0),
     ADD COLUMN replicated_bytes bigint CHECK (replicated_bytes >= 0),
     ADD COLUMN working_bytes bigint CHECK (working_bytes >= 0),
+    -- Into how many ranks its model can be split; NULL is any number.
+    ADD COLUMN most_ranks integer CHECK (most_ranks > 0),
     -- Its own class and speed, while the others are those of the group that it leads; else NULL.
     ADD COLUMN own_class text,
     ADD COLUMN own_speed double precision CHECK (own_speed >= 0),
@@ -75,6 +79,12 @@ ALTER TABLE worker
     ),
     ADD COLUMN group_address text,
     ADD COLUMN group_figures jsonb,
+    -- The class that it told for the group in this epoch.
+    ADD COLUMN group_class text,
+    -- How many epochs ended by its fault since the group was last ready.
+    ADD COLUMN group_breaks integer NOT NULL DEFAULT 0 CHECK (group_breaks >= 0),
+    -- Until when it takes no part in groups, since it broke off again and again.
+    ADD COLUMN group_unfit_until timestamptz,
     -- When another member said that it does not reach it.
     ADD COLUMN group_missed_at timestamptz,
     ADD CONSTRAINT worker_seat_whole CHECK (

@@ -48,8 +48,11 @@ extension CoordinatorAPI {
         if let size = request.size, !(2...64).contains(size) {
             throw CoordinatorProblem(.malformed, "'size' is a whole number 2…64, not \(size)")
         }
-        if let name = request.name, name.isEmpty || GroupID(name) != nil {
-            throw CoordinatorProblem(.malformed, "'name' is a text that is no id")
+        if let name = request.name, !GroupOffer.isName(name) {
+            throw CoordinatorProblem(
+                .malformed,
+                "'name' is a text of 1…100 characters that is no id"
+            )
         }
         var wish = GroupWish()
         wish.size = request.size

@@ -66,12 +66,7 @@ extension CoordinatorAPI {
                 "'memory_bytes' is \(request.memoryBytes); give the worker's memory, or 0"
             )
         }
-        if let size = request.group?.size, !(2...64).contains(size) {
-            throw CoordinatorProblem(
-                .malformed,
-                "'group.size' is a whole number 2…64, not \(size)"
-            )
-        }
+        try Self.check(request.group, request.modelMemory)
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(
@@ -123,6 +118,33 @@ extension CoordinatorAPI {
             ),
             status: .created
         )
+    }
+
+    /// Refuses an offer to join groups that none could be made of.
+    private static func check(_ offer: GroupOffer?, _ memory: ModelMemory?) throws {
+        if let size = offer?.size, !(2...64).contains(size) {
+            throw CoordinatorProblem(
+                .malformed,
+                "'group.size' is a whole number 2…64, not \(size)"
+            )
+        }
+        if let name = offer?.name {
+            guard GroupOffer.isName(name) else {
+                throw CoordinatorProblem(
+                    .malformed,
+                    "'group.name' is a text of 1…100 characters that is no id"
+                )
+            }
+            guard offer?.size != nil else {
+                throw CoordinatorProblem(.malformed, "'group.name' takes a 'group.size'")
+            }
+        }
+        if let most = memory?.mostRanks, most < 1 {
+            throw CoordinatorProblem(
+                .malformed,
+                "'model_memory.most_ranks' is at least 1, not \(most)"
+            )
+        }
     }
 
     /// A measured speed, or nil where it is none that anything could be predicted with.
