@@ -49,6 +49,15 @@ enum AttemptEnd: Sendable, Hashable {
         }
     }
 
+    /// The same of an attempt of a group, whose first rank it befell.
+    var ofGroup: AttemptEnd {
+        switch self {
+        case .lapsed: .memberLost("its first rank was not heard of until the lease ran out")
+        case .replaced: .memberLost("its first rank ended without a word and was started again")
+        case .succeeded, .failed, .released, .memberLost: self
+        }
+    }
+
     /// Whether its failure is held against the worker that claimed it.
     var blamesWorker: Bool {
         switch self {

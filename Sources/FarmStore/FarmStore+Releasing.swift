@@ -24,7 +24,8 @@ extension FarmStore {
     /// of a lapse is only for what is overdue under the lock.
     ///
     /// What a worker had claimed ahead and not begun is as if given back: it is not what killed
-    /// the worker. That was claimed before it, and its lease is there or has lapsed since.
+    /// the worker. That was claimed before it, and its lease is there or has lapsed since. The death of
+    /// a group's first rank is the loss of a member, as that of another one.
     func endings(
         of held: [EndingLease],
         byDeath death: AttemptEnd,
@@ -40,21 +41,22 @@ extension FarmStore {
                         AND failure.failed_at > lease.claimed_at
                     JOIN attempt ON attempt.id = failure.attempt_id AND attempt.outcome = 'lapsed'
                     WHERE worker.id = lease.worker_id)
-            ) AS is_ahead
+            ) AS is_ahead, EXISTS (SELECT FROM worker
+                WHERE worker.id = lease.worker_id AND worker.own_class IS NOT NULL) AS is_led
             FROM lease WHERE task_id = ANY(\(held.map(\.task))::uuid[])
                 AND (deadline < now() OR \(death != .lapsed))
             """
         )
-        let isAhead = Dictionary(
-            uniqueKeysWithValues: try rows.map {
-                (
-                    try $0.decode("task_id", as: TaskID.self),
-                    try $0.decode("is_ahead", as: Bool.self)
+        let ends = Dictionary(
+            uniqueKeysWithValues: try rows.map { row in
+                let isAhead = try row.decode("is_ahead", as: Bool.self)
+                let isLed = try row.decode("is_led", as: Bool.self)
+                return (
+                    try row.decode("task_id", as: TaskID.self),
+                    isAhead ? AttemptEnd.released : isLed ? death.ofGroup : death
                 )
             }
         )
-        return held.compactMap { lease in
-            isAhead[lease.task].map { (lease, $0 ? .released : death) }
-        }
+        return held.compactMap { lease in ends[lease.task].map { (lease, $0) } }
     }
 }

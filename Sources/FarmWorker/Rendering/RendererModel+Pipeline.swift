@@ -31,7 +31,8 @@ extension ModelMemory {
         self.init(
             sharded: Int64(memory.split),
             replicated: Int64(memory.whole),
-            working: Int64(memory.working)
+            working: Int64(memory.working),
+            mostRanks: pipeline.model.transformer.configuration.numAttentionHeads
         )
     }
 }
