@@ -64,7 +64,7 @@ package struct GroupShortage: Hashable, Sendable {
             text =
                 "the group of \(size) waits for \(missing) more \(workers) \(place) "
                 + "(\(members.count) of \(size)\(there)); start one with: "
-                + "dreamfarm-worker run --model DIR --group-listen ADDRESS"
+                + "dreamfarm-worker run --model DIR --group auto"
         } else {
             text = "the group of \(size) for \(place) forms\(there)"
         }

@@ -70,6 +70,9 @@ extension FarmStore {
     ) async throws {
         let gone = group.unfit.filter { !($0.isLeaving && group.state == .busy) }
         guard gone.isEmpty else {
+            if try await isUseless(group, atOnce: true, on: connection) {
+                return try await dissolveUnused(group, gone, &report, on: connection)
+            }
             return try await renew(group, gone, &report, on: connection)
         }
         if try await grow(group, &report, on: connection) { return }
@@ -147,6 +150,9 @@ extension FarmStore {
                 """
             )
             return
+        }
+        if try await isUseless(group, atOnce: true, on: connection) {
+            return try await dissolveUnused(group, gone, &report, on: connection)
         }
         if try await renewWithSpares(group, gone, &report, on: connection) { return }
         if gone.contains(where: \.isAlien) {
@@ -280,10 +286,23 @@ extension FarmStore {
 
     // MARK: - Groups that nothing needs
 
+    /// Dissolves a group that lost members and has nothing to do: spares are for other work.
+    private func dissolveUnused(
+        _ group: GroupRecord,
+        _ gone: [GroupMemberRecord],
+        _ report: inout GroupReport,
+        on connection: PostgresConnection
+    ) async throws {
+        let reason = Self.reason(gone) + ", and nothing waited for it"
+        try await dissolve(group, because: reason, on: connection)
+        report.dissolved += 1
+    }
+
     /// Whether a needed group had nothing to do for long enough: for a while where something waits
-    /// for its members alone, else for a longer one.
+    /// for its members alone, else for a longer one; or `atOnce`, where it lacks members anyway.
     private func isUseless(
         _ group: GroupRecord,
+        atOnce: Bool = false,
         on connection: PostgresConnection
     ) async throws -> Bool {
         guard group.origin == .needed else { return false }
@@ -293,8 +312,8 @@ extension FarmStore {
             WITH waiting AS (
                 SELECT head.group_size,
                     \(raw: Self.isRenderedAlone(without: own, inClass: true)) AS is_single,
-                    head.numeric_class IS NULL OR head.numeric_class = \(group.numericClass)
-                        AS is_of_class
+                    head.numeric_class IS NULL OR \(group.numericClass) = ''
+                        OR head.numeric_class = \(group.numericClass) AS is_of_class
                 FROM head
                 WHERE head.model_digest = \(group.modelDigest)
                     AND (head.pool IS NULL OR head.pool = \(group.pool))
@@ -319,10 +338,10 @@ extension FarmStore {
                 FROM use WHERE id = \(group.id)
                     AND use.is_used = (idle_at IS NOT NULL)
             )
-            SELECT NOT use.is_used AND coalesce(
+            SELECT NOT use.is_used AND (\(atOnce) OR coalesce(
                 idle_at < now() - CASE WHEN EXISTS (SELECT FROM waiting WHERE is_single AND group_size = 1)
                     THEN make_interval(secs => \(configuration.groupIdle.inSeconds))
-                    ELSE make_interval(secs => \(configuration.groupRest.inSeconds)) END, false)
+                    ELSE make_interval(secs => \(configuration.groupRest.inSeconds)) END, false))
                 AS is_useless
             FROM worker_group, use WHERE id = \(group.id)
             """
