@@ -19,7 +19,7 @@ extension FarmStore {
             AND worker.precision = worker_group.precision
             AND worker.model_digest = worker_group.model_digest
             AND coalesce(worker.own_class, worker.numeric_class) = worker_group.member_class
-            AND (worker.offered_group IS NULL OR worker.offered_group = worker_group.name))
+            AND coalesce(worker.offered_group = worker_group.name, worker_group.origin <> 'named'))
         """
 
     /// Whether it is there and may take part, too.

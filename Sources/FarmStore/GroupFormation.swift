@@ -240,7 +240,8 @@ struct GroupFormation: Sendable {
         )
         var able = candidates.filter {
             Self.kind($0) == own && $0.holds(rankOf: size ?? group.size)
-                && ($0.offer.name == nil || $0.offer.name == group.name)
+                && ($0.offer.name == group.name
+                    || $0.offer.name == nil && group.origin != .named)
         }.sorted(by: Self.isSooner)
         let led = needs.filter { serves(group, $0) }.map(\.requirement)
         return ranks.sorted().reduce(into: [:]) { spares, rank in
