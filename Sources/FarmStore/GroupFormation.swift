@@ -114,9 +114,11 @@ struct GroupFormation: Sendable {
         return teams
     }
 
+    /// Whether a group is for a need, or will be: one that all members have left is for none.
     func serves(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
         let wanted = need.requirement
-        return group.state != .draining && group.modelDigest == need.modelDigest
+        return group.state != .draining && group.members.contains(where: \.isFit)
+            && group.modelDigest == need.modelDigest
             && wanted.pool.map { $0 == group.pool } ?? true
             && wanted.precision.map { $0 == group.precision } ?? true
             && (wanted.groupSize == 1 || wanted.groupSize == group.size

@@ -90,6 +90,7 @@ struct Placement: Sendable {
             heads: view.heads.filter { view.exclusion(of: $0, for: worker) == nil },
             owners: view.owners,
             warm: warm,
+            leads: worker.groupSize > 1,
             now: view.now,
             ageBound: ageBound
         )
@@ -128,15 +129,22 @@ private struct Ranking {
         heads: [HeadView],
         owners: [String: OwnerView],
         warm: Set<JobID>,
+        leads: Bool,
         now: Date,
         ageBound: Duration
     ) {
+        // what waits for a group goes before what others could render once it is no more
+        func isBefore(_ head: HeadView, _ other: HeadView) -> Bool {
+            let isForGroups = head.requirement.groupSize > 1
+            return leads && isForGroups != (other.requirement.groupSize > 1)
+                ? isForGroups : head.goesBefore(other, warm)
+        }
         self.owners = owners
         let edge = now.addingTimeInterval(-ageBound.inSeconds)
         overdue = heads.filter { $0.servedAt < edge }.sorted { $0.servedAt < $1.servedAt }[...]
-        lifted = heads.filter(\.isLifted).sorted { $0.goesBefore($1, warm) }[...]
+        lifted = heads.filter(\.isLifted).sorted(by: isBefore)[...]
         queues = Dictionary(grouping: heads.filter { !$0.isLifted }, by: \.owner)
-            .mapValues { $0.sorted { $0.goesBefore($1, warm) }[...] }
+            .mapValues { $0.sorted(by: isBefore)[...] }
     }
 
     func best() -> HeadView? {

@@ -35,8 +35,6 @@ final class GroupSeat: Sendable {
     func mayClaim() async throws {
         try await state.wait { state -> Void? in
             guard let standing = state.standing else { return state.isInterrupted ? nil : () }
-            // reserved: it gets only what ends before the group begins
-            if standing.phase == .reserved, state.order?.isReserved == true { return () }
             return standing.rank == 0 && standing.phase == .ready && !state.isInterrupted
                 ? () : nil
         }
