@@ -155,13 +155,13 @@ struct FailureTests {
     func leaks() throws {
         try cycle()
         let before = try (entries("/proc/self/fd"), entries("/proc/self/task"))
-        for _ in 0..<25 {
+        for _ in 0..<100 {
             try cycle()
         }
         let after = try (entries("/proc/self/fd"), entries("/proc/self/task"))
-        // Other suites run beside this one.
-        #expect(after.0 - before.0 < 20, "\(before.0) descriptors became \(after.0)")
-        #expect(after.1 - before.1 < 20, "\(before.1) threads became \(after.1)")
+        // Other suites run beside this one; what a link left would be left a hundred times.
+        #expect(after.0 - before.0 < 100, "\(before.0) descriptors became \(after.0)")
+        #expect(after.1 - before.1 < 100, "\(before.1) threads became \(after.1)")
     }
 
     private func cycle() throws {
