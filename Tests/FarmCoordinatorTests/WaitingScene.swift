@@ -127,7 +127,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
                     "size": .integer(2), "workers": .integer(0), "missing": .integer(2),
                     "model": .string("tiny"), "members": .list([]), "doings": .list([]),
                 ],
-                advice: "dreamfarm-worker run --model DIR --group-listen",
+                advice: "dreamfarm-worker run --model DIR --group auto",
                 claimant: worker
             )
         default:
