@@ -63,6 +63,11 @@ package final class GroupLink: Sendable {
         close()
     }
 
+    /// A secret for `connect`: 256 random bits.
+    package static func newSecret() -> Data {
+        SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
+    }
+
     /// Why the link no longer works, or nil while all is well.
     package var failure: (any Error)? { health.failure }
 

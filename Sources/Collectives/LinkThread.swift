@@ -31,11 +31,6 @@ package struct LinkThread: Sendable {
         self.thread = thread
     }
 
-    /// Runs a function on a thread that nobody joins.
-    package static func detach(_ run: @escaping @Sendable () -> Void) {
-        pthread_detach(LinkThread(run).thread)
-    }
-
     /// Waits until the function has returned.
     package func join() {
         pthread_join(thread, nil)

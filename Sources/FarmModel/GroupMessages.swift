@@ -4,6 +4,9 @@ package import FoundationEssentials
 ///
 /// One without a name takes part in any group of its pool, model and precision.
 package struct GroupOffer: Codable, Hashable, Sendable {
+    /// How many workers a group has.
+    package static let sizes = 2...64
+
     /// The group that it belongs to, and no other.
     package var name: String?
     /// How many workers the named group has.
@@ -27,7 +30,7 @@ package struct GroupOffer: Codable, Hashable, Sendable {
             return
         }
         guard let slash = text.lastIndex(of: "/"), slash > text.startIndex,
-            let size = Int(text[text.index(after: slash)...]), (2...64).contains(size)
+            let size = Int(text[text.index(after: slash)...]), Self.sizes.contains(size)
         else { return nil }
         self.init(name: String(text[..<slash]), size: size)
     }

@@ -122,7 +122,9 @@ extension ParameterReader {
             numericClass($0, path + ".numeric_class")
         }
         result.memoryBytes = entries["memory"].flatMap { amount($0, path + ".memory") }
-        result.group = entries["group"].flatMap { integer($0, in: 1...64, path + ".group") }
+        result.group = entries["group"].flatMap {
+            integer($0, in: 1...GroupOffer.sizes.upperBound, path + ".group")
+        }
         result.pool = entries["pool"].flatMap { label($0, path + ".pool") }
         if let written = entries["tags"] {
             let elements = if case .list(let elements) = written { elements } else { [written] }

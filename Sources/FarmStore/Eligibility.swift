@@ -86,7 +86,15 @@ extension Sequence<WorkerRecord> {
     /// The median of the speeds that were told, in floating point operations a second; nil where none
     /// was.
     package var medianSpeed: Double? {
-        let speeds = map(\.speed).filter { $0 > 0 }.sorted()
+        map(\.speed).medianSpeed
+    }
+}
+
+extension Sequence<Double> {
+    /// The median of the speeds that are known, in floating point operations a second; nil where none
+    /// is.
+    var medianSpeed: Double? {
+        let speeds = filter { $0 > 0 }.sorted()
         return speeds.isEmpty ? nil : speeds[speeds.count / 2]
     }
 }

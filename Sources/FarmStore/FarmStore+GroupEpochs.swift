@@ -9,11 +9,7 @@ extension FarmStore {
     private static let restSeconds = 300.0
 
     /// 32 random bytes in base64.
-    static func newSecret() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
-        return Data(bytes).base64EncodedString()
-    }
+    static func newSecret() -> String { Data(randomBytes()).base64EncodedString() }
 
     /// Locks a group that is not over, before anything else is locked.
     func lockGroup(_ id: GroupID, on connection: PostgresConnection) async throws -> GroupRecord? {

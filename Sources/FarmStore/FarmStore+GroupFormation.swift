@@ -35,9 +35,8 @@ extension FarmStore {
                     FROM lease WHERE lease.worker_id = worker.id
                 ), 0) AS end_seconds
             FROM worker
-            WHERE joins_groups AND (\(includingSeated) OR group_id IS NULL) AND instance <> '' AND desired_state = 'run'
-                AND state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-                AND NOT \(raw: Self.isResting) AND NOT EXISTS (
+            WHERE joins_groups AND (\(includingSeated) OR group_id IS NULL)
+                AND \(raw: Self.isAtWork) AND NOT \(raw: Self.isResting) AND NOT EXISTS (
                     SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused
                 )
             ORDER BY worker.name, worker.id
@@ -73,8 +72,7 @@ extension FarmStore {
         EXISTS (
             SELECT FROM worker
             WHERE worker.model_digest = head.model_digest AND worker.renders_alone
-                AND worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-                AND worker.desired_state = 'run' AND worker.instance <> ''
+                AND \(isAtWork)
                 AND (worker.group_id IS NULL OR worker.group_id = \(group))
                 AND (head.pool IS NULL OR worker.pool = head.pool)
                 AND (head.precision IS NULL OR worker.precision = head.precision)

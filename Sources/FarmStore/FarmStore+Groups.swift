@@ -24,9 +24,13 @@ extension FarmStore {
 
     /// Whether it is there and may take part, too.
     static let fitsGroup = """
+        (\(isAtWork) AND NOT \(isResting) AND \(suitsGroup))
+        """
+
+    /// Whether a worker is there and goes on taking tasks, as SQL.
+    static let isAtWork = """
         (worker.state NOT IN ('lost', 'quarantined', 'draining', 'asleep')
-            AND worker.desired_state = 'run' AND worker.instance <> '' AND NOT \(isResting)
-            AND \(suitsGroup))
+            AND worker.desired_state = 'run' AND worker.instance <> '')
         """
 
     /// Whether a worker broke off so often that it takes no part for a while, as SQL.

@@ -39,6 +39,12 @@ package struct Bearer: Sendable, Hashable {
 }
 
 extension FarmStore {
+    /// 256 random bits, for what nobody is to guess.
+    static func randomBytes() -> [UInt8] {
+        var random = SystemRandomNumberGenerator()
+        return (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
+    }
+
     /// Makes a token of 256 random bits and keeps its SHA-256 alone.
     package func createToken(
         owner: String,
@@ -46,9 +52,7 @@ extension FarmStore {
         expiresAt: Date? = nil,
         by actor: String
     ) async throws -> NewToken {
-        var random = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let secret = "dft_\(BlobDigest(bytes: bytes).rawValue)"
+        let secret = "dft_\(BlobDigest(bytes: Self.randomBytes()).rawValue)"
         let id = try await addToken(
             secret: secret,
             owner: owner,

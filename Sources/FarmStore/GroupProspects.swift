@@ -89,10 +89,7 @@ struct GroupProspects: Sendable {
     /// The median speed of the workers that can render alone what is wanted, or could where all of
     /// them are in groups; nil where there is none.
     private func speed(for wanted: WantedPictures, _ volunteers: [GroupCandidate]) -> Double? {
-        if let speed = workers.able(toRun: wanted.modelDigest, wanted.requirement).medianSpeed {
-            return speed
-        }
-        let speeds = volunteers.map(\.speedAlone).filter { $0 > 0 }.sorted()
-        return speeds.isEmpty ? nil : speeds[speeds.count / 2]
+        workers.able(toRun: wanted.modelDigest, wanted.requirement).medianSpeed
+            ?? volunteers.map(\.speedAlone).medianSpeed
     }
 }

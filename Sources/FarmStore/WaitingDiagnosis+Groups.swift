@@ -1,9 +1,6 @@
 import FarmModel
 
 extension WaitingDiagnosis {
-    /// The most workers of a group.
-    private static let mostRanks = 64
-
     /// What the group lacks that a task waits for: the one that forms for it, or the workers that
     /// could make one; where no number of them can hold the model, what it needs of memory.
     func groupShortage(of demand: TaskDemand, model: String) -> WaitingCause {
@@ -31,12 +28,12 @@ extension WaitingDiagnosis {
         }
         guard
             let size = view.formation.ranks(for: demand, among: volunteers)
-                ?? (2...Self.mostRanks).first(where: { ranks in
+                ?? GroupOffer.sizes.first(where: { ranks in
                     memory.map { $0.needed(ranks: ranks) <= largest } ?? true
                 })
         else {
             return .noMemory(
-                needed: memory?.needed(ranks: Self.mostRanks) ?? 0,
+                needed: memory?.needed(ranks: GroupOffer.sizes.upperBound) ?? 0,
                 largest: largest
             )
         }

@@ -66,6 +66,9 @@ struct WorkerContext: Sendable {
         )
     }
 
+    /// The renderer of a worker that takes part in groups; nil for one that does not.
+    var member: GroupRenderer? { renderer as? GroupRenderer }
+
     /// The logger with the ids of an attempt.
     func logger(of attempt: HeldAttempt) -> Logger {
         var logger = logger

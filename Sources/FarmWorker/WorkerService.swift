@@ -105,7 +105,7 @@ package struct WorkerService: Service {
                 try await limitDrain()
                 return false
             }
-            if let renderer = worker.renderer as? GroupRenderer,
+            if let renderer = worker.member,
                 let settings = worker.configuration.group
             {
                 group.addTask {

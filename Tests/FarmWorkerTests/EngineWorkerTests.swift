@@ -8,20 +8,21 @@ import Testing
     private static let goldens = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
 
+    /// A tiny model.
+    static let configuration = PipelineRenderer.Configuration(
+        path: goldens.appending(path: "two-references/model").path,
+        name: "tiny",
+        threads: 1
+    )
+
     private static func renderer() async throws -> PipelineRenderer {
-        try await PipelineRenderer(
-            PipelineRenderer.Configuration(
-                path: goldens.appending(path: "two-references/model").path,
-                name: "tiny",
-                threads: 1
-            ),
-            log: { _ in }
-        )
+        try await PipelineRenderer(configuration, log: { _ in })
     }
 
     private static let steps = 4
 
-    private static func task(
+    /// A picture with two references, which the farm has.
+    static func task(
         _ farm: FakeCoordinator,
         checkpoints: [CheckpointOffer] = []
     ) throws -> TaskAssignment {

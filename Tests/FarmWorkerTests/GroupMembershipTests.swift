@@ -7,10 +7,6 @@ import Testing
 
 /// Workers that a coordinator seats in a group, with the engine and a tiny model.
 @Suite(.timeLimit(.minutes(3))) struct GroupMembershipTests {
-    private static let goldens = URL(filePath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
-    private static let steps = 4
-
     /// One group as a coordinator keeps it: its epoch, and what its members say.
     private final class Group: Sendable {
         private struct State {
@@ -79,17 +75,21 @@ import Testing
         var numericClass: String? { state.withLock { $0.standings[0]?.numericClass } }
     }
 
+    /// A group of two, each of whose members has a coordinator of its own.
+    private static func seated() -> (Group, [FakeCoordinator]) {
+        let group = Group(size: 2)
+        let farms = [FakeCoordinator(), FakeCoordinator()]
+        for (rank, farm) in farms.enumerated() { group.seat(rank, farm) }
+        return (group, farms)
+    }
+
     /// A member of the group, in a folder of its own.
     private static func member(
         _ farm: FakeCoordinator,
         _ folder: String
     ) async throws -> WorkerService {
         let renderer = try await GroupRenderer(
-            PipelineRenderer.Configuration(
-                path: goldens.appending(path: "two-references/model").path,
-                name: "tiny",
-                threads: 1
-            ),
+            EngineWorkerTests.configuration,
             log: { _ in }
         )
         var configuration = WorkerConfiguration(name: "tiny", dataFolder: folder)
@@ -110,24 +110,9 @@ import Testing
         )
     }
 
-    private static func task(_ farm: FakeCoordinator) throws -> TaskAssignment {
-        let digests = try ["face", "jacket"].map { name in
-            let path = goldens.appending(path: "images/\(name).png").path
-            return farm.store(try #require(FileManager.default.contents(atPath: path)))
-        }
-        return try .of(
-            0,
-            steps: steps,
-            prompt: "[ref#1] wears [ref#2]",
-            references: digests
-        )
-    }
-
     @Test("members read their parts, connect, and render; the next epoch gives the same bytes")
     func epochs() async throws {
-        let group = Group(size: 2)
-        let farms = [FakeCoordinator(), FakeCoordinator()]
-        for (rank, farm) in farms.enumerated() { group.seat(rank, farm) }
+        let (group, farms) = Self.seated()
         try await Bench.withFolder { folder in
             let leader = try await Self.member(farms[0], "\(folder)/0")
             try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -137,7 +122,7 @@ import Testing
                 }
                 try await group.formed()
                 #expect(group.numericClass?.hasSuffix("/tp2") == true)
-                farms[0].lay(try Self.task(farms[0]))
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
                 try await farms[0].journal.wait(for: "deliver 0")
                 let picture = try #require(farms[0].pictures[0])
 
@@ -151,7 +136,7 @@ import Testing
                     try await Self.member(farms[1], "\(folder)/2").run()
                 }
                 try await group.formed()
-                farms[0].lay(try Self.task(farms[0]))
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
                 try await farms[0].journal.wait(for: "deliver 0", count: 2)
                 #expect(farms[0].pictures[0] == picture)
                 leader.drain()
@@ -167,9 +152,7 @@ import Testing
 
     @Test("a task whose group loses a member is given back, and counts as no failure")
     func lostMember() async throws {
-        let group = Group(size: 2)
-        let farms = [FakeCoordinator(), FakeCoordinator()]
-        for (rank, farm) in farms.enumerated() { group.seat(rank, farm) }
+        let (group, farms) = Self.seated()
         try await Bench.withFolder { folder in
             let leader = try await Self.member(farms[0], "\(folder)/0")
             try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -180,7 +163,7 @@ import Testing
                 try await group.formed()
                 // the references come once the other rank is gone
                 farms[0].hold("download")
-                farms[0].lay(try Self.task(farms[0]))
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
                 try await farms[0].journal.wait(for: "hold download")
                 other.cancel()
                 _ = await other.result

@@ -18,7 +18,7 @@ package final class GroupThreads: Sendable {
         }
         self.links = links
         threads = Mutex([])
-        let secret = Data((0..<32).map { _ in UInt8.random(in: .min ... .max) })
+        let secret = GroupLink.newSecret()
         let addresses = links.map(\.address)
         let connecting = links.map { link in
             MemberThread {

@@ -52,7 +52,8 @@ package final class RenderFollower {
         numericClass = RenderPipeline.numericClass(
             precision,
             compute,
-            RenderPipeline.groupClass(model, ranks: shard.size)
+            model,
+            ranks: shard.size
         )
         let flux = model.transformer.configuration
         try flux.check(ranks: shard.size)

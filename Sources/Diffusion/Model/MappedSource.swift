@@ -39,21 +39,32 @@ extension MappedSource {
         place(of: name)?.shape(in: set)
     }
 
+    /// Where a tensor lies that has a shape, and the shape of what it is stored in.
+    ///
+    /// - Throws: `SafetensorsError` when it is missing or has another shape.
+    private func located(
+        _ name: String,
+        _ shape: [Int]
+    ) throws(SafetensorsError) -> (place: TensorPlace, stored: [Int]) {
+        guard let place = place(of: name) else {
+            throw .missing(file: set.location, tensor: name)
+        }
+        guard let stored = set.shape(of: place.tensor), let held = place.shape(in: set) else {
+            throw .missing(file: set.location, tensor: place.tensor)
+        }
+        guard held == shape else {
+            let file = set.file(of: place.tensor)?.path ?? set.location
+            throw .shape(file: file, tensor: name, holds: held, wanted: shape)
+        }
+        return (place, stored)
+    }
+
     package func read(
         _ name: String,
         shape: [Int],
         into destination: UnsafeMutableBufferPointer<Float>
     ) throws {
-        guard let place = place(of: name) else {
-            throw SafetensorsError.missing(file: set.location, tensor: name)
-        }
-        guard let stored = set.shape(of: place.tensor), let held = place.shape(in: set) else {
-            throw SafetensorsError.missing(file: set.location, tensor: place.tensor)
-        }
-        guard held == shape else {
-            let file = set.file(of: place.tensor)?.path ?? set.location
-            throw SafetensorsError.shape(file: file, tensor: name, holds: held, wanted: shape)
-        }
+        let (place, stored) = try located(name, shape)
         let width = stored.dropFirst().reduce(1, *)
         var start = 0
         for rows in place.rows ?? [0..<(stored.first ?? 1)] {
@@ -73,16 +84,8 @@ extension MappedSource {
         columns: Range<Int>,
         into destination: Tensor
     ) throws {
-        guard let place = place(of: name) else {
-            throw SafetensorsError.missing(file: set.location, tensor: name)
-        }
-        guard let stored = set.shape(of: place.tensor), let held = place.shape(in: set) else {
-            throw SafetensorsError.missing(file: set.location, tensor: place.tensor)
-        }
-        guard held == shape, shape.count == 2 else {
-            let file = set.file(of: place.tensor)?.path ?? set.location
-            throw SafetensorsError.shape(file: file, tensor: name, holds: held, wanted: shape)
-        }
+        precondition(shape.count == 2, "rows and columns are a matrix's")
+        let (place, stored) = try located(name, shape)
         let width = shape[1]
         var (first, row) = (0, 0)
         for range in place.rows ?? [0..<stored[0]] {

@@ -115,17 +115,27 @@ package struct Provenance: Codable, Sendable, Equatable {
 extension RenderPipeline {
     /// What pictures of this pipeline share with those that are equal to the last bit.
     package var numericClass: Provenance.NumericClass {
-        Self.numericClass(precision, compute, Self.groupClass(model, ranks: shard.size))
+        Self.numericClass(precision, compute, model, ranks: shard.size)
     }
 
     /// What the group's part of the class is called; nil alone.
     ///
     /// A part of a weight in bytes that is packed by itself has scales of its own: a model that was
     /// packed whole gives other pictures than the same one packed part by part.
-    package static func groupClass(_ model: ModelDirectory, ranks: Int) -> String? {
+    private static func groupClass(_ model: ModelDirectory, ranks: Int) -> String? {
         guard ranks > 1 else { return nil }
         let isCut = model.packed.map { $0.precision.operand == .int8 } ?? false
         return "tp\(ranks)" + (isCut ? "-packed" : "")
+    }
+
+    /// The class of pictures that so many ranks make with a model.
+    static func numericClass(
+        _ precision: Precision,
+        _ compute: Compute,
+        _ model: ModelDirectory,
+        ranks: Int
+    ) -> Provenance.NumericClass {
+        numericClass(precision, compute, groupClass(model, ranks: ranks))
     }
 
     /// The class of pictures in a precision on a compute.

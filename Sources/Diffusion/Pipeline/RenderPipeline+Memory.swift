@@ -14,20 +14,15 @@ extension RenderPipeline {
         // packed weights are mapped: the system brings them in and drops them as it can
         let isMapped = part.source is PackedPartSource && (shard.isWhole || !isSplit)
         let bytes =
-            part.parameters.count * MemoryLayout<Float>.stride / precision.valuesPerWord
-            / (isSplit ? shard.size : 1)
+            Self.bytes(part.parameters.count, precision) / (isSplit ? shard.size : 1)
         try requireMemory(isMapped ? 0 : bytes, for: name)
     }
 
     /// The bytes that a model takes: weights that a group's members share between them, weights that
     /// the first of them holds whole, and what a picture of the standard size takes beside them.
     package var memoryEstimate: (split: Int, whole: Int, working: Int) {
-        func bytes(
-            _ parameters: [ModelParameter],
-            _ precision: Precision
-        ) -> Int {
-            parameters.reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride
-                / precision.valuesPerWord
+        func bytes(_ parameters: [ModelParameter], _ precision: Precision) -> Int {
+            Self.bytes(parameters.reduce(0) { $0 + $1.count }, precision)
         }
         let flux = model.transformer.parameters.list
         let t5 = model.textEncoder2.parameters.list
@@ -43,16 +38,30 @@ extension RenderPipeline {
             + bytes(t5.filter { !$0.name.hasPrefix("encoder.block.") }, precision.floating)
             + bytes(model.textEncoder.parameters.list, precision.floating)
             + bytes(model.autoencoder.parameters.list, precision.floating)
-        let c = model.transformer.configuration
         let defaults = defaults
         let tokens =
             512 + grid(width: defaults.width, height: defaults.height).count
             + 2 * grid(width: defaults.refRes, height: defaults.refRes).count
-        let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
         let working =
-            (tokens * 9 * c.hidden + 2 * finest * defaults.width * defaults.height)
-            * MemoryLayout<Float>.stride
+            blockBytes(tokens: tokens)
+            + decoderBytes(width: defaults.width, height: defaults.height)
         return (split, whole, working)
+    }
+
+    /// Bytes of weights that are packed in a precision.
+    private static func bytes(_ count: Int, _ precision: Precision) -> Int {
+        count * MemoryLayout<Float>.stride / precision.valuesPerWord
+    }
+
+    /// The stream, a single block's keys, values, queries and feed-forward, and its result.
+    private func blockBytes(tokens: Int) -> Int {
+        tokens * 9 * model.transformer.configuration.hidden * MemoryLayout<Float>.stride
+    }
+
+    /// What a block of the finest level of the decoder reads and what it writes.
+    private func decoderBytes(width: Int, height: Int) -> Int {
+        let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
+        return 2 * finest * width * height * MemoryLayout<Float>.stride
     }
 
     /// Checks that there is memory for a picture's tokens and for decoding it.
@@ -60,9 +69,7 @@ extension RenderPipeline {
     /// It is the least that is needed, so that nothing is refused that would have fitted.
     func requireMemory(for request: RenderRequest, tokens: Int) throws(RenderError) {
         let hidden = model.transformer.configuration.hidden
-        let finest = model.autoencoder.configuration.blockOutChannels.first ?? 0
-        // the stream, a single block's keys, values, queries and feed-forward, and its result
-        let transformer = tokens * 9 * hidden * MemoryLayout<Float>.stride
+        let transformer = blockBytes(tokens: tokens)
         // what the first block and the others added, of each branch
         let branches = request.usesTrueCFG ? 2 : 1
         let cached = request.stepCache > 0 ? 2 * branches : 0
@@ -72,8 +79,7 @@ extension RenderPipeline {
         let vectors = (12 * blocks.numLayers + 3 * blocks.numSingleLayers) * hidden
         let steps = min(request.steps, DenoisingBranch.windowSteps)
         let modulation = branches * steps * vectors * MemoryLayout<Float>.stride
-        // what a block of the finest level reads and what it writes
-        let decoder = 2 * finest * request.width * request.height * MemoryLayout<Float>.stride
+        let decoder = decoderBytes(width: request.width, height: request.height)
         try requireMemory(
             max(0, transformer - compute.scratchBytes) + cache + modulation + decoder,
             for: "a picture of \(request.width)x\(request.height) pixels with \(tokens) tokens"

@@ -113,11 +113,7 @@ package final class RenderPipeline {
             t5Tokenizer: t5Tokenizer,
             clipTokenizer: clipTokenizer,
             digest: digest,
-            numericClass: Self.numericClass(
-                precision,
-                compute,
-                Self.groupClass(model, ranks: ranks)
-            ),
+            numericClass: Self.numericClass(precision, compute, model, ranks: ranks),
             placeholders: adapters.embeddings?.placeholders
         )
         try checkVocabularies()

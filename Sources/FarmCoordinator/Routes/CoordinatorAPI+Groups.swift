@@ -45,7 +45,7 @@ extension CoordinatorAPI {
     }
 
     private func formGroup(_ request: GroupRequest, by actor: String) async throws -> Response {
-        if let size = request.size, !(2...64).contains(size) {
+        if let size = request.size, !GroupOffer.sizes.contains(size) {
             throw CoordinatorProblem(.malformed, "'size' is a whole number 2…64, not \(size)")
         }
         if let name = request.name, !GroupOffer.isName(name) {

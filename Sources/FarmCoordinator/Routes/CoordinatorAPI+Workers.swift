@@ -122,7 +122,7 @@ extension CoordinatorAPI {
 
     /// Refuses an offer to join groups that none could be made of.
     private static func check(_ offer: GroupOffer?, _ memory: ModelMemory?) throws {
-        if let size = offer?.size, !(2...64).contains(size) {
+        if let size = offer?.size, !GroupOffer.sizes.contains(size) {
             throw CoordinatorProblem(
                 .malformed,
                 "'group.size' is a whole number 2…64, not \(size)"

@@ -127,7 +127,7 @@ struct GroupMembership: Sendable {
         return .broke(wasReady: wasReady)
     }
 
-    /// Connects on a thread of its own, since it blocks.
+    /// Connects to all others; a cancellation closes the link.
     private func connect(
         _ link: GroupLink,
         to addresses: [Data],
@@ -135,20 +135,14 @@ struct GroupMembership: Sendable {
     ) async throws {
         let timeout = settings.connectTimeout / .seconds(1)
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                LinkThread.detach {
-                    continuation.resume(
-                        with: Result {
-                            try link.connect(
-                                addresses: addresses,
-                                secret: order.secret,
-                                epoch: UInt64(order.epoch),
-                                group: order.group.description,
-                                timeout: timeout
-                            )
-                        }
-                    )
-                }
+            try await renderer.linking.run {
+                try link.connect(
+                    addresses: addresses,
+                    secret: order.secret,
+                    epoch: UInt64(order.epoch),
+                    group: order.group.description,
+                    timeout: timeout
+                )
             }
         } onCancel: {
             link.close()

@@ -6,7 +6,7 @@ import Tensors
 
 /// The part of the model that a member holds which does not lead, on a queue of its own.
 final class GroupPart: Sendable {
-    private let queue = DispatchQueue(label: "dreamfarm.group", qos: .userInitiated)
+    private let queue = WorkQueue("dreamfarm.group", qos: .userInitiated)
     /// What the pictures of its group share, as this rank computes them.
     let numericClass: String
     /// What ended the last following, where it was not the link's own failure.
@@ -27,7 +27,7 @@ final class GroupPart: Sendable {
         _ shard: Shard,
         log: @escaping @Sendable (String) -> Void
     ) async throws {
-        let opened = try await Self.run(on: queue) {
+        let opened = try await queue.run {
             let follower = try RenderFollower(
                 model: try ModelDirectory(path: configuration.path),
                 selection: try configuration.selection,
@@ -51,7 +51,7 @@ final class GroupPart: Sendable {
     /// Computes what the leader says until the link ends; what ends it is the link's own failure.
     func follow(_ link: GroupLink) {
         refusal.withLock { $0 = nil }
-        queue.async { [self] in
+        queue.begin { [self] in
             do {
                 try follower.follower.follow(link)
             } catch {
@@ -63,15 +63,6 @@ final class GroupPart: Sendable {
 
     /// Returns once nothing is computed any more.
     func end() async {
-        try? await Self.run(on: queue) {}
-    }
-
-    private static func run<Value: Sendable>(
-        on queue: DispatchQueue,
-        _ body: @escaping @Sendable () throws -> Value
-    ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try body() }) }
-        }
+        try? await queue.run {}
     }
 }

@@ -1,5 +1,6 @@
 import Collectives
 import Diffusion
+import Dispatch
 package import FarmModel
 package import FoundationEssentials
 import Synchronization
@@ -37,6 +38,8 @@ package final class GroupRenderer: ImageRenderer {
     let whole: RendererModel
     /// The memory that the model takes.
     package let memory: ModelMemory
+    /// Where links connect and are measured, which blocks.
+    let linking = WorkQueue("dreamfarm.link", qos: .userInitiated)
     private let state = Mutex(State())
 
     /// Opens a model; nothing of it is read yet.
@@ -124,7 +127,7 @@ package final class GroupRenderer: ImageRenderer {
     ///
     /// - Returns: The speed that the first rank measured, in floating point operations a second.
     func join(_ link: GroupLink, connectedIn seconds: Double) async throws -> Double? {
-        let speed = try await measured { try link.measure() }
+        let speed = try await linking.run { try link.measure() }
         let resident = state.withLock { state in
             state.link = link
             state.told = LinkStatistics()
@@ -183,24 +186,16 @@ package final class GroupRenderer: ImageRenderer {
     func takeFigures() -> GroupFigures {
         state.withLock { state in
             if let statistics = state.link?.statistics {
-                state.figures.reduceSeconds = statistics.busySeconds - state.told.busySeconds
-                state.figures.waitSeconds = statistics.waitedSeconds - state.told.waitedSeconds
-                state.figures.reduceBytes = Double(statistics.bytesSent - state.told.bytesSent)
+                let done = statistics - state.told
+                state.figures.reduceSeconds = done.busySeconds
+                state.figures.waitSeconds = done.waitedSeconds
+                state.figures.reduceBytes = Double(done.bytesSent)
                 state.told = statistics
             }
             let figures = state.figures
             state.figures.stepSeconds = 0
             state.figures.steps = 0
             return figures
-        }
-    }
-
-    /// Runs what blocks away from the threads that all tasks share.
-    private func measured<Result: Sendable>(
-        _ body: @escaping @Sendable () throws -> Result
-    ) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            LinkThread.detach { continuation.resume(with: Swift.Result { try body() }) }
         }
     }
 

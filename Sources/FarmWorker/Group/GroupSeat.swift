@@ -133,13 +133,4 @@ final class GroupSeat: Sendable {
             state.news += 1
         }
     }
-
-    /// Changes what the next heartbeat says, whenever that is.
-    func note(_ change: (inout GroupStanding) -> Void) {
-        state.update { state in
-            guard var standing = state.standing else { return }
-            change(&standing)
-            state.standing = standing
-        }
-    }
 }

@@ -38,14 +38,14 @@ struct Presence: Sendable {
             name: configuration.name,
             instance: isKnown ? UUID().uuidString : configuration.instance.id,
             pool: configuration.pool,
-            model: (worker.renderer as? GroupRenderer)?.whole ?? worker.renderer.model
+            model: worker.member?.whole ?? worker.renderer.model
         )
         request.tags = configuration.tags
         request.memoryBytes = configuration.memory
         request.speed = worker.ledger.speed ?? speed
         request.engine = "dreamfarm-worker \(FarmSettings.version)"
         request.machine = configuration.machine
-        if let renderer = worker.renderer as? GroupRenderer {
+        if let renderer = worker.member {
             request.group = configuration.group?.offer
             request.modelMemory = renderer.memory
             request.rendersAlone = configuration.group?.rendersAlone ?? true
@@ -149,7 +149,7 @@ struct Presence: Sendable {
     /// How far it is as a member of a group, with what was measured since the last time.
     private func standing() -> GroupStanding? {
         guard var standing = worker.seat.standing else { return nil }
-        guard let renderer = worker.renderer as? GroupRenderer, standing.phase == .ready else {
+        guard let renderer = worker.member, standing.phase == .ready else {
             return standing
         }
         standing.figures = renderer.takeFigures()

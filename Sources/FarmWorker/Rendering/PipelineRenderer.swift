@@ -16,7 +16,8 @@ package actor PipelineRenderer: ImageRenderer {
     package nonisolated let memory: ModelMemory
     private nonisolated let plan: ConditionPlan
     private nonisolated let artifacts: ArtifactCache
-    private nonisolated let preparing = PreparationQueue()
+    /// Where references are decoded and hashed beside the arithmetic.
+    private nonisolated let preparing = WorkQueue("dreamfarm.prepare", qos: .utility)
     private let pipeline: RenderPipeline
     private let executor: ComputeExecutor
 
@@ -268,19 +269,6 @@ private final class ComputeExecutor: SerialExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
-    }
-}
-
-/// Decodes and hashes references beside the arithmetic, away from the cooperative threads.
-private struct PreparationQueue: Sendable {
-    private let queue = DispatchQueue(label: "dreamfarm.prepare", qos: .utility)
-
-    func run<Result: Sendable>(
-        _ body: @escaping @Sendable () throws -> Result
-    ) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Swift.Result { try body() }) }
-        }
     }
 }
 

@@ -21,7 +21,7 @@ struct EngineBenchmark {
     }
 
     /// What was measured.
-    struct Result: Encodable {
+    struct Result: BenchResult {
         /// The median of the timed passes.
         let seconds: Double
         let gflops: Double

@@ -1,12 +1,6 @@
 import FoundationEssentials
 
 extension EngineBenchmark.Result {
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
-    }
-
     var text: String {
         let head = """
             \(tokens) tokens in \(precision), \(threads) threads, \(kernels)

@@ -21,7 +21,7 @@ struct GroupRendezvous {
     func connect(interface: String) throws -> GroupLink {
         let link = try GroupLink(rank: rank, size: ranks, interface: interface)
         if rank == 0 {
-            try write(Data((0..<32).map { _ in UInt8.random(in: .min ... .max) }), "secret")
+            try write(GroupLink.newSecret(), "secret")
         }
         try write(link.address, "address-\(rank)")
         try link.connect(

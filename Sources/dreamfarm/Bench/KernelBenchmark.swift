@@ -24,7 +24,7 @@ struct KernelBenchmark {
         }
     }
 
-    struct Result: Encodable {
+    struct Result: BenchResult {
         let precision: String
         let kernels: String
         let threads: Int
@@ -114,12 +114,6 @@ struct KernelBenchmark {
 }
 
 extension KernelBenchmark.Result {
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
-    }
-
     var text: String {
         let lines = (shapes + [attention]).map { rate in
             let name = rate.name + String(repeating: " ", count: max(1, 14 - rate.name.count))

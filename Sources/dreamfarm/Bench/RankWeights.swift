@@ -3,7 +3,7 @@ import Networks
 import Tensors
 
 /// What a rank of a group holds of a transformer: its part of what is split, and what every rank has.
-struct RankWeights: Encodable {
+struct RankWeights: BenchResult {
     let rank: Int
     let ranks: Int
     /// Bytes of this rank's part.
@@ -42,12 +42,6 @@ struct RankWeights: Encodable {
         }
         let trunk = try FluxTrunk(configuration, from: reader)
         self = withExtendedLifetime(trunk) { weights(trunk.parameterBytes) }
-    }
-
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
     }
 
     var text: String {
