@@ -288,7 +288,7 @@ struct GroupFormation: Sendable {
                 GroupRefusal(
                     sentence: "it takes \(size) workers of one model, precision, pool and numeric "
                         + "class that offer to join groups and are in none; there are \(free.count): start "
-                        + "more with --group-listen"
+                        + "more with --group auto"
                 )
             )
         }
