@@ -143,13 +143,12 @@ package struct FluxTransformer: Sendable {
     ///   - compute: Where to run.
     /// - Returns: The vectors; a step's do not depend on the others.
     package func modulation(_ temb: Tensor, in compute: Compute) -> Modulation {
-        let vec = temb.copy()
-        compute.activate(vec, .silu)
+        let vec = FluxTrunk.vec(temb, in: compute)
         let final = Tensor(rows: temb.rows, columns: normOut.outputs)
         compute.linear(final, vec, normOut)
         return Modulation(
             temb: temb,
-            blocks: trunk.modulation(temb, in: compute),
+            blocks: trunk.modulation(vec, in: compute),
             final: final
         )
     }

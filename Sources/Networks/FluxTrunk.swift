@@ -119,16 +119,26 @@ package struct FluxTrunk: Sendable {
         )
     }
 
-    /// Computes the vectors that modulate the blocks in some steps.
+    /// What the layers make their modulating vectors of.
     ///
     /// - Parameters:
     ///   - temb: Each step's modulating vector: (steps, hidden).
     ///   - compute: Where to run.
-    /// - Returns: The vectors; a step's do not depend on the others.
-    package func modulation(_ temb: Tensor, in compute: Compute) -> FluxBlockStack.Modulation {
+    /// - Returns: SiLU of it: (steps, hidden).
+    package static func vec(_ temb: Tensor, in compute: Compute) -> Tensor {
         let vec = temb.copy()
         compute.activate(vec, .silu)
-        return blocks.modulation(vec, in: compute)
+        return vec
+    }
+
+    /// Computes the vectors that modulate the blocks in some steps.
+    ///
+    /// - Parameters:
+    ///   - vec: What `vec(_:in:)` made: (steps, hidden).
+    ///   - compute: Where to run.
+    /// - Returns: The vectors; a step's do not depend on the others.
+    package func modulation(_ vec: Tensor, in compute: Compute) -> FluxBlockStack.Modulation {
+        blocks.modulation(vec, in: compute)
     }
 
     /// The tokens of a step's stream.

@@ -120,7 +120,8 @@ package final class RenderFollower {
             case .modulate(let number, let temb):
                 let branch = try branch(number)
                 branch.modulation = nil
-                branch.modulation = trunk.modulation(temb, in: compute)
+                let vec = FluxTrunk.vec(temb, in: compute)
+                branch.modulation = trunk.modulation(vec, in: compute)
             case .step(let number, let step, let latents):
                 let branch = try branch(number)
                 guard let modulation = branch.modulation else { throw GroupError.unreadable }
