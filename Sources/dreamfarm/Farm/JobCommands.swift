@@ -1,6 +1,7 @@
 import ArgumentParser
 import FarmClient
 import FarmModel
+import FoundationEssentials
 import Imaging
 
 /// Usage: `dreamfarm jobs [--state STATE] [--owner OWNER] [--limit N] [-o json]`.
@@ -67,6 +68,9 @@ struct JobCommand: AsyncParsableCommand {
                             + "owner \(job.owner)"
                     )
                 )
+                if let finishBy = job.finishBy {
+                    print("to be finished by \(finishBy.formatted(.iso8601))")
+                }
                 if let reason = job.reason { print(shown(reason)) }
                 if !job.state.isFinal {
                     for why in try await client.why(job.id) {
