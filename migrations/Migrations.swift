@@ -45,6 +45,11 @@ package enum Migrations {
             sql: text(PackageResources._006_sizing_and_retries_sql)
         ),
         Migration(number: 7, name: "0007_groups", sql: text(PackageResources._007_groups_sql)),
+        Migration(
+            number: 8,
+            name: "0008_blob_holders",
+            sql: text(PackageResources._008_blob_holders_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

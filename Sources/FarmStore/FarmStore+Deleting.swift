@@ -11,7 +11,8 @@ package struct DeletionPreview: Sendable, Hashable {
     package let outputBytes: Int64
     package let attempts: Int
     package let events: Int64
-    /// Blobs that nothing but this job names, which the next sweep removes.
+    /// Blobs that nothing but this job names among what its owner has; of other owners' nothing is
+    /// told.
     package let blobs: Int
     /// The bytes of the outputs among them; sizes of references are not recorded.
     package let blobBytes: Int64
@@ -62,7 +63,10 @@ extension FarmStore {
     ) async throws -> DeletionPreview? {
         let row = try await connection.query(
             """
-            WITH own AS (
+            WITH siblings AS (
+                SELECT other.id FROM job JOIN job AS other ON other.owner = job.owner
+                WHERE job.id = \(id) AND other.id <> job.id
+            ), own AS (
                 SELECT output.digest, output.size FROM image
                 JOIN output ON output.image_id = image.id WHERE image.job_id = \(id)
             ), named AS (
@@ -71,14 +75,11 @@ extension FarmStore {
             ), alone AS (
                 SELECT digest, max(size) AS size FROM named
                 WHERE NOT EXISTS (SELECT FROM job_blob
-                        WHERE job_blob.digest = named.digest AND job_blob.job_id <> \(id))
+                        JOIN siblings ON siblings.id = job_blob.job_id
+                        WHERE job_blob.digest = named.digest)
                     AND NOT EXISTS (SELECT FROM output
-                        WHERE output.digest = named.digest AND output.job_id <> \(id))
-                    AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = named.digest)
-                    AND NOT EXISTS (SELECT FROM checkpoint
-                        WHERE checkpoint.digest = named.digest)
-                    AND NOT EXISTS (SELECT FROM model_file
-                        WHERE model_file.digest = named.digest)
+                        JOIN siblings ON siblings.id = output.job_id
+                        WHERE output.digest = named.digest)
                 GROUP BY digest
             )
             SELECT job.name, job.state, job.image_count, job.event_count,

@@ -1,5 +1,6 @@
 import BlobStore
 import FarmModel
+import FarmStore
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
@@ -31,6 +32,73 @@ import Testing
             #expect(Data(read.body.readableBytesView) == data)
             let missing: BlobList = try await farm.call(.post, "/v1/blobs/missing", list)
             #expect(missing.digests.isEmpty)
+        }
+    }
+
+    @Test("a blob of another owner is as if it were not there, until its bytes are shown")
+    func owners() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            let bob = try await farm.token("bob", .submitter)
+            let picture = try TestFarm.picture()
+            let digest = BlobDigest(of: picture)
+            let route = "/v1/blobs/\(digest)"
+            let list = BlobList(digests: [digest])
+            let job = """
+                parameters:
+                  prompt: "[ref#1]"
+                  references: [[{image: a.png, task: ip, sha256: \(digest)}]]
+                """
+            func missing(_ token: String) async throws -> [BlobDigest] {
+                try await farm.call(
+                    .post,
+                    "/v1/blobs/missing",
+                    list,
+                    token: token,
+                    as: BlobList.self
+                )
+                .digests
+            }
+            let absent = try await farm.send(.get, route, as: bob)
+            #expect(try await farm.send(.put, route, picture, as: alice).status == .created)
+            #expect(try await missing(alice).isEmpty)
+            #expect(try await farm.send(.get, route, as: alice).status == .ok)
+            #expect(try await farm.submit(job, token: alice).images.total == 1)
+
+            #expect(try await missing(bob) == [digest])
+            let hidden = try await farm.send(.get, route, as: bob)
+            #expect(hidden.status == .notFound)
+            #expect(hidden.body == absent.body)
+            #expect(try await farm.send(.head, route, as: bob).status == .notFound)
+            let problem = try await farm.problem(
+                .post,
+                "/v1/jobs",
+                farm.document(job),
+                token: bob
+            )
+            #expect(problem == .missingBlobs)
+
+            #expect(try await farm.send(.put, route, picture, as: bob).status == .created)
+            #expect(try await missing(bob).isEmpty)
+            #expect(try await farm.send(.get, route, as: bob).status == .ok)
+            #expect(try await farm.submit(job, token: bob).images.total == 1)
+        }
+    }
+
+    @Test("an owner reads the pictures of its own jobs by their digests, and no other one's")
+    func pictures() async throws {
+        try await TestFarm.withAPI { farm in
+            let worker = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            let bob = try await farm.token("bob", .submitter)
+            _ = try await farm.submit("parameters: {prompt: a}", token: alice)
+            let task = try await farm.task(worker.id)
+            let picture = try TestFarm.picture()
+            _ = try await farm.deliver(task, task.images[0].index, picture, isFinal: true)
+            let route = "/v1/blobs/\(BlobDigest(of: picture))"
+            #expect(try await farm.send(.get, route, as: alice).status == .ok)
+            #expect(try await farm.send(.get, route, as: bob).status == .notFound)
         }
     }
 
@@ -115,7 +183,10 @@ import Testing
     func sweepOfOld() async throws {
         try await TestFarm.withAPI { farm in
             let (loose, named) = (Data("loose".utf8), Data("named".utf8))
-            for data in [loose, named] { try await farm.blobs.store(data) }
+            for data in [loose, named] {
+                try await farm.blobs.store(data)
+                try await farm.store.addHolder("alice", of: BlobDigest(of: data))
+            }
             let pool = try TestDatabase.pool()
             _ = try await farm.register()
             let job = try await farm.submit("parameters: {prompt: a}")
@@ -135,6 +206,9 @@ import Testing
             #expect(view.kept == 1 && view.keptBytes == 5)
             #expect(try await !farm.blobs.contains(BlobDigest(of: loose)))
             #expect(try await farm.blobs.contains(BlobDigest(of: named)))
+            let digests = [loose, named].map(BlobDigest.init(of:))
+            let held = try await farm.store.held(by: "alice", among: digests)
+            #expect(held == [BlobDigest(of: named)])
         }
     }
 

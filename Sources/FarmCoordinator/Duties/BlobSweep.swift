@@ -75,6 +75,8 @@ struct BlobSweep: Sendable {
         _ isDryRun: Bool
     ) async throws -> Bool {
         if isDryRun { return true }
-        return try await blobs.remove(entry.digest, storedBefore: oldest)
+        guard try await blobs.remove(entry.digest, storedBefore: oldest) else { return false }
+        try await store.removeHolders(of: entry.digest, before: oldest)
+        return true
     }
 }

@@ -15,23 +15,25 @@ extension CoordinatorAPI {
     private static let shortBlob: Int64 = 2 << 20
 
     func addBlobRoutes(to table: RouteTable) {
-        table.on(.post, "/v1/blobs/missing", for: .workersAnd(.submitter)) { request, _ in
+        table.on(.post, "/v1/blobs/missing", for: .workersAnd(.submitter)) { request, context in
             let list = try await request.message(BlobList.self, limit: 16 << 20)
-            return try Response(
-                message: BlobList(digests: await blobs.missing(among: list.digests))
-            )
+            let missing = try await missing(among: list.digests, for: context.visibleOwner())
+            return try Response(message: BlobList(digests: missing))
         }
         table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
             _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
+            if let owner = try context.visibleOwner() {
+                try await store.addHolder(owner, of: digest)
+            }
             return Response(status: .created)
         }
         table.on(.get, "/v1/blobs/{sha256}", for: .token) { request, context in
-            let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            let digest = try await readableBlob(context)
             return try await content(of: digest, type: "application/octet-stream", request)
         }
         table.on(.head, "/v1/blobs/{sha256}", for: .token) { _, context in
-            let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            let digest = try await readableBlob(context)
             guard let size = try await blobs.size(of: digest) else {
                 return Response(status: .notFound)
             }
@@ -45,6 +47,36 @@ extension CoordinatorAPI {
             _ in
             try Response(message: await sweep.run(isDryRun: request.flag("dry_run")))
         }
+    }
+
+    // MARK: - Owners
+
+    /// Which blobs someone has to send: those that the store lacks, and those that an owner has not
+    /// shown that it has, whether they are there or not.
+    ///
+    /// - Parameters:
+    ///   - digests: The blobs.
+    ///   - owner: Who asks; nil for who sees everything.
+    /// - Returns: Those to be sent, in the order in which they were asked for.
+    /// - Throws: What the stores throw.
+    func missing(
+        among digests: [BlobDigest],
+        for owner: String?
+    ) async throws -> [BlobDigest] {
+        guard let owner else { return try await blobs.missing(among: digests) }
+        let held = try await store.held(by: owner, among: digests)
+        let gone = Set(try await blobs.missing(among: digests.filter(held.contains)))
+        return digests.filter { !held.contains($0) || gone.contains($0) }
+    }
+
+    /// The blob that the path names, if the caller may know of it.
+    private func readableBlob(_ context: Context) async throws -> BlobDigest {
+        let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+        guard let owner = try context.visibleOwner() else { return digest }
+        guard try await store.mayRead(digest, owner: owner) else {
+            throw CoordinatorProblem.missingBlob(digest)
+        }
+        return digest
     }
 
     // MARK: - Streams
@@ -93,7 +125,7 @@ extension CoordinatorAPI {
                 "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(content.size)"
             return Response(status: .partialContent, headers: headers, body: ResponseBody(content))
         } catch let error as BlobStoreError where error == .missing(digest) {
-            throw CoordinatorProblem(.notFound, "the blob \(digest) is not in the store")
+            throw CoordinatorProblem.missingBlob(digest)
         } catch BlobStoreError.damaged {
             throw CoordinatorProblem(.notFound, "the blob \(digest) is damaged; upload it again")
         }
@@ -122,6 +154,13 @@ extension CoordinatorAPI {
             throw CoordinatorProblem(.badRange, "the blob has \(size) bytes; ask for some of them")
         }
         return range
+    }
+}
+
+extension CoordinatorProblem {
+    /// A blob that is not there, or not for the caller to know of: the answers are the same.
+    fileprivate static func missingBlob(_ digest: BlobDigest) -> CoordinatorProblem {
+        CoordinatorProblem(.notFound, "the blob \(digest) is not in the store")
     }
 }
 

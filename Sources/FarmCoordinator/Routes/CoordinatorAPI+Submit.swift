@@ -40,7 +40,7 @@ extension CoordinatorAPI {
         let draft = try await JobDraft(
             specification,
             key: key,
-            owner: caller.owner,
+            by: caller,
             isDryRun: isDryRun,
             self
         )

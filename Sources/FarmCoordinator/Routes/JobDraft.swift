@@ -36,7 +36,7 @@ struct JobDraft: Sendable {
     /// - Parameters:
     ///   - specification: The job.
     ///   - key: The submitter's name for it.
-    ///   - owner: Whose it is.
+    ///   - caller: Whose it is.
     ///   - isDryRun: Whether files may still be missing: what is wrong besides is then told without
     ///     them.
     ///   - api: What the job is looked up in.
@@ -44,14 +44,18 @@ struct JobDraft: Sendable {
     init(
         _ specification: JobSpecification,
         key: JobKey?,
-        owner: String,
+        by caller: Caller,
         isDryRun: Bool,
         _ api: CoordinatorAPI
     ) async throws {
         self.specification = specification
         self.key = key
-        self.owner = owner
-        findings = try await ReferenceFindings(of: specification, api)
+        owner = caller.owner
+        findings = try await ReferenceFindings(
+            of: specification,
+            for: caller.seesEverything ? nil : caller.owner,
+            api
+        )
         let resolution = try await Self.model(of: specification, api.store)
         let dependencies = try await Self.dependencies(of: specification, owner: owner, api.store)
         let problems = findings.pictureProblems + dependencies.problems

@@ -13,8 +13,18 @@ struct ReferenceFindings: Sendable {
     private(set) var pictureProblems: [SpecificationProblem] = []
 
     /// Looks at every reference and LoRA of a specification.
-    init(of specification: JobSpecification, _ api: CoordinatorAPI) async throws {
-        missing = try await api.blobs.missing(among: specification.blobs)
+    ///
+    /// - Parameters:
+    ///   - specification: The job.
+    ///   - owner: Whose files it may name; nil for those of all owners.
+    ///   - api: Where they are.
+    /// - Throws: What the stores throw.
+    init(
+        of specification: JobSpecification,
+        for owner: String?,
+        _ api: CoordinatorAPI
+    ) async throws {
+        missing = try await api.missing(among: specification.blobs, for: owner)
         let lacking = Set(missing)
         for axis in specification.axes {
             for (index, value) in axis.values.enumerated() {
