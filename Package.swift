@@ -9,6 +9,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
         .package(
@@ -33,8 +34,8 @@ let package = Package(
         .executableTarget(
             name: "dreamfarm-worker",
             dependencies: [
-                "FarmClient", "FarmModel", "FarmWorker", "Tensors", .argumentParser, .logging,
-                .serviceLifecycle, .unixSignals,
+                "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Tensors",
+                .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]
         ),
 
@@ -61,8 +62,8 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
-                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .logging, .nioCore, .nioPosix,
-                .serviceLifecycle, .unixSignals,
+                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS, .logging,
+                .nioCore, .nioPosix, .nioSSL, .serviceLifecycle, .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
         ),
@@ -217,9 +218,11 @@ extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
+    static let hummingbirdTLS = product(name: "HummingbirdTLS", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let serviceLifecycle = product(
         name: "ServiceLifecycle",

@@ -31,12 +31,14 @@ package struct CoordinatorClient: Sendable {
     ///   - coordinator: The coordinator's address, or nil.
     ///   - token: The token to show, or nil.
     ///   - dataDirectory: The data folder of a coordinator of this machine.
+    ///   - tls: Whom it believes, and what it shows.
     ///   - environment: The process's environment.
     /// - Throws: ``FarmClientError/noToken(path:)`` where no token is given or found.
     package init(
         coordinator: String?,
         token: String?,
         dataDirectory: String,
+        tls: HTTPClientTLS = HTTPClientTLS(),
         environment: [String: String]
     ) throws(FarmClientError) {
         let known = token ?? environment["DREAMFARM_TOKEN"]
@@ -45,7 +47,8 @@ package struct CoordinatorClient: Sendable {
         self.init(
             coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
                 ?? FarmSettings.coordinator,
-            token: found
+            token: found,
+            transport: HTTPClient(tls: tls)
         )
     }
 

@@ -5,6 +5,7 @@ import FoundationEssentials
 import Glibc
 import Hummingbird
 package import HummingbirdCore
+import HummingbirdTLS
 package import Logging
 import NIOCore
 import Postgres
@@ -22,9 +23,10 @@ package struct Coordinator: Sendable {
 
     /// Serves until the process is told to stop.
     package func serve() async throws {
-        guard configuration.listen.isLoopback || configuration.allowsInsecureListen else {
-            throw CoordinatorError.insecureListen(configuration.listen)
-        }
+        guard
+            configuration.listen.isLoopback || configuration.tls != nil
+                || configuration.allowsInsecureListen
+        else { throw CoordinatorError.insecureListen(configuration.listen) }
         try await configuration.listen.check()
         let database = CoordinatorDatabase(configuration, logger: logger)
         try await OneTimeService.run(logger: logger) {
@@ -35,6 +37,7 @@ package struct Coordinator: Sendable {
     /// Serves a database that is open until the task is cancelled or shut down.
     func serve(_ database: OpenDatabase) async throws {
         let store = database.store
+        let certificate = try configuration.tls.map { try ServerCertificate($0) }
         let applied = try await store.migrate()
         if !applied.isEmpty {
             logger.notice("Migrated", metadata: ["steps": "\(applied.count)"])
@@ -49,14 +52,19 @@ package struct Coordinator: Sendable {
         settings.timing = configuration.timing
         settings.blobReserve = configuration.blobReserve
         settings.keepOutputs = configuration.keepOutputs
+        settings.isEncrypted = certificate != nil
+        settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
-        let services = try services(database, api)
+        var services = try services(database, api)
+        if let certificate {
+            services.append(CertificateService(certificate: certificate, logger: logger))
+        }
         do {
             // Long polls and streams end first, since the server waits for them.
             try await withGracefulShutdownHandler {
-                try await application(api, services: services).run()
+                try await application(api, certificate, services: services).run()
             } onGracefulShutdown: {
                 api.stop()
             }
@@ -129,12 +137,21 @@ package struct Coordinator: Sendable {
 
     private func application(
         _ api: CoordinatorAPI,
+        _ certificate: ServerCertificate?,
         services: [any Service]
-    ) -> some ApplicationProtocol {
+    ) throws -> some ApplicationProtocol {
         let listen = configuration.listen
+        let scheme = certificate == nil ? "http" : "https"
+        let server =
+            if let certificate {
+                try HTTPServerBuilder.tls(
+                    CoordinatorAPI.server,
+                    tlsConfiguration: certificate.configuration
+                )
+            } else { CoordinatorAPI.server }
         return Application(
             router: api.router(policy: AccessPolicy(listeningOn: listen.host)),
-            server: CoordinatorAPI.server,
+            server: server,
             configuration: ApplicationConfiguration(
                 address: .hostname(listen.host, port: listen.port),
                 serverName: "dreamfarm",
@@ -145,7 +162,8 @@ package struct Coordinator: Sendable {
                 logger.notice(
                     "Serving",
                     metadata: [
-                        "address": "http://\(listen.host):\(channel.localAddress?.port ?? 0)"
+                        "address":
+                            "\(scheme)://\(listen.host):\(channel.localAddress?.port ?? 0)"
                     ]
                 )
             },

@@ -17,6 +17,7 @@ final class CurlExchange: @unchecked Sendable {
     let request: HTTPRequest
     private let loop: CurlLoop
     private let connectTimeout: Duration
+    private let tls: HTTPClientTLS
     private var answer: Answer?
     private var source: HTTPBodySource
     private var target: HTTPBodyTarget
@@ -36,11 +37,13 @@ final class CurlExchange: @unchecked Sendable {
         _ request: HTTPRequest,
         on loop: CurlLoop,
         connectTimeout: Duration,
+        tls: HTTPClientTLS,
         sending channel: SendingChannel?
     ) {
         self.request = request
         self.loop = loop
         self.connectTimeout = connectTimeout
+        self.tls = tls
         source = HTTPBodySource(request.body, channel)
         target = HTTPBodyTarget(request.destination, url: request.url)
     }
@@ -135,6 +138,12 @@ final class CurlExchange: @unchecked Sendable {
             // A transfer without a time-out of its own ends when nothing moves for a minute.
             _ = curl_easy_set_long(handle, CURLOPT_LOW_SPEED_LIMIT, 1)
             _ = curl_easy_set_long(handle, CURLOPT_LOW_SPEED_TIME, 60)
+        }
+        for (option, path) in [
+            (CURLOPT_CAINFO, tls.authorities), (CURLOPT_SSLCERT, tls.certificate),
+            (CURLOPT_SSLKEY, tls.key),
+        ] {
+            if let path { _ = curl_easy_set_string(handle, option, path) }
         }
         if request.method == "HEAD" { _ = curl_easy_set_long(handle, CURLOPT_NOBODY, 1) }
         if isLoopback { _ = curl_easy_set_string(handle, CURLOPT_PROXY, "") }
@@ -297,8 +306,10 @@ final class CurlExchange: @unchecked Sendable {
         case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL: throw .invalidURL(url)
         case CURLE_COULDNT_CONNECT where refused != nil:
             throw .notPublic(url: url, address: refused?.description ?? "")
-        case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
+        case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY,
+            CURLE_SSL_CONNECT_ERROR:
             throw .cannotConnect(url: url, reason: reason)
+        case CURLE_PEER_FAILED_VERIFICATION: throw .untrusted(url: url, reason: reason)
         case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE:
             throw .connectionLost(url: url, reason: reason)
         case CURLE_OPERATION_TIMEDOUT: throw .timedOut(url: url)

@@ -11,12 +11,21 @@ package final class HTTPClient: Sendable {
     private let loop = Mutex<CurlLoop?>(nil)
     private let logger: Logger
     private let connectTimeout: Duration
+    private let tls: HTTPClientTLS
 
+    /// A client.
+    ///
+    /// - Parameters:
+    ///   - connectTimeout: How long a connection may take to come about.
+    ///   - tls: Whom it believes, and what it shows.
+    ///   - logger: Where it tells of tries that failed.
     package init(
         connectTimeout: Duration = .seconds(10),
+        tls: HTTPClientTLS = HTTPClientTLS(),
         logger: Logger = Logger(label: "dreamfarm.http")
     ) {
         self.connectTimeout = connectTimeout
+        self.tls = tls
         self.logger = logger
     }
 
@@ -111,7 +120,7 @@ package final class HTTPClient: Sendable {
         switch error {
         case .cannotConnect: true
         case .connectionLost, .timedOut: request.isIdempotent
-        case .invalidURL, .notPublic, .bodyTooLarge, .file, .other: false
+        case .invalidURL, .notPublic, .untrusted, .bodyTooLarge, .file, .other: false
         }
     }
 
@@ -124,6 +133,7 @@ package final class HTTPClient: Sendable {
             request,
             on: try startedLoop(),
             connectTimeout: connectTimeout,
+            tls: tls,
             sending: channel
         )
         return (exchange, channel)

@@ -38,6 +38,22 @@ package struct HTTPRequest: Sendable {
     }
 }
 
+/// Whom a client believes, and what it proves itself with; PEM files.
+package struct HTTPClientTLS: Hashable, Sendable {
+    /// The authorities that may sign a server's certificate; nil for those of the system.
+    package var authorities: String?
+    /// The certificate to show to servers that ask for one.
+    package var certificate: String?
+    /// The certificate's private key.
+    package var key: String?
+
+    package init(authorities: String? = nil, certificate: String? = nil, key: String? = nil) {
+        self.authorities = authorities
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
 /// Which addresses a request may go to, whatever the server's name.
 package enum HTTPReach: Sendable {
     case anywhere
@@ -120,6 +136,8 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
     case cannotConnect(url: String, reason: String)
     /// Nothing was sent, because the name leads to an address that may not be reached.
     case notPublic(url: String, address: String)
+    /// Nothing was sent, because the server did not prove that it is who it should be.
+    case untrusted(url: String, reason: String)
     /// The connection broke while the exchange was under way.
     case connectionLost(url: String, reason: String)
     case timedOut(url: String)
@@ -136,6 +154,9 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
             "cannot reach \(url): \(reason); is the server running?"
         case .notPublic(let url, let address):
             "\(url) leads to \(address), which is not an address of the public internet"
+        case .untrusted(let url, let reason):
+            "the certificate of \(url) is not to be trusted: \(reason); where its authority is the "
+                + "farm's own, name it by --tls-ca"
         case .connectionLost(let url, let reason):
             "the connection to \(url) broke: \(reason); try again"
         case .timedOut(let url): "\(url) did not answer in time; try again"
@@ -149,7 +170,7 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
     /// Whether the server cannot be reached, as against a wrong request.
     package var isUnreachable: Bool {
         switch self {
-        case .cannotConnect, .connectionLost, .timedOut: true
+        case .cannotConnect, .untrusted, .connectionLost, .timedOut: true
         case .invalidURL, .notPublic, .bodyTooLarge, .file, .other: false
         }
     }
@@ -160,6 +181,7 @@ package enum HTTPTransportError: Error, Equatable, CustomStringConvertible {
         case .invalidURL: .invalidURL(url)
         case .cannotConnect(_, let reason): .cannotConnect(url: url, reason: reason)
         case .notPublic(_, let address): .notPublic(url: url, address: address)
+        case .untrusted(_, let reason): .untrusted(url: url, reason: reason)
         case .connectionLost(_, let reason): .connectionLost(url: url, reason: reason)
         case .timedOut: .timedOut(url: url)
         case .bodyTooLarge(_, let limit): .bodyTooLarge(url: url, limit: limit)

@@ -18,6 +18,20 @@ struct CoordinatorOptions: ParsableArguments {
     @Option(help: "Where to listen (environment: DREAMFARM_LISTEN).")
     var listen: String?
 
+    @Option(help: "The certificates to serve with, PEM (environment: DREAMFARM_TLS_CERTIFICATE).")
+    var tlsCertificate: String?
+
+    @Option(help: "The certificate's private key, PEM (environment: DREAMFARM_TLS_KEY).")
+    var tlsKey: String?
+
+    @Option(
+        help: """
+            The authorities, PEM, one of which has to have signed a certificate that workers show \
+            (environment: DREAMFARM_TLS_CLIENT_CA).
+            """
+    )
+    var tlsClientCA: String?
+
     @Option(help: "The database; without it a private one (environment: DREAMFARM_DATABASE_URL).")
     var databaseURL: String?
 
@@ -66,7 +80,7 @@ struct CoordinatorOptions: ParsableArguments {
     private static let names = [
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
         "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
-        "insecure-listen",
+        "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
     ]
 
     /// The settings from wherever they come.
@@ -74,6 +88,7 @@ struct CoordinatorOptions: ParsableArguments {
         let environment = ProcessInfo.processInfo.environment
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
+            "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -115,6 +130,7 @@ struct CoordinatorOptions: ParsableArguments {
             ),
             allowsInsecureListen: try flag(source, "insecure-listen")
         )
+        configuration.tls = try tlsFiles(source)
         configuration.blobStore = source.value("blob-store")
         configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
         configuration.webhookSecret = source.value("webhook-secret")
@@ -136,6 +152,9 @@ struct CoordinatorOptions: ParsableArguments {
         let values: [(String, String)] = [
             ("data-dir", configuration.dataDirectory),
             ("listen", configuration.listen.description),
+            ("tls-certificate", configuration.tls?.certificate ?? "none: served without TLS"),
+            ("tls-key", configuration.tls?.key ?? "none"),
+            ("tls-client-ca", configuration.tls?.clientAuthorities ?? "none"),
             ("database-url", configuration.databaseURL.map(DatabaseAddress.hidden) ?? "embedded"),
             ("blob-store", configuration.blobStore ?? configuration.dataDirectory + "/blobs"),
             ("blob-reserve", "\(configuration.blobReserve * 100)%"),
@@ -152,6 +171,17 @@ struct CoordinatorOptions: ParsableArguments {
     }
 
     // MARK: - Values
+
+    private func tlsFiles(_ source: SettingsSource) throws -> TLSFiles? {
+        let authorities = source.value("tls-client-ca")
+        switch (source.value("tls-certificate"), source.value("tls-key")) {
+        case (let certificate?, let key?):
+            return TLSFiles(certificate: certificate, key: key, clientAuthorities: authorities)
+        case (nil, nil) where authorities == nil: return nil
+        case (nil, _): throw ValidationError("--tls-certificate is needed too")
+        case (_, nil): throw ValidationError("--tls-key is needed too")
+        }
+    }
 
     private func duration(_ source: SettingsSource, _ name: String) throws -> Duration? {
         guard let text = source.value(name) else { return nil }

@@ -4,6 +4,7 @@ import FarmModel
 import FarmWorker
 import FoundationEssentials
 import Glibc
+import HTTPTransport
 import Tensors
 
 /// Where the coordinator is and what this process keeps, for every command.
@@ -17,6 +18,15 @@ struct FarmAccessOptions: ParsableArguments {
     @Option(help: "The token to show (environment: DREAMFARM_TOKEN).")
     var token: String?
 
+    @Option(help: "The authority that signed the coordinator's certificate, PEM.")
+    var tlsCA: String?
+
+    @Option(help: "The certificate to show to a coordinator that asks for one, PEM.")
+    var tlsCertificate: String?
+
+    @Option(help: "The certificate's private key, PEM.")
+    var tlsKey: String?
+
     @Option(help: "The data folder: the token's, caches, models (DREAMFARM_DATA_DIR).")
     var dataDir: String?
 
@@ -28,7 +38,9 @@ struct FarmAccessOptions: ParsableArguments {
         "group", "group-listen", "heartbeat",
         "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
         "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
-        "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "token",
+        "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "tls-ca",
+        "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
+        "webhooks-private",
     ]
 
     /// The settings that the flags lie over.
@@ -52,6 +64,11 @@ struct FarmAccessOptions: ParsableArguments {
             coordinator: try layers.text("coordinator", coordinator),
             token: try layers.text("token", token),
             dataDirectory: try dataDirectory(layers),
+            tls: HTTPClientTLS(
+                authorities: try layers.text("tls-ca", tlsCA),
+                certificate: try layers.text("tls-certificate", tlsCertificate),
+                key: try layers.text("tls-key", tlsKey)
+            ),
             environment: environment
         )
     }

@@ -13,11 +13,12 @@ import Testing
 struct ServedFarm: Sendable {
     let log: LogRecorder
     private let address: String
-    private let token: String
-    private let client = HTTPClient()
+    let token: String
+    private let client: HTTPClient
 
-    /// Serves while `body` runs.
+    /// Serves while `body` runs; over TLS where there are files for it.
     static func run(
+        tls: TLSFiles? = nil,
         _ body: @escaping @Sendable (ServedFarm, PostgresCluster) async throws -> Void
     ) async throws {
         try await withCluster(isDurable: true) { cluster in
@@ -40,6 +41,7 @@ struct ServedFarm: Sendable {
                 allowsInsecureListen: false
             )
             configuration.blobReserve = 0
+            configuration.tls = tls
             var settings = FarmStoreConfiguration()
             settings.lease = configuration.timing.lease
             settings.workerTimeout = configuration.timing.lease * 2
@@ -75,10 +77,21 @@ struct ServedFarm: Sendable {
         }
     }
 
-    private init(log: LogRecorder, address: String, token: String) {
+    private init(
+        log: LogRecorder,
+        address: String,
+        token: String,
+        client: HTTPClient = HTTPClient()
+    ) {
         self.log = log
         self.address = address
         self.token = token
+        self.client = client
+    }
+
+    /// The same coordinator, called by a client that believes and shows something else.
+    func trusting(_ tls: HTTPClientTLS) -> ServedFarm {
+        ServedFarm(log: log, address: address, token: token, client: HTTPClient(tls: tls))
     }
 
     /// Where it serves, as soon as it does; the suite's time limit bounds the wait.

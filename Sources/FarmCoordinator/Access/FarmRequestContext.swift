@@ -2,6 +2,7 @@ import FarmModel
 package import Hummingbird
 import Logging
 import NIOCore
+import NIOSSL
 
 /// What is known of a request besides its head and body.
 package struct FarmRequestContext: RequestContext {
@@ -23,6 +24,18 @@ package struct FarmRequestContext: RequestContext {
             throw CoordinatorProblem(.notFound, "nothing has the name '\(written)'")
         }
         return value
+    }
+
+    /// Refuses a connection whose client has shown no certificate; one that it shows was verified.
+    func checkCertificate() async throws {
+        let certificate = channel.eventLoop.submit {
+            try? channel.pipeline.syncOperations.nioSSL_peerCertificate()
+        }
+        guard try await certificate.get() == nil else { return }
+        throw CoordinatorProblem(
+            .notAllowed,
+            "workers show a certificate here; start them with --tls-certificate and --tls-key"
+        )
     }
 
     /// The caller, whom the route has let in.

@@ -72,12 +72,12 @@ extension CoordinatorAPI {
             var response = try Response(
                 message: SessionView(owner: caller.owner, role: caller.role)
             )
-            response.setCookie(Self.cookie(token, age: Self.sessionAge))
+            response.setCookie(cookie(token, age: Self.sessionAge))
             return response
         }
         table.on(.delete, "/v1/session", for: .open) { _, _ in
             var response = Response(status: .noContent)
-            response.setCookie(Self.cookie("", age: 0))
+            response.setCookie(cookie("", age: 0))
             return response
         }
     }
@@ -87,12 +87,13 @@ extension CoordinatorAPI {
         (0x21...0x7e).contains(byte) && !"\",;\\".utf8.contains(byte)
     }
 
-    private static func cookie(_ value: String, age: Int) -> Cookie {
+    private func cookie(_ value: String, age: Int) -> Cookie {
         Cookie(
             name: AccessMiddleware.cookie,
             value: value,
             maxAge: age,
             path: "/",
+            secure: settings.isEncrypted,
             httpOnly: true,
             sameSite: .strict
         )

@@ -63,7 +63,10 @@ package struct CoordinatorAPI: Sendable {
         let router = Router(context: Context.self)
         router.add(middleware: ProblemMiddleware())
         router.add(middleware: AccessMiddleware(policy: policy, authority: tokens))
-        let table = RouteTable(router: router)
+        let table = RouteTable(
+            router: router,
+            asksWorkersForCertificates: settings.asksWorkersForCertificates
+        )
         addHealthRoutes(to: table)
         addPageRoutes(to: table)
         addSessionRoutes(to: table)
@@ -112,6 +115,10 @@ package struct CoordinatorAPISettings: Sendable {
     package var blobReserve = 0.05
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
+    /// Whether it is served over TLS.
+    package var isEncrypted = false
+    /// Whether workers have to show a certificate that the server has verified.
+    package var asksWorkersForCertificates = false
 
     package init() {}
 }

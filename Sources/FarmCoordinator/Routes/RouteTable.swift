@@ -18,10 +18,12 @@ final class RouteTable {
     typealias Handler = @Sendable (Request, Context) async throws -> Response
 
     let router: Router<Context>
+    private let asksWorkersForCertificates: Bool
     private(set) var declarations: [RouteDeclaration] = []
 
-    init(router: Router<Context>) {
+    init(router: Router<Context>, asksWorkersForCertificates: Bool) {
         self.router = router
+        self.asksWorkersForCertificates = asksWorkersForCertificates
     }
 
     /// Declares a route, the keys of its query, and who may use it.
@@ -37,6 +39,7 @@ final class RouteTable {
         declarations.append(
             RouteDeclaration(method: method.rawValue, path: path, query: query, access: access)
         )
+        let asksWorkers = asksWorkersForCertificates
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard access.admits(context.caller) else {
                 guard let caller = context.caller else { throw CoordinatorProblem.unauthorized }
@@ -44,6 +47,9 @@ final class RouteTable {
                     .notAllowed,
                     "the token's role is \(caller.role.rawValue); this takes \(access.description)"
                 )
+            }
+            if asksWorkers, access == .least(.worker) || context.caller?.role == .worker {
+                try await context.checkCertificate()
             }
             return try await handler(request.asking(only: query), context)
         }

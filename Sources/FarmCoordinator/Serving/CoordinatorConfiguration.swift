@@ -13,6 +13,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var timing: LeaseTiming
     /// Whether an address that others can reach may be served without TLS.
     package var allowsInsecureListen: Bool
+    /// What it proves itself with; nil where it serves without TLS.
+    package var tls: TLSFiles?
     /// What webhooks are signed with; nil for a secret that is kept in the data folder.
     package var webhookSecret: String?
     /// Whether webhooks may have addresses that are not of the public internet.
@@ -59,18 +61,22 @@ package enum CoordinatorError: Error, CustomStringConvertible {
     case dataDirectory(String)
     case addressTaken(ListenAddress)
     case address(ListenAddress, reason: String)
+    /// A file of a certificate or key cannot be used.
+    case certificate(path: String, reason: String)
 
     package var description: String {
         switch self {
         case .insecureListen(let address):
-            "\(address) can be reached from other machines without TLS; listen on 127.0.0.1 or "
-                + "give --insecure-listen"
+            "\(address) can be reached from other machines without TLS; give --tls-certificate and "
+                + "--tls-key, listen on 127.0.0.1, or give --insecure-listen"
         case .dataDirectory(let path):
             "\(path): the data folder cannot be made; give another --data-dir"
         case .addressTaken(let address):
             "something listens at \(address) already; stop it, or give another --listen"
         case .address(let address, let reason):
             "cannot listen at \(address): \(reason); give another --listen"
+        case .certificate(let path, let reason):
+            "\(path): \(reason); see --tls-certificate, --tls-key and --tls-client-ca"
         }
     }
 }

@@ -3,6 +3,7 @@ import FarmClient
 import FarmModel
 import FoundationEssentials
 import Glibc
+import HTTPTransport
 
 /// The options that every command shares which talks to a coordinator.
 struct FarmOptions: ParsableArguments {
@@ -14,6 +15,14 @@ struct FarmOptions: ParsableArguments {
 
     @Option(help: "The coordinator's data folder, where its token lies.")
     var dataDir: String?
+
+    @Option(
+        help: """
+            The authority that signed the coordinator's certificate, PEM; the system's when left out \
+            (environment: DREAMFARM_TLS_CA).
+            """
+    )
+    var tlsCA: String?
 
     @Option(name: [.customShort("o"), .long], help: "How to print: text or json.")
     var format: OutputFormat = .text
@@ -31,6 +40,7 @@ struct FarmOptions: ParsableArguments {
                 environment: environment,
                 isRoot: geteuid() == 0
             ),
+            tls: HTTPClientTLS(authorities: tlsCA ?? environment["DREAMFARM_TLS_CA"]),
             environment: environment
         )
     }
