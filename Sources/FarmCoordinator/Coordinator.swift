@@ -52,6 +52,7 @@ package struct Coordinator: Sendable {
         settings.timing = configuration.timing
         settings.blobReserve = configuration.blobReserve
         settings.keepOutputs = configuration.keepOutputs
+        settings.requests.perSecond = configuration.requestRate
         settings.isEncrypted = certificate != nil
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
@@ -142,20 +143,22 @@ package struct Coordinator: Sendable {
     ) throws -> some ApplicationProtocol {
         let listen = configuration.listen
         let scheme = certificate == nil ? "http" : "https"
+        let connections = OpenFiles.connections()
         let server =
             if let certificate {
                 try HTTPServerBuilder.tls(
-                    CoordinatorAPI.server,
+                    CoordinatorAPI.server(connections),
                     tlsConfiguration: certificate.configuration
                 )
-            } else { CoordinatorAPI.server }
+            } else { CoordinatorAPI.server(connections) }
         return Application(
             router: api.router(policy: AccessPolicy(listeningOn: listen.host)),
             server: server,
             configuration: ApplicationConfiguration(
                 address: .hostname(listen.host, port: listen.port),
                 serverName: "dreamfarm",
-                backlog: 1024
+                backlog: 1024,
+                availableConnectionsDelegate: .maximum(connections.all, logger: logger)
             ),
             services: services,
             onServerRunning: { channel in
@@ -237,13 +240,22 @@ package struct DatabaseAudit: Sendable {
 }
 
 extension CoordinatorAPI {
-    /// The server that the API needs: one that notices when a client goes.
-    package static var server: HTTPServerBuilder {
-        .http1(
+    /// The server that the API needs: one that notices when a client goes, and lets slow ones go.
+    package static func server(_ limits: ConnectionLimits = ConnectionLimits()) -> HTTPServerBuilder
+    {
+        let census = ConnectionCensus()
+        return .http1(
             configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [DisconnectHandler()],
+                additionalChannelHandlers: [
+                    DisconnectHandler(), PatienceHandler(limits, census),
+                ],
                 // Long polls and events are shorter; a client that went without a word is let go.
-                idleTimeout: .minutes(10)
+                idleTimeout: .minutes(10),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 16 << 10,
+                    maxHeaderListSize: 64 << 10,
+                    maxHeaderFieldCount: 100
+                )
             )
         )
     }

@@ -8,6 +8,8 @@ import Postgres
 /// An error with the problem that the API answers it with.
 package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
     package var details: ProblemDetails
+    /// In how many seconds to try again, where that is known.
+    var retryAfter: Double?
 
     package init(
         _ kind: ProblemKind,
@@ -25,6 +27,8 @@ package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
         var response = try Response(message: details, status: status)
         response.headers[.contentType] = "application/problem+json"
         switch details.status {
+        case _ where retryAfter != nil:
+            response.headers[.retryAfter] = String(Int((retryAfter ?? 0).rounded(.up)))
         case 401: response.headers[.wwwAuthenticate] = "Bearer"
         case 503: response.headers[.retryAfter] = "2"
         case 507: response.headers[.retryAfter] = "60"
@@ -71,6 +75,7 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
     private static func problem(for error: any Error) -> CoordinatorProblem {
         switch error {
         case let problem as CoordinatorProblem: problem
+        case let excess as RequestExcess: problem(for: excess)
         case let error as JobSpecificationError:
             CoordinatorProblem(
                 .invalidSpecification,
@@ -88,6 +93,15 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
             CoordinatorProblem(.malformed, "the request cannot be read")
         default: CoordinatorProblem(.internal, "see the coordinator's log")
         }
+    }
+
+    private static func problem(for excess: RequestExcess) -> CoordinatorProblem {
+        var problem = CoordinatorProblem(
+            .tooManyRequests,
+            "\(excess.reason); wait, or ask the farm's operators for more"
+        )
+        problem.retryAfter = max(1, excess.retryAfter)
+        return problem
     }
 
     private static func problem(for error: BlobStoreError) -> CoordinatorProblem {

@@ -53,6 +53,8 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case invalidSpecification = "invalid-specification"
     /// The body's digest is not the one in its address.
     case digestMismatch = "digest-mismatch"
+    /// The token makes more requests than it may.
+    case tooManyRequests = "too-many-requests"
     /// Blobs that the job names are not in the store.
     case missingBlobs = "missing-blobs"
     /// No model is known, or not this one.
@@ -78,6 +80,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .badRange: 416
         case .invalidSpecification, .digestMismatch, .missingBlobs, .unknownModel, .unrunnable:
             422
+        case .tooManyRequests: 429
         case .internal: 500
         case .unavailable: 503
         case .blobStoreFull: 507
@@ -99,6 +102,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .badRange: "There is no such part"
         case .invalidSpecification: "The job specification is wrong"
         case .digestMismatch: "The bytes have another digest"
+        case .tooManyRequests: "There are too many requests"
         case .missingBlobs: "Blobs are missing"
         case .unknownModel: "The model is unknown"
         case .unrunnable: "No live worker can run the job"

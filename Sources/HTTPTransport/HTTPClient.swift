@@ -34,7 +34,7 @@ package final class HTTPClient: Sendable {
     /// Sends `request` and returns the answer, whatever its status.
     ///
     /// A try that found no connection is repeated; one that broke under way or was answered 503
-    /// only where the request is idempotent.
+    /// only where the request is idempotent. One that was answered 429 was not looked at.
     ///
     /// - Parameters:
     ///   - request: What to send.
@@ -105,7 +105,8 @@ package final class HTTPClient: Sendable {
             let isLast = attempt >= retry.attempts
             do {
                 let response = try await exchange()
-                let isFinal = !retry.statuses.contains(status(response)) || !request.isIdempotent
+                let mayRepeat = request.isIdempotent || status(response) == 429
+                let isFinal = !retry.statuses.contains(status(response)) || !mayRepeat
                 if isFinal || isLast { return response }
             } catch let error as HTTPTransportError {
                 guard !isLast, Self.mayRepeat(request, after: error) else { throw error }

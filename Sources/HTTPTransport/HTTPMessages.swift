@@ -205,7 +205,7 @@ package struct RetryPolicy: Sendable {
         attempts: Int,
         firstDelay: Duration,
         largestDelay: Duration,
-        statuses: Set<Int> = [503]
+        statuses: Set<Int> = [429, 503]
     ) {
         self.attempts = attempts
         self.firstDelay = firstDelay

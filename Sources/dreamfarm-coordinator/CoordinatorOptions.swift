@@ -62,6 +62,14 @@ struct CoordinatorOptions: ParsableArguments {
     @Option(help: "How long jobs that are over are kept (environment: DREAMFARM_KEEP_HISTORY).")
     var keepHistory: String?
 
+    @Option(
+        help: """
+            Requests a second that a token may make, 0 for any number; those of workers and admins \
+            are not counted (environment: DREAMFARM_REQUEST_RATE).
+            """
+    )
+    var requestRate: String?
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -81,6 +89,7 @@ struct CoordinatorOptions: ParsableArguments {
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
         "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
         "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
+        "request-rate",
     ]
 
     /// The settings from wherever they come.
@@ -89,6 +98,7 @@ struct CoordinatorOptions: ParsableArguments {
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
+            "request-rate": requestRate,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -136,6 +146,12 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.environment = source.environment
+        if let text = source.value("request-rate") {
+            guard let rate = Double(text), (0...1_000_000).contains(rate) else {
+                throw ValidationError("--request-rate must be a number such as 200, not '\(text)'")
+            }
+            configuration.requestRate = rate > 0 ? rate : nil
+        }
         configuration.keepOutputs = try duration(source, "keep-outputs")
         if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
         if let history = try duration(source, "keep-history") {
@@ -162,6 +178,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-outputs", configuration.keepOutputs.map { "\($0)" } ?? "for ever"),
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
+            ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),

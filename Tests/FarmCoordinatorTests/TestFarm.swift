@@ -54,7 +54,7 @@ struct TestFarm: Sendable {
         let policy = AccessPolicy(listeningOn: "127.0.0.1")
         let application = Application(
             router: api.router(policy: policy),
-            server: CoordinatorAPI.server,
+            server: CoordinatorAPI.server(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0))
         )
         try await application.test(isLive ? .live : .router) { client in

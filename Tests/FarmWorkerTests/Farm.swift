@@ -50,7 +50,7 @@ struct Farm: Sendable {
         )
         let application = Application(
             router: api.router(policy: AccessPolicy(listeningOn: "127.0.0.1")),
-            server: CoordinatorAPI.server,
+            server: CoordinatorAPI.server(),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
             services: [
                 ExpiryDuty.service(store, every: .milliseconds(50), logger: testLogger),

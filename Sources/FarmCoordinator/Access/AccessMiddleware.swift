@@ -13,6 +13,7 @@ struct AccessMiddleware: RouterMiddleware {
 
     let policy: AccessPolicy
     let authority: any TokenAuthority
+    let gate: RequestGate
 
     @concurrent func handle(
         _ request: Request,
@@ -22,8 +23,17 @@ struct AccessMiddleware: RouterMiddleware {
         try checkHost(request)
         try checkOrigin(request)
         var context = context
-        context.caller = try await caller(of: request)
-        return try await next(request, context)
+        guard let token = token(of: request) else { return try await next(request, context) }
+        let address = context.channel.remoteAddress?.ipAddress
+        try gate.checkUnknown(address)
+        context.caller = try await authority.caller(bearing: token)
+        guard let caller = context.caller else {
+            gate.noteUnknown(address)
+            return try await next(request, context)
+        }
+        return try await gate.pass(caller, token) { [context] in
+            try await next(request, context)
+        }
     }
 
     private func checkHost(_ request: Request) throws {
@@ -41,17 +51,16 @@ struct AccessMiddleware: RouterMiddleware {
         }
     }
 
-    /// The bearer of the request's token, or nil where it shows none that is known.
-    private func caller(of request: Request) async throws -> Caller? {
+    /// The token that the request shows, or nil where it shows none.
+    private func token(of request: Request) -> String? {
         if let text = request.headers[.authorization] {
             let prefix = "Bearer "
-            guard text.hasPrefix(prefix) else { return nil }
-            return try await authority.caller(bearing: String(text.dropFirst(prefix.count)))
+            return text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : nil
         }
         guard let token = request.cookies[Self.cookie]?.value, Self.isOwnPage(request) else {
             return nil
         }
-        return try await authority.caller(bearing: token)
+        return token
     }
 
     /// Whether a request with a cookie comes from the coordinator's own page.

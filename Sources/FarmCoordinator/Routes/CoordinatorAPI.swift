@@ -62,7 +62,13 @@ package struct CoordinatorAPI: Sendable {
     private func routes(policy: AccessPolicy) -> RouteTable {
         let router = Router(context: Context.self)
         router.add(middleware: ProblemMiddleware())
-        router.add(middleware: AccessMiddleware(policy: policy, authority: tokens))
+        router.add(
+            middleware: AccessMiddleware(
+                policy: policy,
+                authority: tokens,
+                gate: RequestGate(settings.requests)
+            )
+        )
         let table = RouteTable(
             router: router,
             asksWorkersForCertificates: settings.asksWorkersForCertificates
@@ -115,6 +121,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var blobReserve = 0.05
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
+    /// How many requests a token may make.
+    package var requests = RequestLimits()
     /// Whether it is served over TLS.
     package var isEncrypted = false
     /// Whether workers have to show a certificate that the server has verified.
