@@ -55,8 +55,9 @@ struct GroupProspects: Sendable {
             let sizes = (2...members.count).filter { ranks in
                 members.count { $0.holds(rankOf: ranks) } >= ranks
             }
-            let seconds = sizes.map { ranks in
-                model.groupSeconds(
+            var seconds: [Int: Double] = [:]
+            for ranks in sizes {
+                seconds[ranks] = model.groupSeconds(
                     of: wanted.image,
                     ranks: ranks,
                     flopsPerSecond: speed,
@@ -66,7 +67,7 @@ struct GroupProspects: Sendable {
             }
             return GroupDecision(
                 secondsAlone: alone,
-                secondsInGroup: Dictionary(uniqueKeysWithValues: zip(sizes, seconds)),
+                secondsInGroup: seconds,
                 wantedBy: wanted.finishBy,
                 now: now,
                 workers: members.count

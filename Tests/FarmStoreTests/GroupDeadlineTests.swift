@@ -14,6 +14,7 @@ import Testing
         stepFlops: 9.9e12,
         steps: 10,
         tokens: 700,
+        textTokens: 512,
         denoiseTokens: 7000,
         guidedSteps: 0,
         plainTokens: 700
