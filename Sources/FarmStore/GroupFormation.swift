@@ -115,14 +115,16 @@ struct GroupFormation: Sendable {
             && wanted.precision.map { $0 == group.precision } ?? true
             && (wanted.groupSize == 1 || wanted.groupSize == group.size
                 || wanted.groupSize == group.wantedSize && need.isOfAnyClass)
-            && isOfClass(group.numericClass, need)
+            && isOfClass(group, need)
             && group.leader.map { $0.tags.isSuperset(of: wanted.tags) } ?? false
             && group.leader.map { $0.memory >= wanted.memoryBytes ?? 0 } ?? false
     }
 
-    /// Whether a class is a need's, as far as it is known.
-    private func isOfClass(_ numericClass: String, _ need: TaskDemand) -> Bool {
-        numericClass.isEmpty || need.numericClass.map { $0 == numericClass } ?? true
+    /// Whether a group's class is a need's, or can be, where the group has not told it yet.
+    private func isOfClass(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
+        guard let wanted = need.numericClass else { return true }
+        return group.numericClass.isEmpty
+            ? ClassOfGroup.canBe(wanted, of: group.memberClass) : wanted == group.numericClass
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
@@ -148,6 +150,9 @@ struct GroupFormation: Sendable {
                 && wanted.pool.map { [pool = $0.pool] in $0 == pool } ?? true
                 && wanted.precision.map { [precision = $0.precision] in $0 == precision } ?? true
                 && wanted.memoryBytes.map { [memory = $0.memory] in $0 <= memory } ?? true
+                && need.numericClass.map { [member = $0.numericClass] numericClass in
+                    ClassOfGroup.canBe(numericClass, of: member)
+                } ?? true
         }
     }
 
