@@ -1,6 +1,6 @@
 /// What predicts the work of a picture: constants that follow from a model's sizes.
 ///
-/// All are floating point operations, a multiplication and an addition counting as two.
+/// Work is in floating point operations, a multiplication and an addition counting as two.
 package struct CostConstants: Codable, Hashable, Sendable {
     /// Of one denoise step, for each token.
     package var flopsPerToken: Double
@@ -14,6 +14,9 @@ package struct CostConstants: Codable, Hashable, Sendable {
     package var flopsPerEncodedPixel: Double
     /// The tokens of a prompt where a job does not say.
     package var textTokens: Int
+    /// What a group's sums follow from; nil of a model whose worker did not tell it: no time of a
+    /// group is predicted then.
+    package var blocks: BlockSizes?
 
     package init(
         flopsPerToken: Double,
@@ -21,7 +24,8 @@ package struct CostConstants: Codable, Hashable, Sendable {
         flopsPerTextToken: Double = 0,
         flopsPerDecodedPixel: Double = 0,
         flopsPerEncodedPixel: Double = 0,
-        textTokens: Int = 512
+        textTokens: Int = 512,
+        blocks: BlockSizes? = nil
     ) {
         self.flopsPerToken = flopsPerToken
         self.flopsPerTokenPair = flopsPerTokenPair
@@ -29,6 +33,7 @@ package struct CostConstants: Codable, Hashable, Sendable {
         self.flopsPerDecodedPixel = flopsPerDecodedPixel
         self.flopsPerEncodedPixel = flopsPerEncodedPixel
         self.textTokens = textTokens
+        self.blocks = blocks
     }
 
     /// FLUX.1's, for models that were recorded without constants.
@@ -37,45 +42,20 @@ package struct CostConstants: Codable, Hashable, Sendable {
     /// The constants of a model of these sizes.
     package init(_ sizes: ModelSizes) {
         self.init(
-            flopsPerToken: sizes.stepFlopsPerToken,
-            flopsPerTokenPair: sizes.stepFlopsPerTokenPair,
+            flopsPerToken: sizes.blocks.flopsPerToken,
+            flopsPerTokenPair: sizes.blocks.flopsPerTokenPair,
             flopsPerTextToken: sizes.textFlopsPerToken,
             flopsPerDecodedPixel: sizes.decoderFlopsPerPixel,
             flopsPerEncodedPixel: sizes.encoderFlopsPerPixel,
-            textTokens: sizes.textTokens
+            textTokens: sizes.textTokens,
+            blocks: sizes.blocks
         )
-    }
-}
-
-/// What a group's sums follow from, where only the constants of a model are known: its feed-forward
-/// layers are four times as wide as its residual stream, and it has two single-stream blocks for
-/// each double-stream one, as FLUX.1's.
-extension CostConstants {
-    /// Width of the residual stream.
-    package var hidden: Int {
-        guard flopsPerTokenPair > 0 else { return 0 }
-        return Int((flopsPerToken / (6 * flopsPerTokenPair)).rounded())
-    }
-
-    /// Sums across ranks in one forward: two in a double block and one in a single block, which is
-    /// four in each three blocks.
-    package var reductionsPerForward: Int {
-        guard hidden > 0 else { return 0 }
-        let blocks = flopsPerTokenPair / Double(4 * hidden)
-        return Int((blocks * 4 / 3).rounded())
     }
 }
 
 /// The sizes of a model's networks, as its configuration files give them.
 package struct ModelSizes: Hashable, Sendable {
-    /// Count of double-stream blocks.
-    package var doubleBlocks: Int
-    /// Count of single-stream blocks.
-    package var singleBlocks: Int
-    /// Width of the residual stream: heads times the width of a head.
-    package var hidden: Int
-    /// Width of the feed-forward layers.
-    package var mlp: Int
+    package var blocks: BlockSizes
     package var t5: T5Sizes
     /// Channels of the autoencoder's levels, finest first.
     package var autoencoderChannels: [Int]
@@ -103,20 +83,14 @@ package struct ModelSizes: Hashable, Sendable {
     }
 
     package init(
-        doubleBlocks: Int,
-        singleBlocks: Int,
-        hidden: Int,
-        mlp: Int,
+        blocks: BlockSizes,
         t5: T5Sizes,
         autoencoderChannels: [Int],
         autoencoderLayers: Int = 2,
         latentChannels: Int = 16,
         textTokens: Int = 512
     ) {
-        self.doubleBlocks = doubleBlocks
-        self.singleBlocks = singleBlocks
-        self.hidden = hidden
-        self.mlp = mlp
+        self.blocks = blocks
         self.t5 = t5
         self.autoencoderChannels = autoencoderChannels
         self.autoencoderLayers = autoencoderLayers
@@ -126,10 +100,7 @@ package struct ModelSizes: Hashable, Sendable {
 
     /// FLUX.1's.
     package static let flux = ModelSizes(
-        doubleBlocks: 19,
-        singleBlocks: 38,
-        hidden: 3072,
-        mlp: 12288,
+        blocks: BlockSizes(doubleBlocks: 19, singleBlocks: 38, hidden: 3072, mlp: 12288),
         t5: T5Sizes(layers: 24, model: 4096, inner: 4096, feedForward: 10240),
         autoencoderChannels: [128, 256, 512, 512]
     )

@@ -16,8 +16,9 @@ package struct ImageCost: Codable, Hashable, Sendable {
     /// Of one denoise step, on average over the steps.
     package var stepFlops: Double
     package var steps: Int
-    /// Tokens of a forward with the references.
+    /// Tokens of a forward with the references, and how many of them are the prompt's.
     package var tokens: Int
+    package var textTokens: Int
     /// Tokens that go through the denoiser, over all forwards of all steps.
     package var denoiseTokens: Int
     /// The steps that add a forward without the references, and its tokens.
@@ -69,6 +70,7 @@ package struct CostModel: Hashable, Sendable {
             stepFlops: denoising / Double(max(1, settings.steps)),
             steps: settings.steps,
             tokens: tokens,
+            textTokens: text,
             denoiseTokens: settings.steps * tokens + guided * plainTokens,
             guidedSteps: guided,
             plainTokens: plainTokens

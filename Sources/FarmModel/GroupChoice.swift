@@ -70,35 +70,4 @@ extension CostModel {
             self.bytesPerSecond = bytesPerSecond
         }
     }
-
-    /// What a step takes in a group, in seconds: its share of the arithmetic, and the sums across
-    /// ranks, none of which is hidden behind arithmetic.
-    ///
-    /// A sum of B bytes over n ranks sends 2·(n − 1)/n·B through each rank's link, in two passes.
-    ///
-    /// - Parameters:
-    ///   - tokens: Tokens of one forward.
-    ///   - ranks: The group's size.
-    ///   - flopsPerSecond: The speed of one rank.
-    ///   - link: What the network gives.
-    ///   - hidden: Channels of a token between layers.
-    ///   - bytesPerValue: How a value travels.
-    ///   - reductionsPerStep: Sums across ranks in one forward.
-    /// - Returns: The time of one forward.
-    package func groupStepSeconds(
-        tokens: Int,
-        ranks: Int,
-        flopsPerSecond: Double,
-        link: Link,
-        hidden: Int,
-        bytesPerValue: Int,
-        reductionsPerStep: Int
-    ) -> Double {
-        let count = Double(max(1, ranks))
-        let arithmetic = forward(tokens: tokens) / (flopsPerSecond * count)
-        guard ranks > 1 else { return arithmetic }
-        let bytes = Double(tokens) * Double(hidden) * Double(bytesPerValue)
-        let sum = 2 * link.latency + 2 * (count - 1) / count * bytes / link.bytesPerSecond
-        return arithmetic + Double(reductionsPerStep) * sum
-    }
 }

@@ -54,7 +54,8 @@ extension CostModel.Link {
 }
 
 extension CostModel {
-    /// What a picture takes in a group, in seconds: its forwards by all ranks, the rest by one.
+    /// What a picture takes in a group, in seconds: its forwards by all ranks, as ``GroupStep``
+    /// predicts them, the rest by one.
     ///
     /// - Parameters:
     ///   - image: The picture.
@@ -63,27 +64,31 @@ extension CostModel {
     ///   - link: What the network gives.
     ///   - precision: What the ranks compute in: sums go between them in float32 where it is that,
     ///     else in bfloat16.
-    /// - Returns: The time of one picture.
+    /// - Returns: The time of one picture; nil where the sizes of the model's blocks are not known.
     package func groupSeconds(
         of image: ImageCost,
         ranks: Int,
         flopsPerSecond: Double,
         link: Link,
         precision: String
-    ) -> Double {
-        func forward(_ tokens: Int) -> Double {
-            groupStepSeconds(
-                tokens: tokens,
+    ) -> Double? {
+        guard let blocks = constants.blocks else { return nil }
+        func forwards(_ count: Int, of tokens: Int) -> Double {
+            let step = GroupStep(
                 ranks: ranks,
-                flopsPerSecond: flopsPerSecond,
-                link: link,
-                hidden: constants.hidden,
+                blocks: blocks,
+                tokens: tokens,
+                textTokens: min(image.textTokens, tokens),
                 bytesPerValue: precision == "float32" ? 4 : 2,
-                reductionsPerStep: constants.reductionsPerForward
+                roundTrip: 2 * link.latency,
+                bytesPerSecond: link.bytesPerSecond
             )
+            let gathered = (count + GroupStep.gatheredSteps - 1) / GroupStep.gatheredSteps
+            return Double(count) * step.seconds(alone: forward(tokens: tokens) / flopsPerSecond)
+                + Double(gathered) * step.gatherSeconds
         }
         let rest = image.flops - image.stepFlops * Double(image.steps)
-        return Double(image.steps) * forward(image.tokens)
-            + Double(image.guidedSteps) * forward(image.plainTokens) + rest / flopsPerSecond
+        return forwards(image.steps, of: image.tokens)
+            + forwards(image.guidedSteps, of: image.plainTokens) + rest / flopsPerSecond
     }
 }

@@ -13,6 +13,8 @@ package struct GroupShortage: Hashable, Sendable {
     package var choice: String?
     /// Why it is not to be had though all of its workers are there, as `is busy with 1 task`.
     package var hindrance: String?
+    /// Whether that is since its pictures are of another class.
+    package var isOfOtherClass = false
     /// Into how many ranks the model can be split, where more are asked for.
     package var mostRanks: Int?
 
@@ -47,6 +49,10 @@ package struct GroupShortage: Hashable, Sendable {
         }
     }
 
+    /// Whether nothing that happens by itself ends it: there are too few workers, the group makes
+    /// other pictures, or the model cannot be split so far.
+    package var isFinal: Bool { missing > 0 || isOfOtherClass || mostRanks != nil }
+
     var sentence: String {
         var place = "model \(model)"
         if let precision { place += " in \(precision)" }
@@ -76,7 +82,7 @@ package struct GroupShortage: Hashable, Sendable {
     var details: SpecificationValue {
         var entries: [String: SpecificationValue] = [
             "size": .integer(size), "workers": .integer(members.count),
-            "missing": .integer(missing), "model": .string(model),
+            "missing": .integer(missing), "model": .string(model), "is_final": .bool(isFinal),
             "members": .list(members.map { .string($0) }),
             "doings": .list(doings.map { .string($0) }),
         ]

@@ -7,12 +7,7 @@
 /// three ways more: the notice that it is awaited, the part to the rank that adds, the sum back.
 package struct GroupStep: Hashable, Sendable {
     package let ranks: Int
-    /// Channels of a token between layers.
-    package let hidden: Int
-    /// Channels inside a feed-forward layer.
-    package let mlp: Int
-    package let doubleBlocks: Int
-    package let singleBlocks: Int
+    package let blocks: BlockSizes
     /// Tokens of one forward, and how many of them are text.
     package let tokens: Int
     package let textTokens: Int
@@ -27,13 +22,12 @@ package struct GroupStep: Hashable, Sendable {
     private static let chunkRows = 384
     /// Chunks on their way at once.
     private static let underWay = 3
+    /// Steps whose modulating vectors are gathered together.
+    package static let gatheredSteps = 32
 
     package init(
         ranks: Int,
-        hidden: Int,
-        mlp: Int,
-        doubleBlocks: Int,
-        singleBlocks: Int,
+        blocks: BlockSizes,
         tokens: Int,
         textTokens: Int,
         bytesPerValue: Int,
@@ -41,10 +35,7 @@ package struct GroupStep: Hashable, Sendable {
         bytesPerSecond: Double
     ) {
         self.ranks = ranks
-        self.hidden = hidden
-        self.mlp = mlp
-        self.doubleBlocks = doubleBlocks
-        self.singleBlocks = singleBlocks
+        self.blocks = blocks
         self.tokens = tokens
         self.textTokens = textTokens
         self.bytesPerValue = bytesPerValue
@@ -68,14 +59,17 @@ package struct GroupStep: Hashable, Sendable {
         guard ranks > 1 else { return 0 }
         let double =
             exposed(attentionOut, alone: alone) + exposed(feedForwardOut, alone: alone)
-        return Double(doubleBlocks) * double
-            + Double(singleBlocks) * exposed(singleOut, alone: alone)
+        return Double(blocks.doubleBlocks) * double
+            + Double(blocks.singleBlocks) * exposed(singleOut, alone: alone)
     }
 
-    /// What the vectors that modulate the blocks take to gather, in seconds, once for some steps.
+    /// What the vectors that modulate the blocks take to gather for ``gatheredSteps`` steps, in
+    /// seconds.
     package var gatherSeconds: Double {
         guard ranks > 1 else { return 0 }
-        let values = Double(hidden * (12 * doubleBlocks + 3 * singleBlocks))
+        let values = Double(
+            blocks.hidden * (12 * blocks.doubleBlocks + 3 * blocks.singleBlocks)
+        )
         let bytes = values * Double(MemoryLayout<Float>.stride)
         return roundTrip + bytes * Double(ranks - 1) / Double(ranks) / bytesPerSecond
     }
@@ -94,22 +88,22 @@ package struct GroupStep: Hashable, Sendable {
     /// Of a double block's attention: text and picture, one after the other.
     private var attentionOut: [Stretch] {
         [
-            Stretch(rows: textTokens, inputs: hidden),
-            Stretch(rows: tokens - textTokens, inputs: hidden),
+            Stretch(rows: textTokens, inputs: blocks.hidden),
+            Stretch(rows: tokens - textTokens, inputs: blocks.hidden),
         ]
     }
 
     /// Of its feed-forward layers: the text's sum is under way while the picture's begins.
     private var feedForwardOut: [Stretch] {
         [
-            Stretch(rows: textTokens, inputs: mlp),
-            Stretch(rows: tokens - textTokens, inputs: mlp, before: mlp),
+            Stretch(rows: textTokens, inputs: blocks.mlp),
+            Stretch(rows: tokens - textTokens, inputs: blocks.mlp, before: blocks.mlp),
         ]
     }
 
     /// Of a single block.
     private var singleOut: [Stretch] {
-        [Stretch(rows: tokens, inputs: hidden + mlp)]
+        [Stretch(rows: tokens, inputs: blocks.hidden + blocks.mlp)]
     }
 
     /// Seconds from the last product of an addition until its last chunk has come.
@@ -118,11 +112,11 @@ package struct GroupStep: Hashable, Sendable {
         var (computed, free) = (0.0, 0.0)
         var arrivals: [Double] = []
         for stretch in stretches where stretch.rows > 0 {
-            let row = 2 * Double(hidden) / Double(ranks) / speed
+            let row = 2 * Double(blocks.hidden) / Double(ranks) / speed
             computed += Double(stretch.rows * stretch.before) * row
             let chunks = (stretch.rows + Self.chunkRows - 1) / Self.chunkRows
             let rows = Double(stretch.rows) / Double(chunks)
-            let bytes = rows * Double(hidden * bytesPerValue)
+            let bytes = rows * Double(blocks.hidden * bytesPerValue)
             for _ in 0..<chunks {
                 computed += rows * Double(stretch.inputs) * row
                 let turn = arrivals.dropLast(Self.underWay - 1).last ?? 0
@@ -136,9 +130,7 @@ package struct GroupStep: Hashable, Sendable {
 
     /// The work of a forward alone: products and attention.
     private var operations: Double {
-        let width = Double(hidden)
         let count = Double(tokens)
-        let products = 2 * count * (4 * width * width + 2 * width * Double(mlp))
-        return Double(doubleBlocks + singleBlocks) * (products + 4 * count * count * width)
+        return blocks.flopsPerToken * count + blocks.flopsPerTokenPair * count * count
     }
 }

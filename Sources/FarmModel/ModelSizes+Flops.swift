@@ -1,23 +1,6 @@
-/// Work that follows from the sizes; a multiplication and an addition count as two operations.
-///
-/// Norms, activations and what is done once a step (modulation, time and text vectors) are left
-/// out: together they are below one percent at FLUX.1's size.
+/// Work of the other networks, which follows from their sizes; a multiplication and an addition
+/// count as two operations.
 extension ModelSizes {
-    /// Of one denoise step, for each token: the matrices that it goes through.
-    ///
-    /// In a double block a token passes its own stream's query, key, value and output matrices and
-    /// the two of the feed-forward; in a single block the fused ones, which are as large.
-    var stepFlopsPerToken: Double {
-        let attention = 4 * hidden * hidden
-        let feedForward = 2 * hidden * mlp
-        return Double(2 * (doubleBlocks + singleBlocks) * (attention + feedForward))
-    }
-
-    /// Of one denoise step, for each pair of tokens: scores, and their sum of values.
-    var stepFlopsPerTokenPair: Double {
-        Double(2 * (doubleBlocks + singleBlocks) * 2 * hidden)
-    }
-
     /// Of one forward of T5, for each token.
     ///
     /// Four matrices of the attention, three of the gated feed-forward, and the attention over all

@@ -196,7 +196,8 @@ package struct SpecificationKey: Hashable, Sendable {
         SpecificationKey("requirements.precision", "a precision's name, as `int8`", "any"),
         SpecificationKey(
             "requirements.numeric_class",
-            "a numeric class, as `dreamfarm workers -o json` shows it: only workers of it render the job",
+            "a numeric class, as `dreamfarm workers -o json` shows it: only workers of it render the job; "
+                + "with `group` a group's, as `…/int8/tp2`, which workers of `…/int8` make",
             "any"
         ),
         SpecificationKey(

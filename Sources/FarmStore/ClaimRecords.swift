@@ -6,7 +6,7 @@ struct TaskClaim: Sendable {
     let worker: WorkerID
     /// The registration that claims; 0 where it is not said.
     let epoch: Int64
-    let limit: Int
+    var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     let warm: Set<JobID>
 

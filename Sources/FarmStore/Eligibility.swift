@@ -31,13 +31,26 @@ struct TaskDemand: Sendable, Hashable {
         guard worker.modelDigest == modelDigest,
             requirement.pool == nil || requirement.pool == worker.pool,
             worker.tags.isSuperset(of: requirement.tags),
-            numericClass == nil || numericClass == worker.numericClass
+            isOfClass(worker) || isOfClass(groupOf: worker)
         else { return .noWorker }
         if let precision = requirement.precision, precision != worker.precision {
             return .noPrecision
         }
         if let memory = requirement.memoryBytes, memory > worker.memory { return .noMemory }
-        return isRendered(byGroupOf: worker) ? nil : .noGroup
+        return isOfClass(worker) && isRendered(byGroupOf: worker) ? nil : .noGroup
+    }
+
+    private func isOfClass(_ worker: WorkerCapability) -> Bool {
+        numericClass == nil || numericClass == worker.numericClass
+    }
+
+    /// Whether a group that a worker alone could join makes pictures of the class, where the task
+    /// asks for one.
+    private func isOfClass(groupOf worker: WorkerCapability) -> Bool {
+        guard let numericClass, requirement.groupSize > 1, worker.groupSize < 2 else {
+            return false
+        }
+        return ClassOfGroup.canBe(numericClass, of: worker.numericClass)
     }
 
     /// Whether as many workers render with it as the task asks for.

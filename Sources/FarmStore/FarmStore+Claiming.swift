@@ -75,13 +75,15 @@ extension FarmStore {
         let apart = view.heads.reduce(into: Set(view.blocks.map(\.worker))) {
             $0.formUnion($1.avoided)
         }
-        for member in claims {
+        for var member in claims {
             guard let worker = view.workers[member.claim.worker], worker.refusal == nil,
                 member.claim.isOf(worker)
             else {
                 // Who was not here when the view was read may be in the next one.
                 continue
             }
+            // A second one would begin when the first one ends.
+            if worker.reservation != nil { member.claim.limit = 1 }
             let warm = member.claim.warm.intersection(rivals)
             var key = Key(worker: worker, warm: warm)
             // Where limits count workers, or some task is not for this one, each is looked at for

@@ -25,7 +25,8 @@ extension FarmStore {
             SELECT worker.id, worker.name, worker.pool, worker.model_name, worker.model_digest,
                 worker.precision, worker.tags, worker.memory_bytes, worker.sharded_bytes,
                 worker.replicated_bytes, worker.working_bytes, worker.most_ranks,
-                worker.numeric_class, worker.offered_group, worker.offered_size,
+                coalesce(worker.own_class, worker.numeric_class) AS numeric_class,
+                worker.offered_group, worker.offered_size,
                 CASE WHEN worker.renders_alone
                     THEN coalesce(worker.own_speed, worker.speed) ELSE 0 END AS speed_alone,
                 coalesce((

@@ -199,8 +199,8 @@ extension FarmStore {
                 \(team.modelDigest), \(team.precision), \(team.memberClass),
                 \(team.workers.count), \(team.workers.count), \(Self.newSecret()),
                 now() + make_interval(secs => \(team.startSeconds)),
-                CASE WHEN \(team.origin) = 'needed' THEN now()
-                    + make_interval(secs => \(configuration.groupReservation.inSeconds)) END)
+                CASE WHEN \(team.origin) = 'needed' THEN now() + make_interval(
+                    secs => \(team.startSeconds + configuration.groupReservation.inSeconds)) END)
             ON CONFLICT DO NOTHING RETURNING id
             """
         ).first

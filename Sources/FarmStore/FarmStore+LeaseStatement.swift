@@ -48,6 +48,10 @@ extension FarmStore {
                     AND worker.desired_state = 'run'
                     AND slot.is_member = (worker.group_id IS NOT NULL)
                     AND (NOT slot.leads OR worker.group_id IN (SELECT id FROM led))
+                    AND (slot.leads OR NOT slot.is_member OR EXISTS (
+                        SELECT FROM worker_group
+                        WHERE worker_group.id = worker.group_id AND \(raw: Self.mayFill)
+                    ))
                     AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
                     AND NOT EXISTS (
                         SELECT FROM pool WHERE pool.name = worker.pool AND pool.is_paused

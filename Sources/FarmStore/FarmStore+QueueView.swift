@@ -118,20 +118,24 @@ extension FarmStore {
         return owners
     }
 
-    /// Whether a worker finishes what it holds before its group loads, and may take what ends before
-    /// the others have done the same, as SQL.
-    private static let isReserved = """
+    /// Whether a worker that is reserved for a group may take one task that ends before the group
+    /// starts, as SQL: it holds nothing, and waits for what another member held at the reservation.
+    ///
+    /// What reserved workers take counts for nobody, and the start stays as it was predicted then, so
+    /// that they cannot put it off.
+    static let mayFill = """
         (worker_group.state = 'forming' AND worker.group_phase = 'reserved'
-            AND worker.renders_alone AND worker_group.starts_at > now() AND EXISTS (
+            AND worker.renders_alone AND worker_group.starts_at > now()
+            AND NOT EXISTS (SELECT FROM lease WHERE lease.worker_id = worker.id) AND EXISTS (
                 SELECT FROM lease JOIN worker AS busy ON busy.id = lease.worker_id
-                WHERE busy.group_id = worker.group_id
+                WHERE busy.group_id = worker.group_id AND lease.claimed_at < worker_group.epoch_at
             ))
         """
 
     /// How many workers render with one, as SQL: none where it holds no whole model, belongs to
     /// another rank's group, or to one that forms or is to take nothing new.
     static let servedSize = """
-        CASE WHEN worker.group_id IS NULL OR \(isReserved) THEN worker.renders_alone::integer
+        CASE WHEN worker.group_id IS NULL OR \(mayFill) THEN worker.renders_alone::integer
             WHEN worker_group.state = 'ready' AND worker.group_rank = 0 AND NOT EXISTS (
                 SELECT FROM worker AS member
                 WHERE member.group_id = worker.group_id AND \(isLeaving)
@@ -153,7 +157,7 @@ extension FarmStore {
                 worker.group_id IS NOT NULL AS is_member, \(raw: Self.servedSize) AS served_size,
                 coalesce(worker_group.wanted_size, 1) AS wanted_size,
                 coalesce(worker_group.origin <> 'needed', false) AS serves_singles,
-                CASE WHEN \(raw: Self.isReserved) THEN worker_group.starts_at END AS reserved_until
+                CASE WHEN \(raw: Self.mayFill) THEN worker_group.starts_at END AS reserved_until
             FROM worker LEFT JOIN worker_group ON worker_group.id = worker.group_id
             WHERE worker.state <> 'lost'
             """

@@ -165,6 +165,8 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws -> String {
         let digest = worker.modelDigest
+        let lacksConstants =
+            "NOT cost_constants ?& ARRAY(SELECT jsonb_object_keys(told.constants))"
         for name in [worker.modelName, "\(worker.modelName)-\(digest.prefix(8))"] {
             try await connection.execute(
                 """
@@ -174,17 +176,19 @@ extension FarmStore {
                 ON CONFLICT DO NOTHING
                 """
             )
-            // What a model that was added by hand lacks; most registrations change nothing.
+            // What a model that was added by hand or by an older worker lacks; most registrations
+            // change nothing.
             try await connection.execute(
                 """
                 UPDATE model SET removed_at = NULL,
                     defaults = CASE WHEN defaults = '{}' THEN \(worker.modelDefaults)::jsonb
                         ELSE defaults END,
-                    cost_constants = CASE WHEN cost_constants = '{}'
-                        THEN \(worker.costConstants)::jsonb ELSE cost_constants END
+                    cost_constants = CASE WHEN \(raw: lacksConstants)
+                        THEN told.constants ELSE cost_constants END
+                FROM (SELECT \(worker.costConstants)::jsonb AS constants) AS told
                 WHERE digest = \(digest) AND (removed_at IS NOT NULL
                     OR (defaults = '{}' AND \(worker.modelDefaults)::jsonb <> '{}')
-                    OR (cost_constants = '{}' AND \(worker.costConstants)::jsonb <> '{}'))
+                    OR \(raw: lacksConstants))
                 """
             )
             let rows = try await connection.query(

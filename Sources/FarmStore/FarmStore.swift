@@ -85,7 +85,8 @@ package struct FarmStoreConfiguration: Sendable {
     /// How long workers wait between heartbeats.
     package var heartbeat: Duration = .seconds(15)
 
-    /// How long workers stay reserved for a group that does not come to be.
+    /// How long workers stay reserved, from when they were to be free, for a group that does not
+    /// come to be.
     package var groupReservation: Duration = .seconds(600)
 
     /// How long a group that tasks asked for has nothing to do before it gives way to tasks that

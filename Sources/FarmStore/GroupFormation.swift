@@ -58,14 +58,6 @@ struct GroupFormation: Sendable {
     /// What waits and no worker alone is for, the first before the others.
     var needs: [TaskDemand] = []
 
-    /// What the members of a group have in common.
-    private struct Kind: Hashable {
-        var pool: String
-        var modelDigest: String
-        var precision: String
-        var memberClass: String
-    }
-
     /// The groups to make now.
     func teams() -> [GroupTeam] {
         let named = namedTeams()
@@ -80,13 +72,13 @@ struct GroupFormation: Sendable {
         struct Offer: Hashable {
             var name: String
             var size: Int
-            var kind: Kind
+            var kind: GroupKind
         }
         var offers: [Offer: [GroupCandidate]] = [:]
         for candidate in candidates {
             guard let name = candidate.offer.name, let size = candidate.offer.size else { continue }
-            offers[Offer(name: name, size: size, kind: Self.kind(candidate)), default: []]
-                .append(candidate)
+            let kind = GroupKind(of: candidate)
+            offers[Offer(name: name, size: size, kind: kind), default: []].append(candidate)
         }
         var names = Set(groups.map(\.name))
         return offers.sorted { $0.key.name < $1.key.name }.compactMap { offer, members in
@@ -123,14 +115,16 @@ struct GroupFormation: Sendable {
             && wanted.precision.map { $0 == group.precision } ?? true
             && (wanted.groupSize == 1 || wanted.groupSize == group.size
                 || wanted.groupSize == group.wantedSize && need.isOfAnyClass)
-            && isOfClass(group.numericClass, need)
+            && isOfClass(group, need)
             && group.leader.map { $0.tags.isSuperset(of: wanted.tags) } ?? false
             && group.leader.map { $0.memory >= wanted.memoryBytes ?? 0 } ?? false
     }
 
-    /// Whether a class is a need's, as far as it is known.
-    private func isOfClass(_ numericClass: String, _ need: TaskDemand) -> Bool {
-        numericClass.isEmpty || need.numericClass.map { $0 == numericClass } ?? true
+    /// Whether a group's class is a need's, or can be, where the group has not told it yet.
+    private func isOfClass(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
+        guard let wanted = need.numericClass else { return true }
+        return group.numericClass.isEmpty
+            ? ClassOfGroup.canBe(wanted, of: group.memberClass) : wanted == group.numericClass
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
@@ -142,7 +136,7 @@ struct GroupFormation: Sendable {
     /// The group that starts first of those that could be made for a need.
     private func team(for need: TaskDemand, without taken: Set<WorkerID>) -> GroupTeam? {
         let free = volunteers(for: need).filter { !taken.contains($0.id) }
-        return Dictionary(grouping: free, by: Self.kind).values
+        return free.byKind.values
             .compactMap { team(of: $0, ranks: ranks(for: need, among: $0)) }
             .min { ($0.startSeconds, $0.name) < ($1.startSeconds, $1.name) }
     }
@@ -156,6 +150,9 @@ struct GroupFormation: Sendable {
                 && wanted.pool.map { [pool = $0.pool] in $0 == pool } ?? true
                 && wanted.precision.map { [precision = $0.precision] in $0 == precision } ?? true
                 && wanted.memoryBytes.map { [memory = $0.memory] in $0 <= memory } ?? true
+                && need.numericClass.map { [member = $0.numericClass] numericClass in
+                    ClassOfGroup.canBe(numericClass, of: member)
+                } ?? true
         }
     }
 
@@ -215,15 +212,6 @@ struct GroupFormation: Sendable {
         )
     }
 
-    private static func kind(_ candidate: GroupCandidate) -> Kind {
-        Kind(
-            pool: candidate.pool,
-            modelDigest: candidate.modelDigest,
-            precision: candidate.precision,
-            memberClass: candidate.numericClass
-        )
-    }
-
     // MARK: - Spares
 
     /// Workers for seats, by rank, idle ones first; fewer where there are not enough.
@@ -234,14 +222,9 @@ struct GroupFormation: Sendable {
         ranks: [Int],
         of size: Int? = nil
     ) -> [Int: GroupCandidate] {
-        let own = Kind(
-            pool: group.pool,
-            modelDigest: group.modelDigest,
-            precision: group.precision,
-            memberClass: group.memberClass
-        )
+        let own = GroupKind(of: group)
         var able = candidates.filter {
-            Self.kind($0) == own && $0.holds(rankOf: size ?? group.size)
+            GroupKind(of: $0) == own && $0.holds(rankOf: size ?? group.size)
                 && ($0.offer.name == group.name
                     || $0.offer.name == nil && group.origin != .named)
         }.sorted(by: Self.isSooner)
@@ -273,8 +256,7 @@ struct GroupFormation: Sendable {
             return .failure(GroupRefusal(sentence: "give the size of the group, at least 2"))
         }
         if let refusal = Self.refusal(ofSize: size, free) { return .failure(refusal) }
-        let teams = Dictionary(grouping: free, by: Self.kind).values
-            .compactMap { team(of: $0, ranks: size) }
+        let teams = free.byKind.values.compactMap { team(of: $0, ranks: size) }
         guard teams.count <= 1 else {
             return .failure(
                 GroupRefusal(
@@ -319,7 +301,7 @@ struct GroupFormation: Sendable {
             )
         }
         guard members.count > 1, wish.size.map({ $0 == members.count }) ?? true,
-            Set(members.map(Self.kind)).count == 1
+            members.byKind.count == 1
         else {
             return .failure(
                 GroupRefusal(

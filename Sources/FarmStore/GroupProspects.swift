@@ -49,24 +49,24 @@ struct GroupProspects: Sendable {
             let alone = CostModel.seconds(wanted.image.flops, speed: speed)
         else { return nil }
         let model = CostModel(wanted.costs)
-        let kinds = Dictionary(grouping: volunteers) { [$0.pool, $0.precision] }.values
-        return kinds.compactMap { members -> GroupDecision? in
-            guard members.count > 1, let first = members.first else { return nil }
+        return volunteers.byKind.compactMap { kind, members -> GroupDecision? in
+            guard members.count > 1 else { return nil }
             let sizes = (2...members.count).filter { ranks in
                 members.count { $0.holds(rankOf: ranks) } >= ranks
             }
-            let seconds = sizes.map { ranks in
-                model.groupSeconds(
+            var seconds: [Int: Double] = [:]
+            for ranks in sizes {
+                seconds[ranks] = model.groupSeconds(
                     of: wanted.image,
                     ranks: ranks,
                     flopsPerSecond: speed,
-                    link: links[first.pool] ?? .assumed,
-                    precision: first.precision
+                    link: links[kind.pool] ?? .assumed,
+                    precision: kind.precision
                 )
             }
             return GroupDecision(
                 secondsAlone: alone,
-                secondsInGroup: Dictionary(uniqueKeysWithValues: zip(sizes, seconds)),
+                secondsInGroup: seconds,
                 wantedBy: wanted.finishBy,
                 now: now,
                 workers: members.count
@@ -82,8 +82,7 @@ struct GroupProspects: Sendable {
         }
         let size = wanted.requirement.groupSize
         let able = formation.volunteers(for: demand).filter { $0.holds(rankOf: size) }
-        return Dictionary(grouping: able) { [$0.pool, $0.precision] }.values
-            .contains { $0.count >= size }
+        return able.byKind.values.contains { $0.count >= size }
     }
 
     /// The median speed of the workers that can render alone what is wanted, or could where all of

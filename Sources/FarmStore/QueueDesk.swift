@@ -25,14 +25,16 @@ final class QueueDesk: Sendable {
         self.freshness = freshness
     }
 
-    /// The view, unless it is too old.
+    /// The view as of now, unless it is too old.
     var freshView: QueueView? {
         state.withLock { state in
-            guard let begunAt = state.begunAt, let readAt = state.readAt,
-                ContinuousClock.now - readAt < freshness
+            let now = ContinuousClock.now
+            guard let begunAt = state.begunAt, let readAt = state.readAt, now - readAt < freshness
             else { return nil }
             if let expiredAt = state.expiredAt, begunAt <= expiredAt { return nil }
-            return state.view
+            var view = state.view
+            view.now.addTimeInterval((now - begunAt).inSeconds)
+            return view
         }
     }
 

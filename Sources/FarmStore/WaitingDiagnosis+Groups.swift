@@ -8,16 +8,6 @@ extension WaitingDiagnosis {
         if let forming = view.formation.groups.first(where: { view.formation.serves($0, demand) }) {
             return .noGroup(Self.shortage(of: forming, model: model))
         }
-        var classless = demand
-        classless.numericClass = nil
-        if let other = view.formation.groups.first(where: { view.formation.serves($0, classless) }),
-            let numericClass = demand.numericClass
-        {
-            var shortage = Self.shortage(of: other, model: model)
-            shortage.hindrance =
-                "renders in the class \(other.numericClass), and it asks for \(numericClass)"
-            return .noGroup(shortage)
-        }
         let volunteers = view.formation.volunteers(for: demand)
         let largest = volunteers.map(\.memory).max() ?? 0
         let memory = volunteers.lazy.compactMap(\.modelMemory).first
@@ -37,7 +27,12 @@ extension WaitingDiagnosis {
                 largest: largest
             )
         }
-        let able = volunteers.filter { $0.holds(rankOf: size) }
+        let able =
+            volunteers.filter { $0.holds(rankOf: size) }.byKind.values
+            .max { ($0.count, $1[0].name) < ($1.count, $0[0].name) } ?? []
+        if able.count < size, let foreign = foreignGroup(for: demand, model: model) {
+            return .noGroup(foreign)
+        }
         return .noGroup(
             GroupShortage(
                 size: size,
@@ -47,6 +42,20 @@ extension WaitingDiagnosis {
                 members: able.prefix(size).map(\.name)
             )
         )
+    }
+
+    /// A group that would be for a task if it asked for no class; nil where there is none.
+    private func foreignGroup(for demand: TaskDemand, model: String) -> GroupShortage? {
+        var classless = demand
+        classless.numericClass = nil
+        guard let numericClass = demand.numericClass,
+            let other = view.formation.groups.first(where: { view.formation.serves($0, classless) })
+        else { return nil }
+        let own = other.numericClass.isEmpty ? other.memberClass : other.numericClass
+        var shortage = Self.shortage(of: other, model: model)
+        shortage.hindrance = "renders in the class \(own), and it asks for \(numericClass)"
+        shortage.isOfOtherClass = true
+        return shortage
     }
 
     private static func shortage(of group: GroupRecord, model: String) -> GroupShortage {

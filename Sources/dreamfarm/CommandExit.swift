@@ -19,7 +19,7 @@ enum CommandExit: Int32 {
     init(_ error: any Error) {
         switch error {
         case FarmClientError.unreachable: self = .unreachable
-        case VerificationError.noWorker: self = .noWorkerOfClass
+        case VerificationError.noWorker, VerificationError.noGroup: self = .noWorkerOfClass
         case VerificationError.timedOut: self = .timedOut
         case is Interruption.Interrupted: self = .cancelled
         default: self = .error

@@ -49,7 +49,7 @@ struct VerificationJobTests {
 
     @Test("ask for exactly the settings", arguments: [plain, unusual])
     func settings(_ settings: RenderSettings) throws {
-        let numericClass = "dreamfarm-1/x86-64-v3+openblas-Zen/float32"
+        let numericClass = RenderPipeline.numericClass(.float32, Compute(threads: 1))
         let job = VerificationJob(settings: settings, model: "flux", numericClass: numericClass)
         let specification = try job.specification
         let defaults = ModelDefaults(width: 16, height: 16, refRes: 16, steps: 1, guidance: 9)
@@ -63,7 +63,47 @@ struct VerificationJobTests {
         )
         #expect(resolved.imageCount == 1)
         #expect(resolved.settings(at: 0) == settings)
-        #expect(specification.requirements.numericClass == numericClass)
+        #expect(specification.requirements.numericClass == "\(numericClass)")
+        #expect(specification.requirements.group == nil)
+    }
+
+    @Test("ask for a group where one made the picture", arguments: ["tp3", "tp3-packed"])
+    func group(_ group: String) throws {
+        let numericClass = RenderPipeline.numericClass(.int8, Compute(threads: 1), group)
+        let needs = try VerificationJob(
+            settings: Self.plain,
+            model: "flux",
+            numericClass: numericClass
+        ).specification.requirements
+        #expect(needs.group == 3)
+        #expect(needs.numericClass?.hasSuffix("/int8/\(group)") == true)
+    }
+
+    @Test("a group that another engine names is not guessed at")
+    func unknownGroup() {
+        #expect(RenderPipeline.numericClass(.int8, Compute(threads: 1), "pp2").ranks == nil)
+    }
+
+    @Test("only what a group that forms keeps from a picture is waited for")
+    func obstacles() throws {
+        let numericClass = RenderPipeline.numericClass(.int8, Compute(threads: 1), "tp2")
+        func check(_ cause: WaitingCause?) throws {
+            let view = cause.map { WhyView($0) }
+            try PictureVerifier.check(
+                try view.map { try FarmJSON.decode(from: FarmJSON.encode($0)) },
+                numericClass
+            )
+        }
+        var shortage = GroupShortage(size: 2, model: "flux", members: ["a", "b"])
+        try check(nil)
+        try check(.noGroup(shortage))
+        shortage.members = ["a"]
+        let error = #expect(throws: VerificationError.self) { try check(.noGroup(shortage)) }
+        #expect("\(try #require(error))".contains("waits for 1 more worker"))
+        #expect(CommandExit(try #require(error)) == .noWorkerOfClass)
+        #expect(throws: VerificationError.self) {
+            try check(.noMemory(needed: 2, largest: 1))
+        }
     }
 
     @Test("only a worker of the model and class that takes tasks counts as at hand")

@@ -161,8 +161,9 @@ import Testing
         [
             AccountRequest.self, AccountView.self, AttemptAnswer.self,
             AttemptFence.self, AttemptProgress.self, AttemptReport.self, AttemptRequest.self,
-            AttemptView.self, AuditView.self, BlobList.self, BlobSweepView.self, CancelOrder.self,
-            CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self, ClaimAnswer.self,
+            AttemptView.self, AuditView.self, BlobList.self, BlobSweepView.self, BlockSizes.self,
+            CancelOrder.self, CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self,
+            ClaimAnswer.self,
             ClaimRequest.self, ConditionSpecification.self, CostConstants.self, DeletePreview.self,
             DeliveryAnswer.self, FailureRequest.self, FailureView.self, FarmView.self,
             GroupFigures.self, GroupMemberAddress.self, GroupMemberView.self, GroupOffer.self,

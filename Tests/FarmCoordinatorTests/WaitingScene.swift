@@ -126,6 +126,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
                 details: [
                     "size": .integer(2), "workers": .integer(0), "missing": .integer(2),
                     "model": .string("tiny"), "members": .list([]), "doings": .list([]),
+                    "is_final": .bool(true),
                 ],
                 advice: "dreamfarm-worker run --model DIR --group auto",
                 claimant: worker

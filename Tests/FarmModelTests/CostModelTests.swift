@@ -23,16 +23,14 @@ import Testing
     @Test("a smaller model's constants are its own")
     func smallModel() {
         let sizes = ModelSizes(
-            doubleBlocks: 2,
-            singleBlocks: 3,
-            hidden: 128,
-            mlp: 512,
+            blocks: BlockSizes(doubleBlocks: 2, singleBlocks: 3, hidden: 128, mlp: 512),
             t5: ModelSizes.T5Sizes(layers: 2, model: 48, inner: 48, feedForward: 144),
             autoencoderChannels: [32, 32, 64, 64]
         )
         let constants = CostConstants(sizes)
         #expect(constants.flopsPerToken == Double(2 * 5 * 12 * 128 * 128))
         #expect(constants.flopsPerTokenPair == Double(2 * 5 * 2 * 128))
+        #expect(constants.blocks == sizes.blocks)
         #expect(constants.flopsPerDecodedPixel > 0)
         let large = CostConstants.flux.flopsPerDecodedPixel
         #expect(constants.flopsPerDecodedPixel < large / 10)

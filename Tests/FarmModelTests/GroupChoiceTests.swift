@@ -1,6 +1,7 @@
-import FarmModel
 import Foundation
 import Testing
+
+@testable import FarmModel
 
 @Suite struct GroupChoiceTests {
     private static let memory = ModelMemory(sharded: 12, replicated: 2, working: 1)
@@ -87,8 +88,6 @@ import Testing
 
     @Test("a picture in a group takes its forwards together and the rest alone")
     func picture() throws {
-        #expect(CostConstants.flux.hidden == 3072)
-        #expect(CostConstants.flux.reductionsPerForward == 76)
         let model = CostModel(.flux)
         let job = try JobSpecification(
             parsing: "parameters: {prompt: a}\nrender: {true_cfg: {scale: 2, end: 3}}"
@@ -104,7 +103,7 @@ import Testing
                 flopsPerSecond: 1e12,
                 link: link,
                 precision: precision
-            )
+            ) ?? .nan
         }
         let fast = CostModel.Link(latency: 0, bytesPerSecond: .infinity)
         let alone = image.flops / 1e12
@@ -115,26 +114,51 @@ import Testing
         #expect(seconds(4, .assumed, "float32") > seconds(4, .assumed))
     }
 
-    @Test("a step in a group takes its share of the arithmetic and what goes between ranks")
-    func step() {
-        let model = CostModel(.flux)
-        func seconds(_ ranks: Int, _ link: CostModel.Link) -> Double {
-            model.groupStepSeconds(
-                tokens: 1000,
-                ranks: ranks,
+    @Test("a picture in a group takes what its steps are expected to, sums beside the arithmetic")
+    func hidden() throws {
+        let sizes = BlockSizes(doubleBlocks: 3, singleBlocks: 2, hidden: 768, mlp: 2048)
+        var constants = CostConstants.flux
+        constants.flopsPerToken = 1e9
+        constants.blocks = sizes
+        let model = CostModel(constants)
+        let image = ImageCost(
+            flops: 45e12,
+            stepFlops: 1e12,
+            steps: 40,
+            tokens: 1000,
+            textTokens: 200,
+            denoiseTokens: 40_000,
+            guidedSteps: 0,
+            plainTokens: 1000
+        )
+        let link = CostModel.Link(latency: 1e-3, bytesPerSecond: 1e8)
+        let step = GroupStep(
+            ranks: 3,
+            blocks: sizes,
+            tokens: 1000,
+            textTokens: 200,
+            bytesPerValue: 2,
+            roundTrip: 2e-3,
+            bytesPerSecond: 1e8
+        )
+        let alone = model.forward(tokens: 1000) / 1e12
+        // vectors are gathered for 32 steps at once
+        let expected = 40 * step.seconds(alone: alone) + 2 * step.gatherSeconds + 5
+        func seconds(_ model: CostModel) -> Double? {
+            model.groupSeconds(
+                of: image,
+                ranks: 3,
                 flopsPerSecond: 1e12,
                 link: link,
-                hidden: 3072,
-                bytesPerValue: 4,
-                reductionsPerStep: 76
+                precision: "int8"
             )
         }
-        let alone = model.forward(tokens: 1000) / 1e12
-        let fast = CostModel.Link(latency: 0, bytesPerSecond: .infinity)
-        #expect(seconds(1, fast) == alone)
-        #expect(seconds(4, fast) == alone / 4)
-        let slow = CostModel.Link(latency: 1e-3, bytesPerSecond: 1e9)
-        let sums = 76 * (2e-3 + 1000 * 3072 * 4 / 1e9)
-        #expect(abs(seconds(2, slow) - alone / 2 - sums) < 1e-9)
+        #expect(abs(try #require(seconds(model)) - expected) < 1e-9)
+        let bytes = 1000.0 * 768 * 2
+        let sum = 2e-3 + 4.0 / 3 * bytes / 1e8
+        // of the eight sums of a step most is hidden
+        #expect(expected < 40 * alone / 3 + 5 + 0.7 * 320 * sum)
+        constants.blocks = nil
+        #expect(seconds(CostModel(constants)) == nil)
     }
 }

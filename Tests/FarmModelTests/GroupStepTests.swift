@@ -15,10 +15,12 @@ struct GroupStepTests {
     ) -> GroupStep {
         GroupStep(
             ranks: ranks,
-            hidden: 3072,
-            mlp: 12288,
-            doubleBlocks: doubleBlocks,
-            singleBlocks: singleBlocks,
+            blocks: BlockSizes(
+                doubleBlocks: doubleBlocks,
+                singleBlocks: singleBlocks,
+                hidden: 3072,
+                mlp: 12288
+            ),
             tokens: tokens,
             textTokens: textTokens,
             bytesPerValue: 2,

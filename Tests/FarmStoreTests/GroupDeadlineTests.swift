@@ -14,6 +14,7 @@ import Testing
         stepFlops: 9.9e12,
         steps: 10,
         tokens: 700,
+        textTokens: 512,
         denoiseTokens: 7000,
         guidedSteps: 0,
         plainTokens: 700
@@ -61,6 +62,25 @@ import Testing
             try await scene.farm.deliver(task, final: AttemptTotals()) == .delivered(.succeeded)
         )
         #expect(try await scene.farm.violations() == [])
+    }
+
+    @Test("workers of several classes count for no group together, neither before it nor after")
+    func classes() async throws {
+        var scene = try await GroupScene(workers: 1)
+        try await scene.add("z") { $0.numericClass = "another" }
+        let job = try await job(in: 60, on: scene)
+        #expect(try await scene.store.runGroups() == GroupReport())
+        try await scene.add("b")
+        #expect(try await scene.store.runGroups().grouped == 1)
+        #expect(try await size(job, on: scene) == 2)
+        #expect(try await scene.seats() == ["a", "b"])
+        // what is there now can make none: the job is for workers alone once it is late
+        let group = try await scene.group()
+        try await scene.lose("b")
+        _ = try await scene.store.dissolveGroup(group.id, now: true, by: "ops")
+        try await scene.farm.pool.execute("UPDATE job SET finish_by = now() - interval '1 s'")
+        #expect(try await scene.store.runGroups().grouped == 1)
+        #expect(try await size(job, on: scene) == 1)
     }
 
     @Test("a picture that is in time alone, or wanted at no moment, is for workers alone")

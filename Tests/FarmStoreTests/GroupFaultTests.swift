@@ -93,8 +93,8 @@ import Testing
         try await scene.member("b").say(.ready) { $0.numericClass = "another" }
         let group = try await scene.group()
         #expect(group.state == .forming && group.epoch == 2)
-        #expect(group.reason == "its members compute in several classes: another, group of 2")
-        try await scene.member("b").say(.ready) { $0.numericClass = "group of 2" }
+        #expect(group.reason == "its members compute in several classes: alone/tp2, another")
+        try await scene.member("b").say(.ready) { $0.numericClass = "alone/tp2" }
         try await scene.member("a").say(.ready)
         #expect(try await scene.group().state == .ready)
     }

@@ -21,40 +21,6 @@ import Testing
         )
     }
 
-    @Test("workers that are reserved take only what ends before the last of them is free")
-    func reservation() async throws {
-        let scene = try await GroupScene(workers: 2)
-        let long = try await scene.farm.job { $0.tasks = [NewTask(cost: 100e12)] }
-        let held = try await scene.claimed("b")
-        #expect(held.job == long)
-        _ = try await scene.job(group: 2)
-        _ = try await scene.store.runGroups()
-        #expect(try await scene.seats() == ["a", "b"])
-        #expect(try #require(try await scene.member("a").order()).isReserved)
-        // It would end after the group could have started.
-        try await scene.farm.job { $0.tasks = [NewTask(cost: 200e12)] }
-        #expect(try await scene.claim("a") == .none(.inGroup))
-        let short = try await scene.farm.job { $0.tasks = [NewTask(cost: 20e12)] }
-        let filler = try await scene.claimed("a")
-        #expect(filler.job == short)
-        #expect(
-            try await scene.farm.deliver(filler, final: AttemptTotals()) == .delivered(.succeeded)
-        )
-        #expect(
-            try await scene.store.deliverImage(
-                held.fence,
-                imageIndex: 0,
-                output: DeliveredOutput(digest: "long", size: 1),
-                final: AttemptTotals()
-            ) == .delivered(.succeeded)
-        )
-        // Nobody holds anything: they load, and take nothing more.
-        #expect(try #require(try await scene.member("a").order()).isReserved == false)
-        #expect(try await scene.claim("a") == .none(.inGroup))
-        try await scene.form()
-        #expect(try await scene.group().state == .ready)
-    }
-
     @Test("idle workers are reserved before those that are busy")
     func idleFirst() async throws {
         let scene = try await GroupScene(workers: 3)

@@ -145,7 +145,7 @@ struct SimulatedMember {
         )
         if phase == .waiting { standing.address = Data([UInt8(order.rank), 0, 255]) }
         if order.rank == 0 {
-            standing.numericClass = "group of \(order.size)"
+            standing.numericClass = "alone/tp\(order.size)"
             standing.speed = 3e12
         }
         change(&standing)

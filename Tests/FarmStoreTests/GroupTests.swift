@@ -40,9 +40,9 @@ import Testing
         let classes: [String] = try await scene.farm.pool.query(
             "SELECT numeric_class FROM attempt WHERE job_id = \(job)"
         ).map { try $0.decode("numeric_class") }
-        #expect(classes == ["group of 2"])
+        #expect(classes == ["alone/tp2"])
         let image = try await scene.farm.imageState(job)
-        #expect(image.output?.numericClass == "group of 2")
+        #expect(image.output?.numericClass == "alone/tp2")
         let leader = try #require(try await scene.store.worker(try scene.member("a").id))
         #expect(leader.speed == 3e12)
         #expect(leader.seat?.rank == 0 && leader.seat?.servedSize == 2)

@@ -75,6 +75,35 @@ import Testing
         }
     }
 
+    @Test("a job of a group's class gets a group of workers whose class that is")
+    func ownClass() async throws {
+        var scene = try await GroupScene(workers: 1)
+        for name in ["y", "z"] { try await scene.add(name) { $0.numericClass = "other" } }
+        let job = try await scene.job(group: 2) { $0.requirement.numericClass = "alone/tp2" }
+        func shortage() async throws -> GroupShortage? {
+            guard case .noGroup(let shortage) = try await scene.store.why(job: job)?.first?.cause
+            else { return nil }
+            return shortage
+        }
+        #expect(try await scene.store.runGroups() == GroupReport())
+        var lack = try #require(try await shortage())
+        #expect(lack.members == ["a"] && lack.missing == 1 && lack.isFinal)
+        // A group of the others renders, but not this.
+        let foreign = try await scene.job(group: 2) { $0.requirement.numericClass = "other/tp2" }
+        #expect(try await scene.store.runGroups().formed == 1)
+        #expect(try await scene.seats() == ["y", "z"])
+        lack = try #require(try await shortage())
+        #expect(lack.isOfOtherClass && lack.isFinal)
+        #expect(lack.hindrance == "renders in the class other, and it asks for alone/tp2")
+        _ = try await scene.store.cancelJob(foreign, mode: .now, by: "ann")
+        try await scene.add("b")
+        #expect(try #require(try await shortage()).isFinal == false)
+        #expect(try await scene.store.runGroups().formed == 1)
+        try await scene.form(["a", "b"])
+        #expect(try await scene.claimed("a").job == job)
+        #expect(try await scene.farm.violations() == [])
+    }
+
     @Test("who takes the seat of a leader has the tags that its tasks ask for")
     func leadingSpare() async throws {
         var scene = try await GroupScene(workers: 0)

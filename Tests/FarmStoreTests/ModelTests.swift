@@ -37,6 +37,20 @@ import Testing
         #expect(try await farm.store.models().map(\.isDefault) == [false, true])
     }
 
+    @Test("a worker adds to a model's constants what an older one did not tell, and takes nothing")
+    func constants() async throws {
+        let farm = try await PlantedFarm()
+        func told(_ worker: String, _ constants: String) async throws -> String? {
+            _ = try await farm.register(worker) { $0.costConstants = constants }
+            return try await farm.store.model(named: "flux")?.costConstants
+        }
+        #expect(try await told("a", "{}") == "{}")
+        #expect(try await told("b", #"{"x": 1}"#) == #"{"x": 1}"#)
+        #expect(try await told("c", #"{"x": 2}"#) == #"{"x": 1}"#)
+        #expect(try await told("d", #"{"x": 1, "y": 2}"#) == #"{"x": 1, "y": 2}"#)
+        #expect(try await told("a", #"{"x": 1}"#) == #"{"x": 1, "y": 2}"#)
+    }
+
     @Test("a model in use stays, and says who uses it")
     func removing() async throws {
         let farm = try await PlantedFarm()

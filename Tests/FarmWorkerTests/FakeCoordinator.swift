@@ -160,9 +160,14 @@ final class FakeCoordinator: CoordinatorCalls {
 
     func claim(_ worker: WorkerID, _ request: ClaimRequest) async throws -> ClaimAnswer {
         journal.write("ask")
-        let task = try await state.wait { state -> TaskAssignment? in
-            guard !state.held.contains("claim"), !state.tasks.isEmpty else { return nil }
+        let found = try await state.wait { state -> TaskAssignment?? in
+            guard !state.held.contains("claim"), !state.tasks.isEmpty else {
+                return request.waitSeconds > 0 ? nil : .some(nil)
+            }
             return state.tasks.removeFirst()
+        }
+        guard let task = found else {
+            return ClaimAnswer(reason: .inGroup, retryAfterSeconds: 0.05)
         }
         try await begin("claim", "claim \(task.images.first?.index ?? -1)")
         return ClaimAnswer(tasks: [task])

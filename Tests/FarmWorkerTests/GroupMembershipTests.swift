@@ -11,6 +11,7 @@ import Testing
     private final class Group: Sendable {
         private struct State {
             var epoch: Int64 = 1
+            var isReserved = false
             var standings: [Int: GroupStanding] = [:]
             var ends: [GroupStanding] = []
         }
@@ -56,9 +57,18 @@ import Testing
                             address: state.standings[$0]?.address
                         )
                     },
-                    isReserved: false
+                    isReserved: state.isReserved
                 )
             }
+        }
+
+        /// Lets members wait until their seats may be taken, or take them.
+        func reserve(_ isReserved: Bool) {
+            state.withLock { $0.isReserved = isReserved }
+        }
+
+        func phase(of rank: Int) -> GroupPhase? {
+            state.withLock { $0.standings[rank]?.phase }
         }
 
         var isReady: Bool {
@@ -86,7 +96,8 @@ import Testing
     /// A member of the group, in a folder of its own.
     private static func member(
         _ farm: FakeCoordinator,
-        _ folder: String
+        _ folder: String,
+        offer: GroupOffer = GroupOffer(name: "pair", size: 2)
     ) async throws -> WorkerService {
         let renderer = try await GroupRenderer(
             EngineWorkerTests.configuration,
@@ -95,7 +106,7 @@ import Testing
         var configuration = WorkerConfiguration(name: "tiny", dataFolder: folder)
         configuration.group = try await renderer.prepare(
             try GroupSettings(
-                offer: GroupOffer(name: "pair", size: 2),
+                offer: offer,
                 listen: "127.0.0.1",
                 coordinator: "http://127.0.0.1:8470"
             ),
@@ -172,6 +183,36 @@ import Testing
                 #expect(farms[0].releases.map(\.reason) == [.groupLost])
                 #expect(farms[0].failures.isEmpty)
                 leader.drain()
+                try await tasks.waitForAll()
+            }
+        }
+    }
+
+    @Test("a reserved worker renders what it is given, and takes its seat once that is done")
+    func filling() async throws {
+        let (group, farms) = Self.seated()
+        group.reserve(true)
+        try await Bench.withFolder { folder in
+            let leader = try await Self.member(farms[0], "\(folder)/0", offer: GroupOffer())
+            let other = try await Self.member(farms[1], "\(folder)/1", offer: GroupOffer())
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await leader.run() }
+                tasks.addTask { try await other.run() }
+                while group.phase(of: 0) == nil { try await Task.sleep(for: .milliseconds(20)) }
+                farms[0].hold("deliver")
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
+                try await farms[0].journal.wait(for: "hold deliver")
+                // the seat may be taken now, and what was given is still to be delivered
+                group.reserve(false)
+                while group.phase(of: 1) != .waiting {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                #expect(group.phase(of: 0) == .reserved)
+                farms[0].letGo("deliver")
+                try await group.formed()
+                #expect(farms[0].pictures.count == 1 && farms[0].releases.isEmpty)
+                leader.drain()
+                other.drain()
                 try await tasks.waitForAll()
             }
         }

@@ -16,6 +16,13 @@ package struct Provenance: Codable, Sendable, Equatable {
         /// How a group splits the model, as `tp2`; nil for a worker alone.
         package var group: String?
 
+        /// How many workers render together; nil where the word for it is not one of this engine's.
+        package var ranks: Int? {
+            guard let group else { return 1 }
+            guard group.hasPrefix("tp") else { return nil }
+            return Int(group.dropFirst(2).prefix { $0 != "-" })
+        }
+
         /// All in one word.
         package var description: String {
             "\(engine)/\(kernels)/\(precision)" + (group.map { "/\($0)" } ?? "")

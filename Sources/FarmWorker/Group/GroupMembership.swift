@@ -6,8 +6,9 @@ import Tensors
 
 /// Makes a worker what the coordinator wants it to be: a member of a group, or a worker alone.
 ///
-/// A member finishes what it holds, reads its part of the model, tells where it is reached, connects
-/// to the others, and stays until the epoch is over: because a rank is lost, or because the
+/// A member finishes what it holds, and meanwhile takes what the coordinator gives it for the time
+/// until the others have done the same; it reads its part of the model, tells where it is reached,
+/// connects to the others, and stays until the epoch is over: because a rank is lost, or because the
 /// coordinator says so. The part stays in memory from one epoch to the next.
 struct GroupMembership: Sendable {
     let worker: WorkerContext
@@ -28,7 +29,7 @@ struct GroupMembership: Sendable {
                 try await standAlone()
                 continue
             }
-            seat.sit(place)
+            seat.sit(place, mayFill: renderer.holdsWhole)
             worker.logger.notice("Takes a seat", metadata: metadata(of: order))
             let before = failures
             let outcome = try await withThrowingTaskGroup(of: Outcome.self) { group in

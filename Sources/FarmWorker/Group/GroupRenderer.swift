@@ -71,6 +71,9 @@ package final class GroupRenderer: ImageRenderer {
 
     // MARK: - What is in memory
 
+    /// Whether it can render alone now.
+    var holdsWhole: Bool { state.withLock { $0.resident.shard } == .whole }
+
     /// Reads the whole model where the worker is to render alone while it is in no group: one of any
     /// group, with the memory for it.
     ///

@@ -10,6 +10,10 @@ final class GroupSeat: Sendable {
         var standing: GroupStanding?
         /// Whether a member is lost of which the standing does not tell yet.
         var isInterrupted = false
+        /// Whether it may take tasks while it is reserved, if the coordinator has some for it.
+        var mayFill = false
+        /// Whether it asks for one.
+        var isFilling = false
         /// Counts what the next heartbeat has to say at once.
         var news = 0
     }
@@ -30,14 +34,24 @@ final class GroupSeat: Sendable {
         state.update { $0.news += 1 }
     }
 
-    /// Returns once the worker may have tasks of its own: alone, or as the first of a group that is
-    /// ready.
-    func mayClaim() async throws {
-        try await state.wait { state -> Void? in
-            guard let standing = state.standing else { return state.isInterrupted ? nil : () }
-            return standing.rank == 0 && standing.phase == .ready && !state.isInterrupted
-                ? () : nil
+    /// Returns once the worker may have tasks of its own: alone, as the first of a group that is
+    /// ready, or while it is reserved for one.
+    ///
+    /// - Returns: Whether it is reserved: its seat cannot be taken before ``endClaim()``.
+    func mayClaim() async throws -> Bool {
+        try await state.wait { state -> Bool? in
+            guard !state.isInterrupted else { return nil }
+            guard let standing = state.standing else { return false }
+            if standing.rank == 0, standing.phase == .ready { return false }
+            guard state.mayFill, state.order?.isReserved == true else { return nil }
+            state.isFilling = true
+            return true
         }
+    }
+
+    /// Notes that a claim was answered and what it brought is held.
+    func endClaim() {
+        state.update { $0.isFilling = false }
     }
 
     /// Keeps the worker from tasks until it has a seat anew: what the group rendered broke off.
@@ -68,10 +82,14 @@ final class GroupSeat: Sendable {
     }
 
     /// Returns once a seat may be taken: what its workers held when it was reserved is over.
+    ///
+    /// From then on the worker takes nothing more.
     func mayBegin(_ seat: Seat) async throws {
         try await state.wait { state -> Void? in
-            guard let order = state.order, Seat(order) == seat else { return nil }
-            return order.isReserved ? nil : ()
+            guard let order = state.order, Seat(order) == seat, !order.isReserved, !state.isFilling
+            else { return nil }
+            state.mayFill = false
+            return ()
         }
     }
 
@@ -113,12 +131,17 @@ final class GroupSeat: Sendable {
     // MARK: - How far it is
 
     /// Takes a seat, or leaves the one it had.
-    func sit(_ seat: Seat?) {
+    ///
+    /// - Parameters:
+    ///   - seat: The seat; nil for none.
+    ///   - mayFill: Whether the worker can render alone until the seat may be taken.
+    func sit(_ seat: Seat?, mayFill: Bool = false) {
         state.update { state in
             state.standing = seat.map {
                 GroupStanding(group: $0.group, epoch: $0.epoch, rank: $0.rank, phase: .reserved)
             }
             state.isInterrupted = false
+            state.mayFill = mayFill
             state.news += 1
         }
     }

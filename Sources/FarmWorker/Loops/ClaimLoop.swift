@@ -16,9 +16,10 @@ struct ClaimLoop: Sendable {
             case .withdraw(let task): await withdraw(task)
             case .claim(let registration, let busy):
                 do {
-                    guard let answer = try await claim(registration, busy) else { continue }
-                    if answer.reason == .inGroup { worker.seat.ask() }
-                    try await take(answer)
+                    guard let (answer, attempts) = try await claim(registration, busy)
+                    else { continue }
+                    if answer.reason == .inGroup, worker.seat.standing == nil { worker.seat.ask() }
+                    try await take(attempts)
                     backoff = makeBackoff()
                     if answer.tasks.isEmpty, let seconds = answer.retryAfterSeconds {
                         try await pause(.clamped(seconds: seconds))
@@ -42,20 +43,30 @@ struct ClaimLoop: Sendable {
         )
     }
 
-    /// Asks for a task; gives up when nothing is to be claimed any more.
+    /// A claimed attempt, and whether it was still wanted when it came.
+    private typealias Claimed = (attempt: HeldAttempt, isWanted: Bool)
+
+    /// Asks for a task and holds what comes; gives up when nothing is to be claimed any more.
     private func claim(
         _ registration: RegistrationAnswer,
         _ busy: HeldAttempt?
-    ) async throws -> ClaimAnswer? {
+    ) async throws -> (ClaimAnswer, [Claimed])? {
+        defer { worker.seat.endClaim() }
         let wait = worker.configuration.claimWait
         let request = ClaimRequest(
             epoch: registration.epoch,
             waitSeconds: wait / .seconds(1),
             busySeconds: busy?.remainingSeconds ?? 0
         )
-        return try await unlessRefusing {
-            try await worker.seat.mayClaim()
+        let answer = try await unlessRefusing {
+            var request = request
+            // what is given to a reserved worker is given at once
+            if try await worker.seat.mayClaim() { request.waitSeconds = 0 }
             return try await worker.calls.claim(registration.id, request)
+        }
+        return answer.map { answer in
+            let attempts = answer.tasks.map { HeldAttempt($0) }
+            return (answer, attempts.map { ($0, worker.desk.hold($0)) })
         }
     }
 
@@ -88,12 +99,10 @@ struct ClaimLoop: Sendable {
 
     // MARK: - What was claimed
 
-    private func take(_ answer: ClaimAnswer) async throws {
-        for (position, task) in answer.tasks.enumerated() {
-            let attempt = HeldAttempt(task)
-            let isWanted = worker.desk.hold(attempt)
+    private func take(_ attempts: [Claimed]) async throws {
+        for (position, (attempt, isWanted)) in attempts.enumerated() {
             worker.ledger.count { $0.claimed += 1 }
-            worker.logger(of: attempt).info("Claimed", metadata: ["job": "\(task.job)"])
+            worker.logger(of: attempt).info("Claimed", metadata: ["job": "\(attempt.task.job)"])
             guard isWanted, position == 0 else {
                 worker.post(.released(.notBegun), of: attempt)
                 continue

@@ -44,10 +44,12 @@ extension ModelSizes {
         let t5 = model.textEncoder2.configuration
         let autoencoder = model.autoencoder.configuration
         self.init(
-            doubleBlocks: transformer.numLayers,
-            singleBlocks: transformer.numSingleLayers,
-            hidden: transformer.hidden,
-            mlp: transformer.mlp,
+            blocks: BlockSizes(
+                doubleBlocks: transformer.numLayers,
+                singleBlocks: transformer.numSingleLayers,
+                hidden: transformer.hidden,
+                mlp: transformer.mlp
+            ),
             t5: T5Sizes(
                 layers: t5.numLayers,
                 model: t5.dModel,

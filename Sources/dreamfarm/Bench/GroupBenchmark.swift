@@ -72,10 +72,12 @@ struct GroupBenchmark: Sendable {
         guard let alone, let group = result.group else { return result }
         let step = GroupStep(
             ranks: group.ranks,
-            hidden: configuration.hidden,
-            mlp: configuration.mlp,
-            doubleBlocks: configuration.numLayers,
-            singleBlocks: configuration.numSingleLayers,
+            blocks: BlockSizes(
+                doubleBlocks: configuration.numLayers,
+                singleBlocks: configuration.numSingleLayers,
+                hidden: configuration.hidden,
+                mlp: configuration.mlp
+            ),
             tokens: result.tokens,
             textTokens: result.textTokens,
             bytesPerValue: precision == .float32 ? 4 : 2,

@@ -45,13 +45,21 @@ struct PictureVerifier {
         model: String
     ) async throws -> VerificationResult {
         let numericClass = try Provenance(reading: picture, name: name).numericClass
-        guard let digest = try await digest(of: model), try await hasWorker(digest, numericClass)
-        else { throw VerificationError.noWorker("\(numericClass)") }
-        let job = try await client.submit(
-            VerificationJob(settings: settings, model: model, numericClass: "\(numericClass)")
-                .specification,
-            key: nil
-        )
+        guard numericClass.ranks != nil, let digest = try await digest(of: model) else {
+            throw VerificationError.noWorker("\(numericClass)")
+        }
+        let specification = try VerificationJob(
+            settings: settings,
+            model: model,
+            numericClass: numericClass
+        ).specification
+        if try await !hasWorker(digest, numericClass) {
+            guard numericClass.group != nil else {
+                throw VerificationError.noWorker("\(numericClass)")
+            }
+            try Self.check(try await client.plan(specification).unrunnable.first, numericClass)
+        }
+        let job = try await client.submit(specification, key: nil)
         guard let ended = try await follow(job, numericClass) else {
             throw VerificationError.timedOut(job.id)
         }
@@ -88,6 +96,16 @@ struct PictureVerifier {
         try await client.workers().all().contains { $0.takesTasks(of: model, in: numericClass) }
     }
 
+    /// Throws unless nothing, or only a group that is made by itself, keeps the farm from a picture.
+    static func check(_ obstacle: WhyView?, _ numericClass: Provenance.NumericClass) throws {
+        guard let obstacle else { return }
+        guard obstacle.reason == .noGroup else {
+            throw VerificationError.noWorker("\(numericClass)")
+        }
+        guard case .mapping(let details) = obstacle.details, details["is_final"] == .bool(false)
+        else { throw VerificationError.noGroup("\(numericClass)", obstacle.sentence) }
+    }
+
     /// Follows a job to its end, nil when the time is over; cancels it when the last worker goes
     /// away that could render it.
     private func follow(
@@ -101,7 +119,7 @@ struct PictureVerifier {
                 }
                 group.addTask { [self] in
                     try await watch(job, numericClass)
-                    throw VerificationError.noWorker("\(numericClass)")
+                    return nil
                 }
                 defer { group.cancelAll() }
                 return try await group.next() ?? nil
@@ -112,7 +130,7 @@ struct PictureVerifier {
         }
     }
 
-    /// Returns when nobody renders the job and nobody is there who could.
+    /// Throws ``VerificationError`` when nobody renders the job and nobody is there who could.
     private func watch(_ job: JobView, _ numericClass: Provenance.NumericClass) async throws {
         while true {
             try await Task.sleep(for: Self.look)
@@ -120,7 +138,11 @@ struct PictureVerifier {
                 if try await hasWorker(job.modelDigest, numericClass) { continue }
                 // Who is told to end finishes first what it is at.
                 let images = try await client.job(job.id.description).images
-                if images.waiting > 0 { return }
+                guard images.waiting > 0 else { continue }
+                guard numericClass.group != nil else {
+                    throw VerificationError.noWorker("\(numericClass)")
+                }
+                try Self.check(try await client.why(job.id).first, numericClass)
             } catch let error as FarmClientError where error.isAway {
                 continue
             }

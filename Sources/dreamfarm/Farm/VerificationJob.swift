@@ -6,8 +6,8 @@ struct VerificationJob {
     let settings: RenderSettings
     /// The model's name in the farm.
     let model: String
-    /// That of the picture, as workers name it.
-    let numericClass: String
+    /// That of the picture.
+    let numericClass: Provenance.NumericClass
 
     /// The job.
     ///
@@ -29,8 +29,15 @@ struct VerificationJob {
                 "guidance": .number(settings.guidance),
             ]),
             "render": .mapping(render),
-            "requirements": .mapping(["numeric_class": .string(numericClass)]),
+            "requirements": .mapping(requirements),
         ])
+    }
+
+    /// A group's class asks for a group, too, so that one is made.
+    private var requirements: [String: SpecificationValue] {
+        var requirements = ["numeric_class": SpecificationValue.string("\(numericClass)")]
+        if let ranks = numericClass.ranks, ranks > 1 { requirements["group"] = .integer(ranks) }
+        return requirements
     }
 
     private var render: [String: SpecificationValue] {

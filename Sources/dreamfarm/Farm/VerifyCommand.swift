@@ -14,8 +14,10 @@ struct VerifyCommand: AsyncParsableCommand {
         discussion: """
             A file alone is rendered from what it says of itself. With --job the pictures that the \
             farm keeps are compared with what the job asks for, or a file with the image of its \
-            name. Exits with 0 when all are equal, 1 when one is not, 7 when no worker of the \
-            numeric class with the model is at hand, or the last one goes away.
+            name. A group's picture is rendered by a group, which is made where its workers are \
+            there. Exits with 0 when all are equal, 1 when one is not, 7 when no worker of the \
+            numeric class with the model is at hand, or too few for the group, or the last one \
+            goes away.
             """
     )
 
@@ -118,6 +120,7 @@ enum VerificationError: Error, CustomStringConvertible {
     case unreadable(String)
     case unknownModel(String)
     case noWorker(String)
+    case noGroup(String, String)
     case nothingMeant(String)
     case unreadableJob(String)
     case notRendered(JobID, String?)
@@ -132,6 +135,8 @@ enum VerificationError: Error, CustomStringConvertible {
         case .noWorker(let numericClass):
             "no worker of the numeric class \(numericClass) with the model is at hand and takes "
                 + "tasks: other processors and engines give other bytes"
+        case .noGroup(let numericClass, let sentence):
+            "no group makes pictures of the numeric class \(numericClass) now: \(sentence)"
         case .nothingMeant(let job):
             "the job \(job) has no delivered picture of that name or index"
         case .unreadableJob(let job):
