@@ -60,8 +60,11 @@ struct ClaimLoop: Sendable {
         )
         let answer = try await unlessRefusing {
             var request = request
-            // what is given to a reserved worker is given at once
-            if try await worker.seat.mayClaim() { request.waitSeconds = 0 }
+            if try await worker.seat.mayClaim() {
+                // a reserved worker gets something when it holds nothing, and at once
+                try await worker.desk.holdsNothing()
+                request.waitSeconds = 0
+            }
             return try await worker.calls.claim(registration.id, request)
         }
         return answer.map { answer in
