@@ -55,6 +55,7 @@ import Testing
                 }
                 // One tries, the others wait.
                 while pool.counts != PostgresPool.Counts(idle: 0, taken: 1, waiting: 19) {
+                    try Task.checkCancellation()
                     await Task.yield()
                 }
                 #expect(try await cluster.revive())

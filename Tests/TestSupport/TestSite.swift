@@ -44,11 +44,31 @@ package func withCluster(
 }
 
 extension PostgresCluster {
-    /// Kills the server, and returns once it is gone; `revive` starts it again.
+    /// Kills the server, and returns once it is gone with all its sessions, which would else go on to
+    /// answer for a moment; `revive` starts it again.
     package func crash() {
         let killed = processID
+        kill(killed, SIGSTOP)
+        let sessions = Self.children(of: killed)
         kill(killed, SIGKILL)
         var status: Int32 = 0
         waitpid(killed, &status, 0)
+        for session in sessions { kill(session, SIGKILL) }
+        while sessions.contains(where: Self.isRunning) { usleep(1000) }
+    }
+
+    private static func children(of process: Int32) -> [Int32] {
+        let path = "/proc/\(process)/task/\(process)/children"
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        return text.split(separator: " ").compactMap { Int32($0) }
+    }
+
+    /// Whether a process is there and has not ended, its parent still to hear of it.
+    private static func isRunning(_ process: Int32) -> Bool {
+        guard
+            let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let state = text[(text.lastIndex(of: ")") ?? text.startIndex)...].dropFirst(2).first
+        else { return false }
+        return state != "Z" && state != "X"
     }
 }
