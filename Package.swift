@@ -100,6 +100,7 @@ let package = Package(
         .target(name: "Imaging", dependencies: ["CImaging"]),
         .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
         .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
+        .target(name: "Prometheus"),
 
         // Floor 0: C.
         .target(name: "CGloo", linkerSettings: [.linkedLibrary("gloo")]),
@@ -208,6 +209,7 @@ let package = Package(
             exclude: ["Goldens"]
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
+        .testTarget(name: "PrometheusTests", dependencies: ["Prometheus"]),
         .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
     ],
     cxxLanguageStandard: .cxx17
