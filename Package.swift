@@ -63,8 +63,9 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
-                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS, .logging,
-                .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle, .unixSignals,
+                "Prometheus", .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS,
+                .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle,
+                .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
         ),
@@ -174,8 +175,9 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
-                "Imaging", "Postgres", "TestSupport", .crypto, .httpTypes, .hummingbird,
-                .hummingbirdTesting, .logging, .nioCore, .nioEmbedded, .nioHTTPTypes, .nioPosix,
+                "Imaging", "Postgres", "Prometheus", "TestSupport", .crypto, .httpTypes,
+                .hummingbird, .hummingbirdTesting, .logging, .nioCore, .nioEmbedded,
+                .nioHTTPTypes, .nioPosix,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),
