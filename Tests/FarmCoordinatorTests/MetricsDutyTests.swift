@@ -81,7 +81,7 @@ import Testing
             func beat(
                 _ rank: Int,
                 _ figures: GroupFigures?,
-                _ task: TaskAssignment? = nil
+                steps: Int = 0
             ) async throws {
                 var request = HeartbeatRequest(epoch: workers[rank].epoch)
                 var standing = GroupStanding(
@@ -92,23 +92,18 @@ import Testing
                 )
                 standing.figures = figures
                 request.group = standing
-                if let task {
-                    request.running = [
-                        AttemptProgress(
-                            fence: task.fence,
-                            image: 0,
-                            step: 1,
-                            steps: 4,
-                            stepSeconds: 2
-                        )
-                    ]
+                if steps > 0 {
+                    var own = WorkerFigures()
+                    own.measuredSteps = steps
+                    own.measuredStepSeconds = 8
+                    request.figures = own
                 }
                 let path = "/v1/workers/\(workers[rank].id)/heartbeat"
                 _ = try await farm.call(.post, path, request, as: HeartbeatAnswer.self)
             }
             for rank in [0, 1] { try await beat(rank, nil) }
             _ = try await farm.submit("parameters: {prompt: a}\nrequirements: {group: 2}")
-            let task = try await farm.task(workers[0].id)
+            _ = try await farm.task(workers[0].id)
             var figures = GroupFigures()
             figures.reduceSeconds = 2
             figures.reduceBytes = 1000
@@ -116,7 +111,7 @@ import Testing
             try await beat(1, figures)
             figures.steps = 4
             figures.stepSeconds = 8
-            try await beat(0, figures, task)
+            try await beat(0, figures, steps: 4)
             let scrape = try await farm.scrape()
             for (name, value) in [
                 "dreamfarm_group_formation_seconds_count": 1.0,
@@ -124,7 +119,7 @@ import Testing
                 "dreamfarm_group_reduce_seconds_count": 4,
                 "dreamfarm_group_reduce_seconds_sum": 2,
                 "dreamfarm_group_wait_ratio_count": 4, "dreamfarm_group_wait_ratio_sum": 0.5,
-                "dreamfarm_step_seconds_sum{precision=\"float32\",group=\"2\"}": 2,
+                "dreamfarm_step_seconds_sum{precision=\"float32\",group=\"2\"}": 8,
             ] { #expect(scrape[name] == value, "\(name)") }
             #expect(try await farm.store.gauges().groups[.busy] == 1)
         }

@@ -87,18 +87,11 @@ import Testing
             _ = try await farm.submit("parameters: {prompt: a, seed: 1-3}\nchunk: {count: 1}")
             let delivered = try await farm.task(worker)
             let path = "/v1/workers/\(worker)/heartbeat"
-            for step in [1, 3] {
+            for steps in [1, 2] {
                 var beat = HeartbeatRequest(state: .busy)
-                beat.running = [
-                    AttemptProgress(
-                        fence: delivered.fence,
-                        image: 0,
-                        step: step,
-                        steps: 4,
-                        stepSeconds: 0.5
-                    )
-                ]
                 var figures = WorkerFigures()
+                figures.measuredSteps = steps
+                figures.measuredStepSeconds = Double(steps) / 2
                 figures.denoiseTokens = 100
                 figures.usefulSeconds = 1.5
                 beat.figures = figures

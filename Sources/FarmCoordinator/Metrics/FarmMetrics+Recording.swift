@@ -54,43 +54,36 @@ extension FarmMetrics {
 
     // MARK: - Heartbeats
 
-    /// Notes what a worker and its group did since its last heartbeat, and says whether it renders for
-    /// its group.
-    func note(_ beat: HeartbeatRequest, answeredWith record: HeartbeatRecord) -> Bool {
-        if let figures = beat.figures { note(figures) }
+    /// Notes what a worker and its group did since its last heartbeat.
+    ///
+    /// - Parameters:
+    ///   - beat: What it says.
+    ///   - precision: What it computes in.
+    ///   - record: What it is answered with.
+    func note(
+        _ beat: HeartbeatRequest,
+        in precision: String,
+        answeredWith record: HeartbeatRecord
+    ) {
+        var size = 1
         if let seconds = record.formationSeconds { groups.note(formation: seconds) }
-        guard let standing = beat.group, standing.phase == .ready,
-            standing.epoch == record.group?.epoch, standing.group == record.group?.group
-        else { return false }
-        if let figures = standing.figures { groups.note(figures, ofRank: standing.rank) }
-        return standing.rank == 0
+        if let standing = beat.group, standing.phase == .ready, let order = record.group,
+            standing.group == order.group, standing.epoch == order.epoch
+        {
+            size = order.size
+            if let figures = standing.figures { groups.note(figures, ofRank: standing.rank) }
+        }
+        if let figures = beat.figures { note(figures, in: precision, size: size) }
     }
 
-    private func note(_ figures: WorkerFigures) {
+    private func note(_ figures: WorkerFigures, in precision: String, size: Int) {
+        if let count = figures.measuredSteps, let seconds = figures.measuredStepSeconds, count > 0 {
+            steps.observe(seconds / Double(count), times: count, precision, "\(size)")
+        }
         denoiseTokens.add(Double(figures.denoiseTokens))
         busy.add(figures.usefulSeconds, "useful")
         busy.add(figures.coldStartSeconds, "cold_start")
         busy.add(figures.lostToFailureSeconds, "lost_to_failure")
         busy.add(figures.lostToPreemptionSeconds, "lost_to_preemption")
-    }
-
-    /// Notes the steps of an attempt since its last heartbeat.
-    ///
-    /// - Parameters:
-    ///   - progress: How far it is.
-    ///   - last: How far it was; nil where nothing was heard of it here.
-    ///   - precision: What its worker computes in.
-    ///   - size: How many workers render it.
-    func note(
-        _ progress: AttemptProgress,
-        since last: StepView?,
-        precision: String,
-        size: Int
-    ) {
-        guard let seconds = progress.stepSeconds, progress.step > 0 else { return }
-        // Steps of a checkpoint were computed before, so that the first news stands for one.
-        let isSame = last.map { $0.image == progress.image } ?? false
-        let count = isSame ? progress.step - (last?.step ?? 0) : 1
-        steps.observe(seconds, times: count, precision, "\(size)")
     }
 }

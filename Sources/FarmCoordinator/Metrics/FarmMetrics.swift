@@ -52,8 +52,8 @@ final class FarmMetrics: Sendable {
             .histogram,
             unit: "seconds",
             help: """
-                Time of denoise steps, by precision and by how many workers render together; the last \
-                step before a heartbeat stands for those since the one before
+                Time of denoise steps, by precision and by how many workers render together: the mean \
+                of the steps between two heartbeats; steps that a step cache answers are left out
                 """,
             labels: [
                 MetricLabel("precision", ["bfloat16", "float32", "int4", "int8"], isOpen: true),

@@ -174,16 +174,10 @@ extension CoordinatorAPI {
         let lead = beat.group.flatMap { $0.rank == 0 ? $0.speed : nil }
         if let speed = Self.speed(lead ?? beat.speed) { workers.note(speed: speed, of: id) }
         workers.note(group: record.group?.group, of: id)
-        let isLead = metrics.note(beat, answeredWith: record)
+        metrics.note(beat, in: worker.key.precision, answeredWith: record)
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
-            metrics.note(
-                progress,
-                since: live.step(of: progress.fence.attempt),
-                precision: worker.key.precision,
-                size: isLead ? record.group?.size ?? 1 : 1
-            )
             live.note(
                 StepView(progress, worker: id, workerName: worker.name),
                 of: job,
