@@ -63,8 +63,9 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
-                .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS, .logging,
-                .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle, .unixSignals,
+                "Prometheus", .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS,
+                .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle,
+                .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
         ),
@@ -100,6 +101,7 @@ let package = Package(
         .target(name: "Imaging", dependencies: ["CImaging"]),
         .target(name: "Migrations", path: "migrations", resources: [.embedInCode("sql")]),
         .target(name: "Postgres", dependencies: ["CLibPQ", "CLinux"]),
+        .target(name: "Prometheus"),
 
         // Floor 0: C.
         .target(name: "CGloo", linkerSettings: [.linkedLibrary("gloo")]),
@@ -173,8 +175,9 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
-                "Imaging", "Postgres", "TestSupport", .crypto, .httpTypes, .hummingbird,
-                .hummingbirdTesting, .logging, .nioCore, .nioEmbedded, .nioHTTPTypes, .nioPosix,
+                "Imaging", "Postgres", "Prometheus", "TestSupport", .crypto, .httpTypes,
+                .hummingbird, .hummingbirdTesting, .logging, .nioCore, .nioEmbedded,
+                .nioHTTPTypes, .nioPosix,
             ]
         ),
         .testTarget(name: "FarmModelTests", dependencies: ["FarmModel", "Migrations"]),
@@ -208,6 +211,7 @@ let package = Package(
             exclude: ["Goldens"]
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
+        .testTarget(name: "PrometheusTests", dependencies: ["Prometheus"]),
         .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
     ],
     cxxLanguageStandard: .cxx17

@@ -55,6 +55,7 @@ package struct Coordinator: Sendable {
         settings.requests.perSecond = configuration.requestRate
         settings.isEncrypted = certificate != nil
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
+        settings.areMetricsOpen = configuration.areMetricsOpen
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
@@ -95,17 +96,17 @@ package struct Coordinator: Sendable {
         let secret =
             try configuration.webhookSecret
             ?? SecretFile.secret(at: configuration.dataDirectory + "/webhook-secret")
-        var services: [any Service] = [
-            NoticeService(
-                listener: PostgresListener(
-                    database.configuration,
-                    channels: NoticeService.channels
-                ),
-                store: store,
-                desk: api.desk,
-                live: api.live,
-                logger: logger
+        let notices = NoticeService(
+            listener: PostgresListener(
+                database.configuration,
+                channels: NoticeService.channels
             ),
+            store: store,
+            desk: api.desk,
+            live: api.live,
+            logger: logger
+        )
+        let duties = [
             ExpiryDuty.service(
                 store,
                 every: configuration.timing.expiryInterval,
@@ -129,7 +130,16 @@ package struct Coordinator: Sendable {
                 secret: secret,
                 allowsPrivate: configuration.allowsPrivateWebhooks
             ).service(outage: outage, logger: logger),
+            GaugesDuty.service(
+                store,
+                reserve: api.reserve,
+                gauges: api.metrics.database,
+                outage: outage,
+                logger: logger
+            ),
         ]
+        var services: [any Service] = [notices]
+        services += duties.map { $0.telling(api.metrics.note(_:isHeld:)) }
         if let cluster = database.cluster {
             services.append(ClusterService(cluster: cluster, logger: logger))
         }

@@ -113,6 +113,10 @@ package struct LogLine: Codable, Hashable, Sendable {
 /// What a worker did since the last heartbeat that was answered.
 package struct WorkerFigures: Codable, Hashable, Sendable {
     package var steps = 0
+    /// How many of the steps are a measure of the worker, and how long they took together, in seconds;
+    /// nil where the worker does not say.
+    package var measuredSteps: Int?
+    package var measuredStepSeconds: Double?
     /// Tokens times steps that went through the denoiser.
     package var denoiseTokens = 0
     package var conditionsComputed = 0

@@ -16,12 +16,15 @@ enum AttemptEnd: Sendable, Hashable {
     case memberLost(String)
 
     /// The outcome as the attempt's row has it.
-    var outcome: String {
+    var outcome: String { ending.rawValue }
+
+    /// How the attempt ended, as the API and the metrics name it.
+    var ending: AttemptEnding {
         switch self {
-        case .succeeded: "succeeded"
-        case .failed: "failed"
-        case .lapsed, .replaced: "lapsed"
-        case .released, .memberLost: "released"
+        case .succeeded: .succeeded
+        case .failed: .failed
+        case .lapsed, .replaced: .lapsed
+        case .released, .memberLost: .released
         }
     }
 

@@ -59,6 +59,9 @@ package struct ClaimedTask: Sendable, Hashable {
     /// The class that its pictures have to be of, where that is fixed.
     package let numericClass: String?
     package let leaseDeadline: Date
+    /// How long it waited since its job was submitted, in seconds; nil where this is not its first
+    /// attempt.
+    package let waitSeconds: Double?
     /// The images that are not delivered yet, by index.
     package let images: [ClaimedImage]
 }

@@ -285,6 +285,7 @@ extension FarmStore {
                 cost: try row.decode("cost"),
                 numericClass: try row.decodeIfPresent("numeric_class"),
                 leaseDeadline: try row.decode("deadline"),
+                waitSeconds: try row.decodeIfPresent("wait"),
                 images: zip(ids, indices).map { ClaimedImage(id: $0, index: $1) }
             )
             let worker = try row.decode("worker_id", as: WorkerID.self)

@@ -92,17 +92,24 @@ extension FarmStore {
         _ batch: [Delivery]
     ) async throws -> [Result<DeliveryEcho, any Error>] {
         let rows = try await pool.query(deliverStatement(batch), for: "delivery")
-        return try rows.map { row in
+        let echoes = try rows.map { row in
             let state = try row.decodeIfPresent("state", as: TaskState.self)
-            return .success(
-                DeliveryEcho(
-                    isCurrent: try row.decode("is_current"),
-                    isNew: try row.decode("is_new"),
-                    task: try state.map {
-                        ($0, try row.decode("undelivered"), try row.decode("is_narrow"))
-                    }
-                )
+            return DeliveryEcho(
+                isCurrent: try row.decode("is_current"),
+                isNew: try row.decode("is_new"),
+                task: try state.map {
+                    ($0, try row.decode("undelivered"), try row.decode("is_narrow"))
+                }
             )
         }
+        count(echoes, of: batch)
+        return echoes.map { .success($0) }
+    }
+
+    private func count(_ echoes: [DeliveryEcho], of batch: [Delivery]) {
+        counts.note(images: echoes.count(where: \.isNew), .delivered)
+        // Several deliveries of a task tell of its one end.
+        let ended = zip(echoes, batch).filter { $0.0.task?.state.isFinal == true }
+        counts.note(.succeeded, Set(ended.map(\.1.fence.task)).count)
     }
 }

@@ -98,7 +98,11 @@ extension FarmStore {
             if verdict.state == .ready {
                 try await requeue(lease, after: verdict.backoff, on: connection)
             }
-            try await tell(lease, end, verdict, on: connection)
+            let failed = try await tell(lease, end, verdict, on: connection)
+            connection.afterCommit { [counts] in
+                counts.note(end.ending)
+                counts.note(images: failed, .failed)
+            }
             verdicts.append(verdict)
         }
         return verdicts
@@ -257,13 +261,14 @@ extension FarmStore {
         try await Self.notify(.ready, "tasks", on: connection)
     }
 
-    /// Writes what the end of an attempt means for its images and its job, with the events.
+    /// Writes what the end of an attempt means for its images and its job, with the events, and
+    /// returns how many images failed.
     private func tell(
         _ lease: EndingLease,
         _ end: AttemptEnd,
         _ verdict: AttemptVerdict,
         on connection: PostgresConnection
-    ) async throws {
+    ) async throws -> Int {
         var failed: [Row] = []
         if verdict.givenUp(of: lease.scope.todo.count) > 0 {
             failed = try await connection.query(
@@ -311,6 +316,7 @@ extension FarmStore {
             bodies,
             on: connection
         )
+        return failed.count
     }
 
     /// Changes a job's counters under its lock, writes events, and ends the job with its last task.

@@ -26,6 +26,7 @@ extension FarmStore {
         }
         while let ended = try await endLapsed() {
             report.lapsed += ended.leases
+            counts.note(expirations: ended.leases)
             report.poisoned += ended.failed
         }
         while let ended = try await endHung() {

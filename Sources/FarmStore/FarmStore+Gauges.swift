@@ -7,6 +7,8 @@ package struct FarmGauges: Sendable, Hashable {
     package var tasks: [TaskState: Int]
     /// Workers by state, zero included.
     package var workers: [WorkerState: Int]
+    /// Groups by state, zero included; those that are dissolved as long as they are remembered.
+    package var groups: [GroupState: Int]
     /// Dead and live rows of each hot table, as the server last counted them.
     package var tables: [String: RowCounts]
 }
@@ -21,7 +23,7 @@ extension FarmStore {
     /// The tables whose rows come and go with every claim.
     static let hotTables = ["ready", "resting", "lease", "account_usage"]
 
-    /// Reads what the metrics show of the database; three queries.
+    /// Reads what the metrics show of the database; four queries.
     ///
     /// Of the history only the tasks of jobs that failed or were cancelled are read; how many
     /// succeeded follows from the jobs' counters.
@@ -30,6 +32,7 @@ extension FarmStore {
             FarmGauges(
                 tasks: try await taskCounts(on: connection),
                 workers: try await workerCounts(on: connection),
+                groups: try await groupCounts(on: connection),
                 tables: try await tableCounts(on: connection)
             )
         }
@@ -67,6 +70,19 @@ extension FarmStore {
             "SELECT state, count(*) AS n FROM worker GROUP BY state"
         )
         var counts = Dictionary(uniqueKeysWithValues: WorkerState.allCases.map { ($0, 0) })
+        for row in rows { counts[try row.decode("state")] = try row.decode("n") }
+        return counts
+    }
+
+    private func groupCounts(
+        on connection: PostgresConnection
+    ) async throws -> [GroupState: Int] {
+        let rows = try await connection.query(
+            """
+            SELECT \(raw: Self.groupState) AS state, count(*) AS n FROM worker_group GROUP BY 1
+            """
+        )
+        var counts = Dictionary(uniqueKeysWithValues: GroupState.allCases.map { ($0, 0) })
         for row in rows { counts[try row.decode("state")] = try row.decode("n") }
         return counts
     }

@@ -119,18 +119,18 @@ extension FarmStore {
     /// nothing.
     ///
     /// With its last member the group is ready; a member that is broken ends the epoch in the same
-    /// transaction.
+    /// transaction. Returns how long the group took to form, in seconds, where it is ready now.
     func note(
         _ standing: GroupStanding,
         of worker: WorkerID,
         epoch: Int64
-    ) async throws {
+    ) async throws -> Double? {
         try await withRetriedTransaction { connection in
             guard let group = try await lockGroup(standing.group, on: connection),
                 group.epoch == standing.epoch,
                 let member = group.members.first(where: { $0.worker == worker }),
                 member.rank == standing.rank
-            else { return }
+            else { return nil }
             let isCurrent =
                 try await connection.query(
                     """
@@ -138,9 +138,10 @@ extension FarmStore {
                         AND (\(epoch)::bigint = 0 OR epoch = \(epoch))
                     """
                 ).count == 1
-            guard isCurrent else { return }
+            guard isCurrent else { return nil }
             guard standing.phase != .broken else {
-                return try await noteBroken(standing, member, of: group, on: connection)
+                try await noteBroken(standing, member, of: group, on: connection)
+                return nil
             }
             try await connection.execute(
                 """
@@ -155,7 +156,7 @@ extension FarmStore {
                 """
             )
             if standing.rank == 0 { try await noteLead(standing, of: group, on: connection) }
-            try await becomeReady(group, on: connection)
+            return try await becomeReady(group, on: connection)
         }
     }
 
@@ -236,12 +237,15 @@ extension FarmStore {
 
     /// Makes a forming group ready all of whose members are: from now on its first rank's worker
     /// claims in the group's class, which all that tell one have to agree on.
+    ///
+    /// Returns how long that took since the reservation, or the epoch's begin, in seconds; nil where
+    /// the group did not become ready now.
     private func becomeReady(
         _ group: GroupRecord,
         on connection: PostgresConnection
-    ) async throws {
-        guard try await haveOneClass(group, on: connection) else { return }
-        let changed = try await connection.execute(
+    ) async throws -> Double? {
+        guard try await haveOneClass(group, on: connection) else { return nil }
+        let formed = try await connection.query(
             """
             UPDATE worker_group SET state = 'ready', formed_at = now(), expires_at = NULL,
                 starts_at = NULL, lacking_at = NULL, formation_seconds = greatest(0,
@@ -250,9 +254,10 @@ extension FarmStore {
                 SELECT FROM worker WHERE group_id = worker_group.id
                     AND (group_phase <> 'ready' OR NOT \(raw: Self.fitsGroup))
             )
+            RETURNING formation_seconds
             """
-        )
-        guard changed == 1 else { return }
+        ).first
+        guard let formed else { return nil }
         try await keepLink(of: group, on: connection)
         try await connection.execute(
             "UPDATE worker SET group_breaks = 0 WHERE group_id = \(group.id) AND group_breaks > 0"
@@ -266,6 +271,7 @@ extension FarmStore {
             """
         )
         try await Self.notify(.ready, group.id.description, on: connection)
+        return try formed.decode("formation_seconds")
     }
 
     /// Whether the members of a forming group told no two classes; where they did, once all are

@@ -2,12 +2,17 @@ package import FarmModel
 import Postgres
 
 extension FarmStore {
-    /// The columns of a `GroupRecord`; a WHERE follows.
-    private static let selectGroup = """
-        SELECT id, name, CASE WHEN state = 'ready' AND EXISTS (
+    /// Where the group of a row stands, as SQL.
+    static let groupState = """
+        CASE WHEN worker_group.state = 'ready' AND EXISTS (
                 SELECT FROM lease JOIN worker ON worker.id = lease.worker_id
                 WHERE worker.group_id = worker_group.id AND worker.group_rank = 0
-            ) THEN 'busy' ELSE state END AS state,
+            ) THEN 'busy' ELSE worker_group.state END
+        """
+
+    /// The columns of a `GroupRecord`; a WHERE follows.
+    private static let selectGroup = """
+        SELECT id, name, \(groupState) AS state,
             origin, pool, model_name, model_digest, precision, member_class, size, wanted_size, epoch,
             numeric_class, speed, created_at, formed_at, formation_seconds, expires_at, reason
         FROM worker_group

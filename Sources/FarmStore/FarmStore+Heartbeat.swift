@@ -24,6 +24,9 @@ package struct HeartbeatRecord: Sendable, Hashable {
     package var group: GroupOrder?
     /// Whether its group waits for what its members say next.
     package var isForming = false
+    /// How long its group took from the reservation on, in seconds; set in the heartbeat with which the
+    /// group became ready.
+    package var formationSeconds: Double?
 }
 
 extension FarmStore {
@@ -39,9 +42,10 @@ extension FarmStore {
         worker: WorkerID,
         _ beat: HeartbeatRequest
     ) async throws -> HeartbeatOutcome {
-        if let standing = beat.group {
-            try await note(standing, of: worker, epoch: beat.epoch)
-        }
+        let formationSeconds =
+            if let standing = beat.group {
+                try await note(standing, of: worker, epoch: beat.epoch)
+            } else { Double?.none }
         let rows = try await beatRows(worker, beat)
         guard let first = rows.first else { return .unknownWorker }
         var record = HeartbeatRecord(
@@ -49,6 +53,7 @@ extension FarmStore {
             desiredState: try first.decode("desired_state"),
             stateReason: try first.decodeIfPresent("state_reason")
         )
+        record.formationSeconds = formationSeconds
         if try first.decode("is_member"), let (order, isForming) = try await groupOrder(of: worker)
         {
             record.group = order

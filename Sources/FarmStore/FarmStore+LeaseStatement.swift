@@ -129,7 +129,10 @@ extension FarmStore {
             )
             SELECT leased.*, picked.number, todo.cost, (
                     SELECT head.numeric_class FROM head WHERE head.id = leased.head_id
-                ) AS numeric_class, todo.images, todo.indices, (SELECT count(*) FROM notified)
+                ) AS numeric_class, CASE WHEN picked.epoch = 0 THEN (
+                    SELECT extract(epoch FROM now() - head.queued_at)::double precision
+                    FROM head WHERE head.id = leased.head_id
+                ) END AS wait, todo.images, todo.indices, (SELECT count(*) FROM notified)
             FROM leased JOIN picked USING (task_id) JOIN todo USING (task_id)
             ORDER BY picked.place
             """

@@ -117,6 +117,10 @@ extension FarmStore {
             // Its last attempts may have ended before their leases could be locked.
             if last.isFinal { return .alreadyOver(last) }
             try await endJob(id, stop, cancelledImages: images, on: connection)
+            connection.afterCommit { [counts] in
+                counts.note(.cancelled, leased)
+                counts.note(images: images, .cancelled)
+            }
             return .cancelled(leased: leased)
         }
     }

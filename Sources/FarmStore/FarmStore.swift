@@ -16,6 +16,11 @@ package struct FarmStore: Sendable {
     let desk: QueueDesk
     let claims: Gathering<TaskClaim, ClaimOutcome>
     let deliveries: Gathering<Delivery, DeliveryEcho>
+    /// What it has written.
+    package let counts = FarmCounts()
+
+    /// The connections to the database, and who waits for one.
+    package var connections: PostgresPool.Counts { pool.counts }
 
     /// Creates the store of the pool's database.
     package init(

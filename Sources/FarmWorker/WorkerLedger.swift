@@ -43,6 +43,11 @@ package final class WorkerLedger: Sendable {
     func noteStep(seconds: Double?, _ cost: ImageCost?) {
         state.withLock { state in
             state.figures.steps += 1
+            if let seconds {
+                state.figures.measuredSteps = (state.figures.measuredSteps ?? 0) + 1
+                state.figures.measuredStepSeconds =
+                    (state.figures.measuredStepSeconds ?? 0) + seconds
+            }
             guard let cost else { return }
             state.figures.denoiseTokens += cost.denoiseTokens / max(1, cost.steps)
             guard let seconds, seconds > 0 else { return }
@@ -78,6 +83,10 @@ package struct WorkerCounts: Hashable, Sendable {
 extension WorkerFigures {
     fileprivate mutating func add(_ other: WorkerFigures) {
         steps += other.steps
+        if let more = other.measuredSteps { measuredSteps = (measuredSteps ?? 0) + more }
+        if let more = other.measuredStepSeconds {
+            measuredStepSeconds = (measuredStepSeconds ?? 0) + more
+        }
         denoiseTokens += other.denoiseTokens
         conditionsComputed += other.conditionsComputed
         conditionsFound += other.conditionsFound

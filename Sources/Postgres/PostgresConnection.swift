@@ -26,6 +26,8 @@ package actor PostgresConnection {
     private nonisolated let lastCondition = Atomic<Condition>(.clean)
     /// Whether a transaction is to begin with the next statement.
     private nonisolated let isToBegin = Atomic<Bool>(false)
+    /// What is to be done once the transaction is committed.
+    private nonisolated let pending = Mutex<[@Sendable () -> Void]>([])
 
     private var handle: ServerHandle?
     private var isBusy = false
@@ -182,9 +184,24 @@ package actor PostgresConnection {
 
     // MARK: - Transactions
 
+    /// Does something once the transaction is committed, and never where it is rolled back.
+    ///
+    /// To be called inside a transaction of the pool; it must not wait for anything.
+    package nonisolated func afterCommit(_ action: @escaping @Sendable () -> Void) {
+        pending.withLock { $0.append(action) }
+    }
+
     /// Lets the next statement begin a transaction, in one round trip with it.
     nonisolated func beginWithNextStatement() {
+        _ = takePending()
         isToBegin.store(true, ordering: .relaxed)
+    }
+
+    private nonisolated func takePending() -> [@Sendable () -> Void] {
+        pending.withLock { actions in
+            defer { actions = [] }
+            return actions
+        }
     }
 
     /// Commits the transaction, if a statement has begun it, even when the task is cancelled.
@@ -192,7 +209,10 @@ package actor PostgresConnection {
     /// Throws a `DatabaseError`, also when the server could only roll back for an earlier error.
     nonisolated func commit() async throws {
         guard !isToBegin.exchange(false, ordering: .relaxed) else { return }
-        guard try await end("COMMIT") else { return }
+        guard try await end("COMMIT") else {
+            for action in takePending() { action() }
+            return
+        }
         throw DatabaseError(
             sqlState: DatabaseError.State.transactionRollback,
             message: "the transaction was rolled back, for a statement in it had failed"

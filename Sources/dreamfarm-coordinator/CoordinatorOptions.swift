@@ -81,6 +81,9 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var webhooksPrivate = false
 
+    @Flag(help: "Serve /metrics without a token (environment: DREAMFARM_METRICS_OPEN).")
+    var metricsOpen = false
+
     @Flag(help: "Listen without TLS where other machines can reach.")
     var insecureListen = false
 
@@ -88,7 +91,7 @@ struct CoordinatorOptions: ParsableArguments {
     private static let names = [
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
         "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
-        "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
+        "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
         "request-rate",
     ]
 
@@ -103,6 +106,7 @@ struct CoordinatorOptions: ParsableArguments {
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
             "webhooks-private": webhooksPrivate ? "true" : nil,
+            "metrics-open": metricsOpen ? "true" : nil,
             "insecure-listen": insecureListen ? "true" : nil,
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
@@ -145,6 +149,7 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.blobReserve = try part(source, "blob-reserve") ?? 0.05
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
+        configuration.areMetricsOpen = try flag(source, "metrics-open")
         configuration.environment = source.environment
         if let text = source.value("request-rate") {
             guard let rate = Double(text), (0...1_000_000).contains(rate) else {
@@ -181,6 +186,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
+            ("metrics-open", "\(configuration.areMetricsOpen)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
         ]
         return values.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }

@@ -196,6 +196,30 @@ import Testing
         #expect(seen.withLock { $0 } == ["a", "b"])
     }
 
+    @Test("what a claim was granted and has not heard of yet is not replaced by another grant")
+    func unheard() async {
+        var line = ClaimLine<Int, Int, String>()
+        #expect(line.enter(1, 1, isBrief: false) == nil)
+        #expect(line.beginCall(limit: 8).map(\.ticket) == [1])
+        // Hints come while it is served, and before it hears.
+        #expect(line.wake() == nil)
+        let notices = line.finishCall([1], .success([.granted(7)]), now: .now)
+        #expect(notices.isEmpty)
+        #expect(line.wake() == nil)
+        #expect(line.enter(2, 2, isBrief: false) == nil)
+        #expect(line.beginCall(limit: 8).map(\.ticket) == [2])
+        _ = line.finishCall([2], .success([.nothing("empty")]), now: .now)
+        let step = await withCheckedContinuation { waiter in
+            guard let notice = line.park(1, waiter) else { return }
+            notice.waiter.resume(returning: notice.step)
+        }
+        guard case .done(.success(.granted(let task)?)) = step else {
+            Issue.record("told \(step)")
+            return
+        }
+        #expect(task == 7)
+    }
+
     @Test("of many claims and tasks at once each task is granted once")
     func storm() async throws {
         let source = Source()

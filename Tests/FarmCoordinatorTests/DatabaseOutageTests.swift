@@ -19,6 +19,7 @@ import Testing
     /// The duties that a coordinator has.
     private static let duties: Set = [
         "expiry", "wake", "limits", "vacuum", "emptyHeads", "retention", "webhooks", "blobs",
+        "gauges",
     ]
 
     @Test("requests are told to come back, streams stay, and all goes on when it is back")

@@ -258,6 +258,8 @@ import Testing
         )
         #expect(gauges.workers[.starting] == 1)
         #expect(gauges.workers.count == WorkerState.allCases.count)
+        #expect(gauges.groups.count == GroupState.allCases.count)
+        #expect(gauges.groups.values.allSatisfy { $0 == 0 })
         #expect(Set(gauges.tables.keys) == ["ready", "resting", "lease", "account_usage"])
     }
 }

@@ -1,10 +1,35 @@
 import Foundation
 @testable import Postgres
+import Synchronization
 import TestSupport
 import Testing
 
 @Suite(.database, .timeLimit(.minutes(10))) struct TransactionTests {
     private struct Refused: Error {}
+
+    @Test("what is to come after a commit comes with it, and never after a roll-back")
+    func afterCommit() async throws {
+        struct Stop: Error {}
+        let pool = try TestDatabase.pool()
+        let said = Mutex<[String]>([])
+        func say(_ words: String, on connection: PostgresConnection) {
+            connection.afterCommit { said.withLock { $0.append(words) } }
+        }
+        await #expect(throws: Stop.self) {
+            try await pool.withTransaction { connection in
+                try await connection.execute("SELECT 1")
+                say("rolled back", on: connection)
+                throw Stop()
+            }
+        }
+        try await pool.withTransaction { connection in
+            try await connection.execute("SELECT 1")
+            say("committed", on: connection)
+            #expect(said.withLock(\.self).isEmpty)
+        }
+        try await pool.withTransaction { _ = try await $0.execute("SELECT 1") }
+        #expect(said.withLock(\.self) == ["committed"])
+    }
 
     @Test("a transaction commits when its body returns and rolls back when it throws")
     func transactions() async throws {

@@ -11,6 +11,10 @@ struct AccessMiddleware: RouterMiddleware {
     /// The cookie in which the web page's session keeps its token.
     static let cookie = "dreamfarm_session"
 
+    /// How long a token that opened the metrics opens them unasked: a scrape is not to ask the database,
+    /// and to be answered while that is away.
+    private static let metricsMemory: Duration = .seconds(600)
+
     let policy: AccessPolicy
     let authority: any TokenAuthority
     let gate: RequestGate
@@ -26,7 +30,11 @@ struct AccessMiddleware: RouterMiddleware {
         guard let token = token(of: request) else { return try await next(request, context) }
         let address = context.channel.remoteAddress?.ipAddress
         try gate.checkUnknown(address)
-        context.caller = try await authority.caller(bearing: token)
+        context.caller = try await authority.caller(
+            bearing: token,
+            rememberedFor: request.uri.path == CoordinatorAPI.metricsPath
+                ? Self.metricsMemory : nil
+        )
         guard let caller = context.caller else {
             gate.noteUnknown(address)
             return try await next(request, context)

@@ -4,8 +4,14 @@ import Synchronization
 
 /// Knows whose a bearer token is.
 package protocol TokenAuthority: Sendable {
-    /// The bearer of `token`, or nil where it is unknown, over or revoked.
-    func caller(bearing token: String) async throws -> Caller?
+    /// Finds out whose a token is.
+    ///
+    /// - Parameters:
+    ///   - token: What a request shows.
+    ///   - age: How old an answer that is remembered may be; nil for the usual few seconds.
+    /// - Returns: The bearer, or nil where the token is unknown, over or revoked.
+    /// - Throws: `DatabaseError` where the database is asked and does not answer.
+    func caller(bearing token: String, rememberedFor age: Duration?) async throws -> Caller?
 }
 
 /// The coordinator's own admin token, and behind it the tokens of the store.
@@ -15,7 +21,7 @@ package protocol TokenAuthority: Sendable {
 package final class FarmTokens: TokenAuthority {
     private struct Entry {
         var caller: Caller?
-        var until: ContinuousClock.Instant
+        var askedAt: ContinuousClock.Instant
     }
 
     /// How many answers are kept; when there are more, all are asked for anew.
@@ -37,16 +43,21 @@ package final class FarmTokens: TokenAuthority {
         self.find = find
     }
 
-    package func caller(bearing token: String) async throws -> Caller? {
+    package func caller(
+        bearing token: String,
+        rememberedFor age: Duration? = nil
+    ) async throws -> Caller? {
         // Digests are compared, so that the time taken says nothing about a token.
         let digest = SHA256.hash(data: Array(token.utf8))
         if digest == adminDigest { return Caller(owner: "admin", role: .admin) }
         let now = ContinuousClock.now
-        if let entry = known.withLock({ $0[digest] }), entry.until > now { return entry.caller }
+        if let entry = known.withLock({ $0[digest] }), now - entry.askedAt < age ?? lifetime {
+            return entry.caller
+        }
         let caller = try await find(token)
         known.withLock { known in
             if known.count >= Self.capacity { known.removeAll() }
-            known[digest] = Entry(caller: caller, until: now + lifetime)
+            known[digest] = Entry(caller: caller, askedAt: now)
         }
         return caller
     }

@@ -41,6 +41,9 @@ struct ClaimLine<Wish: Sendable, Grant: Sendable, Reason: Sendable> {
         var waiter: CheckedContinuation<Step, Never>?
         /// Said before it waited.
         var step: Step?
+
+        /// Whether it was told how it ended, and has not heard it yet: nothing may be told it any more.
+        var isDone: Bool { if case .done? = step { true } else { false } }
     }
 
     private var entries: [Entry] = []
@@ -80,7 +83,7 @@ struct ClaimLine<Wish: Sendable, Grant: Sendable, Reason: Sendable> {
 
     /// Makes every claim due and appoints a leader where there is none.
     mutating func wake() -> Notice? {
-        for index in entries.indices where !entries[index].isOver {
+        for index in entries.indices where !entries[index].isOver && !entries[index].isDone {
             entries[index].dueSince = calls
         }
         return appointLeader()
@@ -193,6 +196,8 @@ struct ClaimLine<Wish: Sendable, Grant: Sendable, Reason: Sendable> {
     private mutating func tell(_ index: Int, _ step: Step) -> Notice? {
         guard let waiter = entries[index].waiter else {
             entries[index].step = step
+            // A hint may have come during its call.
+            if entries[index].isDone { entries[index].dueSince = nil }
             return nil
         }
         entries[index].waiter = nil

@@ -17,6 +17,7 @@ package struct PeriodicService: Service {
     private let logger: Logger
     private let work: @Sendable (Logger) async throws -> Void
     private let lastAnswer = LastAnswer()
+    private var tellHolding: @Sendable (Duty, Bool) -> Void = { _, _ in }
 
     /// A service that does `work` once in `interval`, give or take a tenth, and tells of a database
     /// that is away as one of those that share `outage`.
@@ -36,6 +37,13 @@ package struct PeriodicService: Service {
         self.work = work
     }
 
+    /// The same service, which tells when it has the duty from now on, and when no longer.
+    func telling(_ holding: @escaping @Sendable (Duty, Bool) -> Void) -> PeriodicService {
+        var service = self
+        service.tellHolding = holding
+        return service
+    }
+
     package func run() async throws {
         await cancelWhenGracefulShutdown {
             var failures = 0
@@ -44,6 +52,8 @@ package struct PeriodicService: Service {
                 do {
                     try await store.withDuty(duty) { lock in
                         noteAnswer(to: start)
+                        tellHolding(duty, true)
+                        defer { tellHolding(duty, false) }
                         try await repeatWork(under: lock)
                     }
                     noteAnswer(to: start)

@@ -32,7 +32,8 @@ extension CoordinatorAPI {
             let fence = try Self.check(message.fence, $1)
             return try await end(
                 fence,
-                store.completeAttempt(fence, totals: AttemptTotals(message.report))
+                store.completeAttempt(fence, totals: AttemptTotals(message.report)),
+                succeeded: message.report
             )
         }
         table.on(.post, "/v1/attempts/{attempt}/fail", for: .least(.worker)) {
@@ -99,7 +100,7 @@ extension CoordinatorAPI {
         )
         switch outcome {
         case .delivered(let task):
-            if task != nil { live.forget(attempt) }
+            if task != nil { forget(attempt, succeeded: delivery.report) }
             return try Response(
                 message: DeliveryAnswer(digest: stored.digest, wasDelivered: false, task: task),
                 status: .created
@@ -107,8 +108,8 @@ extension CoordinatorAPI {
         case .alreadyDelivered:
             return try Response(message: DeliveryAnswer(digest: stored.digest, wasDelivered: true))
         case .stale:
-            live.forget(attempt)
-            throw Self.stale
+            forget(attempt)
+            throw staleWrite()
         case .unknownImage:
             throw CoordinatorProblem(.notFound, "the task has no image \(index)")
         }
@@ -131,7 +132,7 @@ extension CoordinatorAPI {
                 numericClass: checkpoint.numericClass
             )
         )
-        guard isCurrent else { throw Self.stale }
+        guard isCurrent else { throw staleWrite() }
         return try Response(
             message: CheckpointAnswer(digest: stored.digest, step: checkpoint.step),
             status: .created
@@ -140,20 +141,30 @@ extension CoordinatorAPI {
 
     // MARK: - Ends
 
-    private func end(_ fence: AttemptFence, _ outcome: AttemptOutcome) throws -> Response {
+    private func end(
+        _ fence: AttemptFence,
+        _ outcome: AttemptOutcome,
+        succeeded report: AttemptReport? = nil
+    ) throws -> Response {
         switch outcome {
         case .done(let state):
-            live.forget(fence.attempt)
+            forget(fence.attempt, succeeded: report)
             return try Response(message: AttemptAnswer(task: state))
         case .stale:
-            live.forget(fence.attempt)
-            throw Self.stale
+            forget(fence.attempt)
+            throw staleWrite()
         case .incomplete(let undelivered):
             throw CoordinatorProblem(
                 .wrongState,
                 "\(undelivered) images of the task are not delivered; deliver or release them"
             )
         }
+    }
+
+    /// Forgets an attempt that is over; with the report of one that succeeded its prediction is judged.
+    private func forget(_ attempt: AttemptID, succeeded report: AttemptReport? = nil) {
+        live.forget(attempt)
+        metrics.note(endOf: attempt, report)
     }
 
     private static func check(_ fence: AttemptFence, _ context: Context) throws -> AttemptFence {
@@ -165,6 +176,12 @@ extension CoordinatorAPI {
 
     private static var stale: CoordinatorProblem {
         CoordinatorProblem(.stale, "the lease is over; drop the attempt")
+    }
+
+    /// The problem of a write after the end of its lease, which is counted.
+    private func staleWrite() -> CoordinatorProblem {
+        metrics.noteStaleWrite()
+        return Self.stale
     }
 
     private static var noLease: CoordinatorProblem {
@@ -188,7 +205,7 @@ extension CoordinatorAPI {
 
     private func keepArtifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request, needing: key)
+        let owner = try await owner(request, needing: key, isWrite: true)
         let stored = try await receive(request, limit: Self.largestArtifact)
         _ = try await store.putArtifact(
             owner: owner,
@@ -199,14 +216,20 @@ extension CoordinatorAPI {
     }
 
     /// Whose task the lease in a query is of; its job is noted as one that needs the artifact.
-    private func owner(_ request: Request, needing key: ArtifactKey) async throws -> String {
+    private func owner(
+        _ request: Request,
+        needing key: ArtifactKey,
+        isWrite: Bool = false
+    ) async throws -> String {
         let query = request.uri.queryParameters
         guard let task = query.get("task").flatMap({ TaskID($0) }),
             let attempt = query.get("attempt").flatMap({ AttemptID($0) }),
             let epoch = query.get("epoch").flatMap({ Int64($0) })
         else { throw Self.noLease }
         let fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
-        guard let owner = try await store.owner(of: fence) else { throw Self.stale }
+        guard let owner = try await store.owner(of: fence) else {
+            throw isWrite ? staleWrite() : Self.stale
+        }
         if let job = live.job(of: task) { warm.note(key, neededBy: job) }
         return owner
     }

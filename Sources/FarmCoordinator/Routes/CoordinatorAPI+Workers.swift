@@ -174,6 +174,7 @@ extension CoordinatorAPI {
         let lead = beat.group.flatMap { $0.rank == 0 ? $0.speed : nil }
         if let speed = Self.speed(lead ?? beat.speed) { workers.note(speed: speed, of: id) }
         workers.note(group: record.group?.group, of: id)
+        metrics.note(beat, in: worker.key.precision, answeredWith: record)
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -275,18 +276,23 @@ extension CoordinatorAPI {
     /// those that come together.
     static func claim(
         _ wishes: [ClaimWish],
-        from store: FarmStore
+        from store: FarmStore,
+        _ metrics: FarmMetrics
     ) async throws -> [FarmDesk.Outcome] {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
+            let start = ContinuousClock.now
             let outcome = try await store.claimTasks(
                 worker: wish.worker,
                 epoch: wish.epoch,
                 limit: wish.limit,
                 warm: wish.warm
             )
+            var found: [ClaimedTask] = []
+            if case .tasks(let tasks) = outcome { found = tasks }
+            metrics.note(found, claimedBy: wish, in: .now - start)
             return switch outcome {
             case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
-            case .tasks(let tasks): .granted(tasks)
+            case .tasks: .granted(found)
             // A member is told at once and asks in its heartbeat what it is to be.
             case .none(.inGroup): .granted([])
             case .none(let reason): .nothing(reason)
@@ -343,6 +349,9 @@ extension CoordinatorAPI {
             if task.fence.epoch > 1 {
                 assignment.checkpoints = try await store.checkpoints(of: task.fence.task)
                     .compactMap { CheckpointOffer($0) }
+            }
+            if let predicted = assignment.predictedSeconds, assignment.checkpoints.isEmpty {
+                metrics.predictions.note(predicted, of: task.fence.attempt)
             }
             assignments.append(assignment)
         }

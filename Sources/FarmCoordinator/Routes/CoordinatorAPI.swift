@@ -23,6 +23,7 @@ package struct CoordinatorAPI: Sendable {
     let warm: WarmJobs
     let desk: FarmDesk
     let sweep: BlobSweep
+    let metrics: FarmMetrics
 
     /// An API over `store` and `blobs`, which the admin token `admin` opens.
     package init(
@@ -44,8 +45,10 @@ package struct CoordinatorAPI: Sendable {
         workers = WorkerDirectory(store: store)
         warm = WarmJobs()
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
+        let metrics = FarmMetrics(store)
+        self.metrics = metrics
         desk = FarmDesk(poll: settings.timing.poll) { _, wishes in
-            try await Self.claim(wishes, from: store)
+            try await Self.claim(wishes, from: store, metrics)
         }
     }
 
@@ -61,6 +64,7 @@ package struct CoordinatorAPI: Sendable {
 
     private func routes(policy: AccessPolicy) -> RouteTable {
         let router = Router(context: Context.self)
+        router.add(middleware: RequestMetricsMiddleware(metrics: metrics))
         router.add(middleware: ProblemMiddleware())
         router.add(
             middleware: AccessMiddleware(
@@ -74,6 +78,7 @@ package struct CoordinatorAPI: Sendable {
             asksWorkersForCertificates: settings.asksWorkersForCertificates
         )
         addHealthRoutes(to: table)
+        addMetricsRoute(to: table)
         addPageRoutes(to: table)
         addSessionRoutes(to: table)
         addBlobRoutes(to: table)
@@ -89,6 +94,7 @@ package struct CoordinatorAPI: Sendable {
         addGroupRoutes(to: table)
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
+        metrics.expect(table.declarations)
         return table
     }
 
@@ -127,6 +133,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var isEncrypted = false
     /// Whether workers have to show a certificate that the server has verified.
     package var asksWorkersForCertificates = false
+    /// Whether `/metrics` takes no token.
+    package var areMetricsOpen = false
 
     package init() {}
 }

@@ -21,6 +21,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var webhookSecret: String?
     /// Whether webhooks may have addresses that are not of the public internet.
     package var allowsPrivateWebhooks = false
+    /// Whether `/metrics` takes no token.
+    package var areMetricsOpen = false
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
     /// How long workers' log lines are kept; nil for ever.

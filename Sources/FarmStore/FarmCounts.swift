@@ -1,0 +1,36 @@
+package import FarmModel
+import Synchronization
+
+/// How often something was written by this process, counted once it is committed.
+///
+/// A number that grows and is kept in memory alone, for the metrics.
+package final class FarmCounts: Sendable {
+    private struct State {
+        var attempts: [AttemptEnding: Int] = [:]
+        var images: [ImageState: Int] = [:]
+        var expirations = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// Attempts that ended, by how.
+    package var attempts: [AttemptEnding: Int] { state.withLock(\.attempts) }
+
+    /// Images that reached a state in which nothing more happens by itself.
+    package var images: [ImageState: Int] { state.withLock(\.images) }
+
+    /// Leases that ran out.
+    package var expirations: Int { state.withLock(\.expirations) }
+
+    func note(_ ending: AttemptEnding, _ count: Int = 1) {
+        state.withLock { $0.attempts[ending, default: 0] += count }
+    }
+
+    func note(images: Int, _ newState: ImageState) {
+        state.withLock { $0.images[newState, default: 0] += images }
+    }
+
+    func note(expirations: Int) {
+        state.withLock { $0.expirations += expirations }
+    }
+}
