@@ -50,6 +50,11 @@ package enum Migrations {
             name: "0008_blob_holders",
             sql: text(PackageResources._008_blob_holders_sql)
         ),
+        Migration(
+            number: 9,
+            name: "0009_output_digests",
+            sql: text(PackageResources._009_output_digests_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -100,7 +100,7 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
             .tooManyRequests,
             "\(excess.reason); wait, or ask the farm's operators for more"
         )
-        problem.retryAfter = max(1, excess.retryAfter)
+        problem.retryAfter = min(max(1, excess.retryAfter), 3600)
         return problem
     }
 

@@ -30,11 +30,14 @@ extension FarmStore {
         )
     }
 
-    /// Whether an owner may read a blob: it has sent it, or the blob is a picture of its jobs.
+    /// Whether an owner may read a blob: it has sent it, or the blob is a file or a picture of its jobs.
     package func mayRead(_ digest: BlobDigest, owner: String) async throws -> Bool {
         try await pool.query(
             """
             SELECT FROM blob_holder WHERE digest = \(digest.rawValue) AND owner = \(owner)
+            UNION ALL
+            SELECT FROM job_blob JOIN job ON job.id = job_blob.job_id
+            WHERE job_blob.digest = \(digest.rawValue) AND job.owner = \(owner)
             UNION ALL
             SELECT FROM output JOIN job ON job.id = output.job_id
             WHERE output.digest = \(digest.rawValue) AND job.owner = \(owner)

@@ -65,7 +65,7 @@ extension FarmStore {
     ) async throws -> [WorkerID: [WorkerLease]] {
         let rows = try await connection.query(
             """
-            SELECT worker_id, task_id, attempt_id, epoch, job_id, image_index, step, steps,
+            SELECT worker_id, task_id, attempt_id, epoch, job_id, owner, image_index, step, steps,
                 step_seconds, claimed_at, begun_at, deadline
             FROM lease WHERE \(worker)::uuid IS NULL OR worker_id = \(worker)
             ORDER BY claimed_at, task_id

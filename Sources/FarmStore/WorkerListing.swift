@@ -88,6 +88,7 @@ package struct WorkerSeat: Sendable, Hashable {
 package struct WorkerLease: Sendable, Hashable {
     package let fence: AttemptFence
     package let job: JobID
+    package let owner: String
     package let imageIndex: Int?
     package let step: Int
     package let steps: Int
@@ -104,6 +105,7 @@ package struct WorkerLease: Sendable, Hashable {
             epoch: try row.decode("epoch")
         )
         job = try row.decode("job_id")
+        owner = try row.decode("owner")
         imageIndex = try row.decodeIfPresent("image_index")
         step = try row.decode("step")
         steps = try row.decode("steps")

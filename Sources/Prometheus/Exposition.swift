@@ -88,13 +88,12 @@ private struct ExpositionWriter {
     ) {
         let before = labels.isEmpty ? "" : labels + ","
         let bounds = distribution.bounds.map { $0.description } + ["+Inf"]
-        var count: UInt64 = 0
-        for (bound, own) in zip(bounds, distribution.counts) {
-            count += own
+        let counts = distribution.cumulativeCounts
+        for (bound, count) in zip(bounds, counts) {
             text += "\(name)_bucket{\(before)le=\"\(bound)\"} \(count)\n"
         }
         writeSample(name + "_sum", labels, distribution.sum)
-        writeSample(name + "_count", labels, Double(count))
+        writeSample(name + "_count", labels, Double(counts.last ?? 0))
     }
 
     private mutating func writeSample(_ name: String, _ labels: String, _ value: Double) {

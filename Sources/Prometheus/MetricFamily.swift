@@ -42,13 +42,30 @@ package struct Distribution: Sendable, Hashable {
     }
 
     /// How many values there are.
-    package var count: UInt64 { counts.reduce(0, +) }
+    package var count: UInt64 { cumulativeCounts.last ?? 0 }
+
+    /// How many values are at most each bound, all of them last.
+    package var cumulativeCounts: [UInt64] {
+        var sum: UInt64 = 0
+        return counts.map { own in
+            sum.addSaturating(own)
+            return sum
+        }
+    }
 
     /// Adds a value so many times; what is negative or not finite is left out, since a sum that
     /// falls reads as a restart.
     package mutating func add(_ value: Double, times: Int = 1) {
         guard value.isFinite, value >= 0, times > 0 else { return }
-        counts[bounds.firstIndex { value <= $0 } ?? bounds.count] += UInt64(times)
+        counts[bounds.firstIndex { value <= $0 } ?? bounds.count].addSaturating(UInt64(times))
         sum += value * Double(times)
+    }
+}
+
+extension UInt64 {
+    /// Adds a count, and stays at the greatest one where the sum is greater.
+    fileprivate mutating func addSaturating(_ other: UInt64) {
+        let (sum, isOver) = addingReportingOverflow(other)
+        self = isOver ? .max : sum
     }
 }

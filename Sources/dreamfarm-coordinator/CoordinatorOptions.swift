@@ -152,7 +152,7 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.areMetricsOpen = try flag(source, "metrics-open")
         configuration.environment = source.environment
         if let text = source.value("request-rate") {
-            guard let rate = Double(text), (0...1_000_000).contains(rate) else {
+            guard let rate = Double(text), rate == 0 || (0.01...1_000_000).contains(rate) else {
                 throw ValidationError("--request-rate must be a number such as 200, not '\(text)'")
             }
             configuration.requestRate = rate > 0 ? rate : nil

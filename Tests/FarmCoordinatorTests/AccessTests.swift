@@ -107,6 +107,28 @@ import Testing
         }
     }
 
+    @Test("a worker tells a viewer of its owner's tasks alone")
+    func running() async throws {
+        try await TestFarm.withAPI { farm in
+            let worker = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            let bob = try await farm.token("bob", .viewer)
+            _ = try await farm.submit("parameters: {prompt: a}", token: alice)
+            _ = try await farm.task(worker.id)
+            func tasks(_ token: String) async throws -> Int {
+                let view: WorkerView = try await farm.call(
+                    .get,
+                    "/v1/workers/\(worker.id)",
+                    token: token
+                )
+                return view.running?.count ?? 0
+            }
+            #expect(try await tasks(alice) == 1)
+            #expect(try await tasks(bob) == 0)
+            #expect(try await tasks(TestFarm.admin) == 1)
+        }
+    }
+
     @Test("an unknown route and an unknown id are problems of kind not-found")
     func notFound() async throws {
         try await TestFarm.withAPI { farm in

@@ -102,6 +102,18 @@ import Testing
         }
     }
 
+    @Test("what an operator sends is its owner's, whatever the owner's other tokens may")
+    func roles() async throws {
+        try await TestFarm.withAPI { farm in
+            let sender = try await farm.token("alice", .operator)
+            let reader = try await farm.token("alice", .viewer)
+            let data = Data("picture".utf8)
+            let route = "/v1/blobs/\(BlobDigest(of: data))"
+            #expect(try await farm.send(.put, route, data, as: sender).status == .created)
+            #expect(try await farm.send(.get, route, as: reader).status == .ok)
+        }
+    }
+
     @Test("a damaged blob is named, and there again once it is uploaded again")
     func damage() async throws {
         try await TestFarm.withAPI { farm in

@@ -109,6 +109,8 @@ import Testing
         settings.requests.unknownPerSecond = 0.01
         settings.requests.burstSeconds = 300
         try await TestFarm.withAPI(live: true, settings: settings) { farm in
+            let known = try await farm.token("fleet", .viewer)
+            #expect(try await farm.send(.get, "/v1/jobs", as: known).status == .ok)
             for number in 0..<3 {
                 let answer = try await farm.send(.get, "/v1/jobs", as: "guess-\(number)")
                 #expect(answer.status == .unauthorized)
@@ -116,6 +118,11 @@ import Testing
             #expect(
                 try await farm.send(.get, "/v1/jobs", as: "guess").status == .tooManyRequests
             )
+            let signIn = try FarmJSON.encode(SessionRequest(token: "guess"))
+            let refused = try await farm.send(.post, "/v1/session", signIn, headers: [:])
+            #expect(refused.status == .tooManyRequests)
+            // Who was known from there goes on.
+            #expect(try await farm.send(.get, "/v1/jobs", as: known).status == .ok)
             #expect(try await farm.send(.get, "/healthz", headers: [:]).status == .ok)
         }
     }
@@ -188,6 +195,57 @@ import Testing
         #expect(channel.isActive)
         try channel.writeOutbound(HTTPResponsePart.end(nil))
         channel.embeddedEventLoop.advanceTime(by: .seconds(119))
+        #expect(channel.isActive)
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test("an answer to one request does not end another that came behind it")
+    func pipelined() throws {
+        let channel = try connection()
+        for _ in 0..<2 {
+            try head(channel)
+            try channel.writeInbound(HTTPRequestPart.end(nil))
+        }
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .hours(1))
+        #expect(channel.isActive)
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .minutes(2))
+        #expect(!channel.isActive)
+    }
+
+    @Test("a connection that was answered early rests as any other once its body has ended")
+    func early() throws {
+        let channel = try connection()
+        try head(channel)
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(119))
+        #expect(channel.isActive)
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test("a body that the server itself does not read is not held to any speed")
+    func busyServer() throws {
+        let channel = try connection()
+        try head(channel)
+        channel.embeddedEventLoop.advanceTime(by: .minutes(10))
+        #expect(channel.isActive)
+        channel.read()
+        channel.embeddedEventLoop.advanceTime(by: .minutes(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test("a client that does not take its answer is let go")
+    func notTaken() throws {
+        let channel = try connection()
+        try head(channel)
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        channel.isWritable = false
+        channel.pipeline.fireChannelWritabilityChanged()
+        channel.embeddedEventLoop.advanceTime(by: .seconds(299))
         #expect(channel.isActive)
         channel.embeddedEventLoop.advanceTime(by: .seconds(1))
         #expect(!channel.isActive)

@@ -31,7 +31,7 @@ private enum Certificates {
     }
 }
 
-@Suite(.database, .timeLimit(.minutes(2))) struct TransportSecurityTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct TransportSecurityTests {
     @Test("over TLS a client that knows the authority is served, and another one leaves")
     func served() async throws {
         try await ServedFarm.run(tls: Certificates.server()) { farm, _ in

@@ -4,7 +4,7 @@ import FoundationEssentials
 import Testing
 
 /// Workers with the engine and a tiny model.
-@Suite(.timeLimit(.minutes(3))) struct EngineWorkerTests {
+@Suite(.timeLimit(.minutes(10))) struct EngineWorkerTests {
     private static let goldens = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
 

@@ -6,7 +6,7 @@ import Testing
 @testable import FarmWorker
 
 /// Workers that a coordinator seats in a group, with the engine and a tiny model.
-@Suite(.timeLimit(.minutes(3))) struct GroupMembershipTests {
+@Suite(.timeLimit(.minutes(10))) struct GroupMembershipTests {
     /// One group as a coordinator keeps it: its epoch, and what its members say.
     private final class Group: Sendable {
         private struct State {

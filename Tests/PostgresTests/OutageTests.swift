@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct OutageTests {
+@Suite(.timeLimit(.minutes(10))) struct OutageTests {
     /// Opens so many connections of the pool at once, and leaves them resting.
     private func fill(_ pool: PostgresPool, _ count: Int) async throws {
         guard count > 0 else { return }

@@ -4,7 +4,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(3))) struct PostgresClusterTests {
+@Suite(.timeLimit(.minutes(10))) struct PostgresClusterTests {
     private func read(_ cluster: PostgresCluster, _ query: Query) async throws -> String {
         let pool = PostgresPool(cluster.connection)
         let rows = try await pool.query(query)

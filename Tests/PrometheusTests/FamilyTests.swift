@@ -25,6 +25,15 @@ import Testing
         #expect(numbers(counter) == [["a", "day"]: 0, ["b", "day"]: 0, ["b", "night"]: 1])
     }
 
+    @Test("counts that are too large for their sum stay at the greatest")
+    func saturation() {
+        var distribution = Distribution(bounds: [1])
+        for value in [0.5, 0.5, 0.5, 2] { distribution.add(value, times: .max) }
+        #expect(distribution.counts == [.max, UInt64(Int.max)])
+        #expect(distribution.cumulativeCounts == [.max, .max])
+        #expect(distribution.count == .max)
+    }
+
     @Test("a counter takes nothing that would make it fall or spoil it")
     func growth() {
         let counter = Counter(MetricDescription("x_total", .counter, unit: "x", help: "X"))

@@ -16,7 +16,6 @@ struct AccessMiddleware: RouterMiddleware {
     private static let metricsMemory: Duration = .seconds(600)
 
     let policy: AccessPolicy
-    let authority: any TokenAuthority
     let gate: RequestGate
 
     @concurrent func handle(
@@ -28,17 +27,13 @@ struct AccessMiddleware: RouterMiddleware {
         try checkOrigin(request)
         var context = context
         guard let token = token(of: request) else { return try await next(request, context) }
-        let address = context.channel.remoteAddress?.ipAddress
-        try gate.checkUnknown(address)
-        context.caller = try await authority.caller(
+        context.caller = try await gate.caller(
             bearing: token,
+            from: context.channel.remoteAddress?.ipAddress,
             rememberedFor: request.uri.path == CoordinatorAPI.metricsPath
                 ? Self.metricsMemory : nil
         )
-        guard let caller = context.caller else {
-            gate.noteUnknown(address)
-            return try await next(request, context)
-        }
+        guard let caller = context.caller else { return try await next(request, context) }
         return try await gate.pass(caller, token) { [context] in
             try await next(request, context)
         }

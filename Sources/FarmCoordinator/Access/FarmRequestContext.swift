@@ -1,4 +1,5 @@
 import FarmModel
+import Glibc
 package import Hummingbird
 import Logging
 import NIOCore
@@ -31,7 +32,9 @@ package struct FarmRequestContext: RequestContext {
         let certificate = channel.eventLoop.submit {
             try? channel.pipeline.syncOperations.nioSSL_peerCertificate()
         }
-        guard try await certificate.get() == nil else { return }
+        let found = try await certificate.get()
+        // A session that is resumed is not verified anew.
+        if let found, found.notValidAfter > time(nil) { return }
         throw CoordinatorProblem(
             .notAllowed,
             "workers show a certificate here; start them with --tls-certificate and --tls-key"

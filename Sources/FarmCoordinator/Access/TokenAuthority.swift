@@ -12,6 +12,9 @@ package protocol TokenAuthority: Sendable {
     /// - Returns: The bearer, or nil where the token is unknown, over or revoked.
     /// - Throws: `DatabaseError` where the database is asked and does not answer.
     func caller(bearing token: String, rememberedFor age: Duration?) async throws -> Caller?
+
+    /// The bearer of a token that was known at most so long ago, without a question to the database.
+    func remembered(_ token: String, within age: Duration) -> Caller?
 }
 
 /// The coordinator's own admin token, and behind it the tokens of the store.
@@ -20,17 +23,24 @@ package protocol TokenAuthority: Sendable {
 /// database; a token that is revoked elsewhere opens nothing after that time.
 package final class FarmTokens: TokenAuthority {
     private struct Entry {
-        var caller: Caller?
+        var caller: Caller
         var askedAt: ContinuousClock.Instant
     }
 
-    /// How many answers are kept; when there are more, all are asked for anew.
+    private struct Memory {
+        var known: [SHA256Digest: Entry] = [:]
+        /// When tokens were found to be unknown; apart, so that any number of them makes no known one
+        /// forgotten.
+        var unknown: [SHA256Digest: ContinuousClock.Instant] = [:]
+    }
+
+    /// How many answers of each kind are kept; when there are more, all are asked for anew.
     private static let capacity = 10_000
 
     private let adminDigest: SHA256Digest
     private let lifetime: Duration
     private let find: @Sendable (String) async throws -> Caller?
-    private let known = Mutex<[SHA256Digest: Entry]>([:])
+    private let memory = Mutex(Memory())
 
     /// An authority over the admin token and what `find` says of others.
     package init(
@@ -51,19 +61,41 @@ package final class FarmTokens: TokenAuthority {
         let digest = SHA256.hash(data: Array(token.utf8))
         if digest == adminDigest { return Caller(owner: "admin", role: .admin) }
         let now = ContinuousClock.now
-        if let entry = known.withLock({ $0[digest] }), now - entry.askedAt < age ?? lifetime {
-            return entry.caller
+        if let caller = remembered(digest, within: age ?? lifetime) { return caller }
+        // What was not known may be by now, as a token that another coordinator made.
+        if let askedAt = memory.withLock({ $0.unknown[digest] }), now - askedAt < lifetime {
+            return nil
         }
         let caller = try await find(token)
-        known.withLock { known in
-            if known.count >= Self.capacity { known.removeAll() }
-            known[digest] = Entry(caller: caller, askedAt: now)
+        memory.withLock { memory in
+            if let caller {
+                if memory.known.count >= Self.capacity { memory.known.removeAll() }
+                memory.known[digest] = Entry(caller: caller, askedAt: now)
+                memory.unknown[digest] = nil
+            } else {
+                if memory.unknown.count >= Self.capacity { memory.unknown.removeAll() }
+                memory.unknown[digest] = now
+                memory.known[digest] = nil
+            }
         }
         return caller
     }
 
+    package func remembered(_ token: String, within age: Duration) -> Caller? {
+        let digest = SHA256.hash(data: Array(token.utf8))
+        if digest == adminDigest { return Caller(owner: "admin", role: .admin) }
+        return remembered(digest, within: age)
+    }
+
+    private func remembered(_ digest: SHA256Digest, within age: Duration) -> Caller? {
+        guard let entry = memory.withLock({ $0.known[digest] }),
+            ContinuousClock.now - entry.askedAt < age
+        else { return nil }
+        return entry.caller
+    }
+
     /// Forgets every answer, after a token was made or revoked here.
     package func forget() {
-        known.withLock { $0.removeAll() }
+        memory.withLock { $0 = Memory() }
     }
 }

@@ -23,9 +23,8 @@ extension CoordinatorAPI {
         table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
             _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
-            if let owner = try context.visibleOwner() {
-                try await store.addHolder(owner, of: digest)
-            }
+            let caller = try context.bearer()
+            if caller.role != .worker { try await store.addHolder(caller.owner, of: digest) }
             return Response(status: .created)
         }
         table.on(.get, "/v1/blobs/{sha256}", for: .token) { request, context in
@@ -188,7 +187,7 @@ enum ByteRange {
         guard first < size else { return size..<size }
         if parts[1].isEmpty { return first..<size }
         guard let last = Int64(parts[1]), last >= first else { return nil }
-        return first..<min(last + 1, size)
+        return first..<min(last, size - 1) + 1
     }
 }
 

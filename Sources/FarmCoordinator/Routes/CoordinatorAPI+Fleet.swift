@@ -5,17 +5,20 @@ import Hummingbird
 extension CoordinatorAPI {
     func addFleetRoutes(to table: RouteTable) {
         table.on(.get, "/v1/workers", query: ["lost"] + PageRequest.queryKeys, for: .least(.viewer))
-        { request, _ in
+        { request, context in
             let page = try PageRequest(request)
+            let owner = try context.visibleOwner()
             let workers = try await store.workers(includingLost: request.flag("lost"))
             return try Response(
                 message: page.page(ofAll: workers, cursor: { $0.id.description }) {
-                    WorkerView($0, live)
+                    WorkerView($0, live, for: owner)
                 }
             )
         }
         table.on(.get, "/v1/workers/{worker}", for: .least(.viewer)) { _, context in
-            try Response(message: WorkerView(await worker(context), live))
+            try Response(
+                message: WorkerView(await worker(context), live, for: context.visibleOwner())
+            )
         }
         let wishes: [(String, DesiredWorkerState)] = [
             ("drain", .drain), ("sleep", .sleep), ("wake", .run), ("quarantine", .quarantine),
@@ -78,7 +81,7 @@ extension CoordinatorAPI {
                 by: context.bearer().owner
             )
         else { throw WorkerDirectory.unknown(worker.id) }
-        return try Response(message: WorkerView(changed, live))
+        return try Response(message: WorkerView(changed, live, for: nil))
     }
 
     private func farm() async throws -> Response {

@@ -64,10 +64,13 @@ extension CoordinatorAPI {
             return try Response(message: SessionView(owner: caller.owner, role: caller.role))
         }
         // Open to everyone: what is checked is the token in the body.
-        table.on(.post, "/v1/session", for: .open) { request, _ in
+        table.on(.post, "/v1/session", for: .open) { request, context in
             let token = try await request.message(SessionRequest.self).token
             guard token.utf8.allSatisfy(Self.isOfCookie),
-                let caller = try await tokens.caller(bearing: token)
+                let caller = try await gate.caller(
+                    bearing: token,
+                    from: context.channel.remoteAddress?.ipAddress
+                )
             else { throw CoordinatorProblem(.unauthorized, "the token is not known") }
             var response = try Response(
                 message: SessionView(owner: caller.owner, role: caller.role)

@@ -66,6 +66,12 @@ extension CoordinatorAPI {
                 "'memory_bytes' is \(request.memoryBytes); give the worker's memory, or 0"
             )
         }
+        guard Self.isName(request.model.precision) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'model.precision' is a name of 1…32 letters, digits, '-' and '_', as int8"
+            )
+        }
         try Self.check(request.group, request.modelMemory)
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
@@ -147,6 +153,19 @@ extension CoordinatorAPI {
         }
     }
 
+    /// Whether a text is short and plain enough for a label of a metric.
+    private static func isName(_ text: String) -> Bool {
+        (1...32).contains(text.utf8.count)
+            && text.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+
     /// A measured speed, or nil where it is none that anything could be predicted with.
     private static func speed(_ told: Double?) -> Double? {
         told.flatMap { (1...1e24).contains($0) ? $0 : nil }
@@ -174,7 +193,6 @@ extension CoordinatorAPI {
         let lead = beat.group.flatMap { $0.rank == 0 ? $0.speed : nil }
         if let speed = Self.speed(lead ?? beat.speed) { workers.note(speed: speed, of: id) }
         workers.note(group: record.group?.group, of: id)
-        metrics.note(beat, in: worker.key.precision, answeredWith: record)
         let current = Set(record.extended.map(\.attempt))
         for progress in beat.running where current.contains(progress.fence.attempt) {
             guard let job = try await jobOf(progress.fence.task) else { continue }
@@ -186,6 +204,8 @@ extension CoordinatorAPI {
         }
         live.forget(of: id, except: current)
         if !beat.log.isEmpty { try await store.appendLog(worker: id, beat.log) }
+        // Last, since a heartbeat that fails comes again with the same figures.
+        metrics.note(beat, in: worker.key.precision, answeredWith: record)
         return try Response(
             message: HeartbeatAnswer(
                 cancel: record.cancel,

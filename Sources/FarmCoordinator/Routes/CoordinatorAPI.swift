@@ -15,6 +15,8 @@ package struct CoordinatorAPI: Sendable {
     let blobs: any BlobStorage
     let settings: CoordinatorAPISettings
     let tokens: FarmTokens
+    let gate: RequestGate
+    let readiness: Readiness
     let live: LiveFarm
     let reserve: BlobReserve
     let jobs: JobCache
@@ -38,6 +40,8 @@ package struct CoordinatorAPI: Sendable {
         tokens = FarmTokens(admin: admin) { secret in
             try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
         }
+        gate = RequestGate(tokens, settings.requests)
+        readiness = Readiness(store: store, blobs: blobs)
         live = LiveFarm()
         reserve = BlobReserve(blobs: blobs, reserve: settings.blobReserve)
         jobs = JobCache(store: store)
@@ -69,8 +73,7 @@ package struct CoordinatorAPI: Sendable {
         router.add(
             middleware: AccessMiddleware(
                 policy: policy,
-                authority: tokens,
-                gate: RequestGate(settings.requests)
+                gate: gate
             )
         )
         let table = RouteTable(
@@ -107,15 +110,10 @@ package struct CoordinatorAPI: Sendable {
     private func addHealthRoutes(to table: RouteTable) {
         table.on(.get, "/healthz", for: .open) { _, _ in Response(status: .ok) }
         table.on(.get, "/readyz", for: .open) { _, _ in
-            do {
-                let expected = try await store.farmRecord().blobStoreID
-                _ = try await blobs.probe(expecting: expected)
-                return Response(status: .ok)
-            } catch let error as BlobStoreError {
-                throw CoordinatorProblem(.unavailable, error.description)
-            } catch {
-                throw CoordinatorProblem(.unavailable, "the database does not answer")
+            if let obstacle = await readiness.obstacle() {
+                throw CoordinatorProblem(.unavailable, obstacle)
             }
+            return Response(status: .ok)
         }
     }
 }

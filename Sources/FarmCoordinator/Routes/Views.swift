@@ -96,7 +96,13 @@ extension AttemptView {
 }
 
 extension WorkerView {
-    init(_ worker: WorkerRecord, _ live: LiveFarm) {
+    /// A worker as the API gives it.
+    ///
+    /// - Parameters:
+    ///   - worker: The worker.
+    ///   - live: What it said last of what it runs.
+    ///   - owner: Whose tasks it tells of; nil for those of all owners.
+    init(_ worker: WorkerRecord, _ live: LiveFarm, for owner: String?) {
         self.init(
             id: worker.id,
             name: worker.name,
@@ -120,7 +126,7 @@ extension WorkerView {
         rank = worker.seat?.rank
         speed = worker.speed > 0 ? worker.speed : nil
         machine = try? FarmJSON.decode(from: worker.info)
-        running = worker.leases.map { lease in
+        running = worker.leases.filter { owner == nil || $0.owner == owner }.map { lease in
             // Another coordinator may have heard the last heartbeat; its row tells the step.
             live.step(of: lease.fence.attempt)
                 ?? StepView(
