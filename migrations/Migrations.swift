@@ -55,6 +55,11 @@ package enum Migrations {
             name: "0009_output_digests",
             sql: text(PackageResources._009_output_digests_sql)
         ),
+        Migration(
+            number: 10,
+            name: "0010_audit_origin",
+            sql: text(PackageResources._010_audit_origin_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

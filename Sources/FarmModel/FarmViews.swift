@@ -232,6 +232,8 @@ package struct AuditView: Codable, Hashable, Sendable {
     package var action: String
     package var target: String
     package var detail: SpecificationValue
+    /// The address that it was asked for from; absent where it was the farm itself.
+    package var origin: String?
 
     package init(
         number: Int64,

@@ -48,7 +48,7 @@ extension FarmStore {
         try await notify(.event, job.description, on: connection)
     }
 
-    /// Writes who changed what; nothing is taken away from it.
+    /// Writes who changed what, and from where (``AuditOrigin``); nothing is taken away from it.
     static func recordAudit(
         _ action: String,
         _ target: String,
@@ -58,8 +58,9 @@ extension FarmStore {
     ) async throws {
         try await connection.execute(
             """
-            INSERT INTO audit (actor, action, target, detail)
-            VALUES (\(actor), \(action), \(target), \(try FarmJSON.text(detail))::jsonb)
+            INSERT INTO audit (actor, action, target, detail, origin)
+            VALUES (\(actor), \(action), \(target), \(try FarmJSON.text(detail))::jsonb,
+                \(AuditOrigin.current))
             """
         )
     }

@@ -22,6 +22,15 @@ extension FarmStore {
             )
             let model = try await recordModel(of: registration, on: connection)
             let (name, former) = try await place(registration, on: connection)
+            if let actor = registration.actor {
+                try await Self.recordAudit(
+                    "worker.registered",
+                    name,
+                    by: actor,
+                    ["model": model, "precision": registration.precision],
+                    on: connection
+                )
+            }
             guard let former else {
                 let id = try await insertWorker(registration, name, model, on: connection)
                 return RegisteredWorker(id: id, name: name, epoch: 1, modelName: model)

@@ -26,6 +26,13 @@ extension FarmStore {
             let head = try await insertHead(of: submission, on: connection)
             try await insertTasks(of: submission, under: head, on: connection)
             try await Self.recordEvent(.jobCreated, of: submission.id, on: connection)
+            try await Self.recordAudit(
+                "job.submitted",
+                submission.id.description,
+                by: submission.owner,
+                ["name": submission.name],
+                on: connection
+            )
             try await Self.notify(.ready, submission.id.description, on: connection)
             guard let job = try await job(submission.id, on: connection) else {
                 throw FarmStoreError.vanished("the job that was just made")

@@ -33,6 +33,8 @@ package struct WorkerRegistration: Sendable {
     package var modelMemory: ModelMemory?
     /// Whether it renders without others.
     package var rendersAlone = true
+    /// The owner of the token that it shows, for the audit.
+    package var actor: String?
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {

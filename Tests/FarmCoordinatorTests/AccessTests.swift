@@ -4,6 +4,7 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
+import Postgres
 import TestSupport
 import Testing
 
@@ -104,6 +105,32 @@ import Testing
                 #expect(try await farm.problem(.post, path, token: bob) == .notFound)
             }
             #expect(try await farm.send(.get, "/v1/jobs/\(job.id)", as: watcher).status == .ok)
+        }
+    }
+
+    @Test("the audit tells who submitted, joined and swept, and from where, and keeps all of it")
+    func audit() async throws {
+        try await TestFarm.withAPI(live: true) { farm in
+            _ = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            let job = try await farm.submit("parameters: {prompt: a}", token: alice)
+            _ = try await farm.send(.post, "/v1/blobs/sweep")
+            let trail: Page<AuditView> = try await farm.call(.get, "/v1/audit")
+            let submitted = try #require(trail.items.first { $0.action == "job.submitted" })
+            #expect(submitted.actor == "alice" && submitted.target == "\(job.id)")
+            for action in ["job.submitted", "worker.registered", "blobs.swept"] {
+                let entry = try #require(trail.items.first { $0.action == action })
+                #expect(entry.origin == "127.0.0.1" || entry.origin == "::1")
+            }
+            let pool = try TestDatabase.pool()
+            for change in ["UPDATE audit SET actor = 'bob'", "DELETE FROM audit", "TRUNCATE audit"]
+            {
+                await #expect(throws: DatabaseError.self) {
+                    try await pool.execute("\(raw: change)")
+                }
+            }
+            let after: Page<AuditView> = try await farm.call(.get, "/v1/audit")
+            #expect(after.items == trail.items)
         }
     }
 

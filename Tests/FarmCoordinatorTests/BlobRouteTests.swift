@@ -114,6 +114,22 @@ import Testing
         }
     }
 
+    @Test("who had a blob that was removed does not learn that another has sent it again")
+    func removed() async throws {
+        try await TestFarm.withAPI { farm in
+            let alice = try await farm.token("alice", .submitter)
+            let bob = try await farm.token("bob", .submitter)
+            let data = Data("picture".utf8)
+            let digest = BlobDigest(of: data)
+            let route = "/v1/blobs/\(digest)"
+            #expect(try await farm.send(.put, route, data, as: alice).status == .created)
+            try await farm.blobs.remove(digest)
+            #expect(try await farm.send(.put, route, data, as: bob).status == .created)
+            #expect(try await farm.send(.get, route, as: alice).status == .notFound)
+            #expect(try await farm.send(.get, route, as: bob).status == .ok)
+        }
+    }
+
     @Test("a damaged blob is named, and there again once it is uploaded again")
     func damage() async throws {
         try await TestFarm.withAPI { farm in

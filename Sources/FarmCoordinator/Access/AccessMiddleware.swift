@@ -1,4 +1,5 @@
 import FarmModel
+import FarmStore
 import HTTPTypes
 import Hummingbird
 
@@ -25,11 +26,23 @@ struct AccessMiddleware: RouterMiddleware {
     ) async throws -> Response {
         try checkHost(request)
         try checkOrigin(request)
+        let address = context.channel.remoteAddress?.ipAddress
+        return try await AuditOrigin.$current.withValue(address) {
+            try await answer(request, context, from: address, next)
+        }
+    }
+
+    private func answer(
+        _ request: Request,
+        _ context: Context,
+        from address: String?,
+        _ next: @concurrent (Request, Context) async throws -> Response
+    ) async throws -> Response {
         var context = context
         guard let token = token(of: request) else { return try await next(request, context) }
         context.caller = try await gate.caller(
             bearing: token,
-            from: context.channel.remoteAddress?.ipAddress,
+            from: address,
             rememberedFor: request.uri.path == CoordinatorAPI.metricsPath
                 ? Self.metricsMemory : nil
         )

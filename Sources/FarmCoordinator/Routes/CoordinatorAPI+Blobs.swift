@@ -22,7 +22,11 @@ extension CoordinatorAPI {
         }
         table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            let isNew = try await blobs.size(of: digest) == nil
+            let start = Date.now
             _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
+            // Who had a blob that was removed since has not shown this one.
+            if isNew { try await store.removeHolders(of: digest, before: start) }
             let caller = try context.bearer()
             if caller.role != .worker { try await store.addHolder(caller.owner, of: digest) }
             return Response(status: .created)
@@ -43,8 +47,18 @@ extension CoordinatorAPI {
         }
         table.on(.post, "/v1/blobs/sweep", query: ["dry_run"], for: .least(.operator)) {
             request,
-            _ in
-            try Response(message: await sweep.run(isDryRun: request.flag("dry_run")))
+            context in
+            let isDryRun = try request.flag("dry_run")
+            let view = try await sweep.run(isDryRun: isDryRun)
+            if !isDryRun {
+                try await store.recordChange(
+                    "blobs.swept",
+                    of: "blobs",
+                    by: context.bearer().owner,
+                    ["removed": String(view.removed), "bytes": String(view.removedBytes)]
+                )
+            }
+            return try Response(message: view)
         }
     }
 

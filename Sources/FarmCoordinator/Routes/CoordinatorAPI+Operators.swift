@@ -122,6 +122,7 @@ extension AuditView {
             target: record.target,
             detail: try SpecificationValue(json: Data(record.detail.utf8))
         )
+        origin = record.origin
     }
 }
 

@@ -25,8 +25,8 @@ extension CoordinatorAPI {
     private static let formingHeartbeat = 1.0
 
     func addWorkerRoutes(to table: RouteTable) {
-        table.on(.post, "/v1/workers", for: .least(.worker)) { request, _ in
-            try await register(try await request.message())
+        table.on(.post, "/v1/workers", for: .least(.worker)) { request, context in
+            try await register(try await request.message(), by: context.bearer().owner)
         }
         table.on(.post, "/v1/workers/{worker}/heartbeat", for: .least(.worker)) {
             // Previews travel in it.
@@ -52,7 +52,10 @@ extension CoordinatorAPI {
 
     // MARK: - Registration
 
-    private func register(_ request: RegistrationRequest) async throws -> Response {
+    private func register(
+        _ request: RegistrationRequest,
+        by actor: String
+    ) async throws -> Response {
         guard request.protocolVersion == RegistrationRequest.currentProtocol else {
             throw CoordinatorProblem(
                 .malformed,
@@ -93,6 +96,7 @@ extension CoordinatorAPI {
         registration.group = request.group
         registration.modelMemory = request.modelMemory
         registration.rendersAlone = request.rendersAlone
+        registration.actor = actor
         if let machine = request.machine { registration.info = try FarmJSON.text(machine) }
         let worker = try await store.registerWorker(registration)
         workers.note(

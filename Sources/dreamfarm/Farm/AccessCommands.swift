@@ -106,9 +106,15 @@ struct AuditCommand: AsyncParsableCommand {
     func run() async throws {
         try await CommandExit.run {
             let entries = try await farm.client().auditTrail().all(limit: limit)
-            var table = TextTable("WHEN", "WHO", "WHAT", "OF")
+            var table = TextTable("WHEN", "WHO", "WHAT", "OF", "FROM")
             for entry in entries {
-                table.add(entry.at.formatted(.iso8601), entry.actor, entry.action, entry.target)
+                table.add(
+                    entry.at.formatted(.iso8601),
+                    entry.actor,
+                    entry.action,
+                    entry.target,
+                    entry.origin ?? "-"
+                )
             }
             try farm.show(entries, table, none: "nothing was changed yet")
             return .done
