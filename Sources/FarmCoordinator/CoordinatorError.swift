@@ -8,6 +8,8 @@ import Postgres
 /// An error with the problem that the API answers it with.
 package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
     package var details: ProblemDetails
+    /// The methods that there are, where another was tried.
+    var allow: [String] = []
     /// In how many seconds to try again, where that is known.
     var retryAfter: Double?
 
@@ -26,6 +28,7 @@ package struct CoordinatorProblem: HTTPResponseError, CustomStringConvertible {
     package func response(from request: Request, context: some RequestContext) throws -> Response {
         var response = try Response(message: details, status: status)
         response.headers[.contentType] = "application/problem+json"
+        if !allow.isEmpty { response.headers[.allow] = allow.joined(separator: ", ") }
         switch details.status {
         case _ where retryAfter != nil:
             response.headers[.retryAfter] = String(Int((retryAfter ?? 0).rounded(.up)))

@@ -43,6 +43,8 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case stale
     /// The same key already names another job.
     case conflict
+    /// The route is there, but not with this method.
+    case methodNotAllowed = "method-not-allowed"
     /// What it is about is not in a state for it.
     case wrongState = "wrong-state"
     /// The body is larger than is accepted.
@@ -75,6 +77,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .unauthorized: 401
         case .forbidden, .notAllowed: 403
         case .notFound: 404
+        case .methodNotAllowed: 405
         case .stale, .conflict, .wrongState: 409
         case .tooLarge: 413
         case .badRange: 416
@@ -94,6 +97,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .unauthorized: "A valid token is needed"
         case .forbidden: "The request comes from elsewhere"
         case .notFound: "There is no such thing"
+        case .methodNotAllowed: "The method is not one of this route"
         case .stale: "The lease is over"
         case .conflict: "The key names another job"
         case .notAllowed: "The token does not allow it"

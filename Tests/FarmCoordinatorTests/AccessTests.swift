@@ -156,6 +156,20 @@ import Testing
         }
     }
 
+    @Test("a method that a route does not take is told those that it takes")
+    func method() async throws {
+        try await TestFarm.withAPI { farm in
+            for (path, allowed) in [
+                ("/healthz", "GET"), ("/v1/tokens", "GET, POST"), ("/v1/blobs/missing", "POST"),
+                ("/v1/jobs/x", "DELETE, GET, PATCH, PUT"),
+            ] {
+                let answer = try await farm.send(.trace, path)
+                #expect(answer.status == .methodNotAllowed)
+                #expect(answer.headers[.allow] == allowed)
+            }
+        }
+    }
+
     @Test("an unknown route and an unknown id are problems of kind not-found")
     func notFound() async throws {
         try await TestFarm.withAPI { farm in

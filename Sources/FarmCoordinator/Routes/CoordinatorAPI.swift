@@ -98,6 +98,7 @@ package struct CoordinatorAPI: Sendable {
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
         metrics.expect(table.declarations)
+        table.closeMethods()
         return table
     }
 

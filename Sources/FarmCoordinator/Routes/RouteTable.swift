@@ -26,6 +26,27 @@ final class RouteTable {
         self.asksWorkersForCertificates = asksWorkersForCertificates
     }
 
+    /// Answers every other method on the routes that are declared with what there is.
+    func closeMethods() {
+        for (path, routes) in Dictionary(grouping: declarations, by: \.path) {
+            let allowed = routes.map(\.method).sorted()
+            for method in Self.methods where !allowed.contains(method.rawValue) {
+                router.on(RouterPath(path), method: method) { _, _ -> Response in
+                    var problem = CoordinatorProblem(
+                        .methodNotAllowed,
+                        "\(path) takes \(allowed.joined(separator: " or ")), not \(method.rawValue)"
+                    )
+                    problem.allow = allowed
+                    throw problem
+                }
+            }
+        }
+    }
+
+    private static let methods =
+        [.get, .head, .post, .put, .patch, .delete, .options, .trace]
+        + [HTTPTypes.HTTPRequest.Method("QUERY")].compactMap(\.self)
+
     /// Declares a route, the keys of its query, and who may use it.
     ///
     /// The handler sees no other keys of the query.
