@@ -212,6 +212,7 @@ extension QueueView {
         if let state = worker.refusal { return .none(.workerState(state)) }
         if isFarmPaused { return .none(.farmPaused) }
         if pausedPools.contains(worker.pool) { return .none(.poolPaused) }
+        if !claim.knowsSeat(of: worker) { return .none(.inGroup) }
         if worker.isMember, worker.groupSize == 0 || worker.reservation != nil {
             return .none(.inGroup)
         }

@@ -15,6 +15,8 @@ struct ClaimWish: Sendable {
     var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     var warm: Set<JobID> = []
+    /// The group that it says it would render with as its first rank; nil alone.
+    var lead: GroupEpoch?
 }
 
 extension CoordinatorAPI {
@@ -233,7 +235,8 @@ extension CoordinatorAPI {
                 worker: id,
                 epoch: request.epoch,
                 limit: min(max(request.limit, 1), Self.mostTasks),
-                warm: warm.jobs(of: id)
+                warm: warm.jobs(of: id),
+                lead: request.lead
             ),
             in: worker.key,
             wait: wait
@@ -285,7 +288,8 @@ extension CoordinatorAPI {
                 worker: wish.worker,
                 epoch: wish.epoch,
                 limit: wish.limit,
-                warm: wish.warm
+                warm: wish.warm,
+                lead: wish.lead
             )
             var found: [ClaimedTask] = []
             if case .tasks(let tasks) = outcome { found = tasks }
