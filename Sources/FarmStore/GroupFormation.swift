@@ -124,11 +124,12 @@ struct GroupFormation: Sendable {
     private func isOfClass(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
         guard let wanted = need.numericClass else { return true }
         return group.numericClass.isEmpty
-            ? ClassOfGroup.canBe(wanted, of: group.memberClass) : wanted == group.numericClass
+            ? ClassOfGroup.canBe(wanted, of: group.memberClass, ranks: group.size)
+            : wanted == group.numericClass
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
-        let size = need.requirement.groupSize
+        let size = need.ranks
         return (size == 1 || team.workers.count == size)
             && Set(volunteers(for: need).map(\.id)).isSuperset(of: team.workers)
     }
@@ -151,14 +152,14 @@ struct GroupFormation: Sendable {
                 && wanted.precision.map { [precision = $0.precision] in $0 == precision } ?? true
                 && wanted.memoryBytes.map { [memory = $0.memory] in $0 <= memory } ?? true
                 && need.numericClass.map { [member = $0.numericClass] numericClass in
-                    ClassOfGroup.canBe(numericClass, of: member)
+                    ClassOfGroup.canBe(numericClass, of: member, ranks: need.ranks)
                 } ?? true
         }
     }
 
     /// How many ranks a need takes of workers of one kind; nil where they cannot hold the model.
     func ranks(for need: TaskDemand, among free: [GroupCandidate]) -> Int? {
-        let wanted = need.requirement.groupSize
+        let wanted = need.ranks
         guard wanted == 1 else {
             let isPossible =
                 free.isEmpty || free.contains { $0.modelMemory?.splits(into: wanted) ?? true }
