@@ -24,9 +24,14 @@ extension FarmStore {
                 continue
             }
         }
-        report.grouped = try await groupLateJobs()
-        let formation = try await pool.withConnection { try await self.formation(on: $0) }
         var failure: (any Error)?
+        do {
+            report.grouped = try await groupLateJobs()
+        } catch {
+            // Groups are made nevertheless.
+            failure = error
+        }
+        let formation = try await pool.withConnection { try await self.formation(on: $0) }
         for team in formation.teams() {
             do {
                 if try await form(team, by: "farm") != nil { report.formed += 1 }

@@ -117,6 +117,7 @@ struct SimulatedMember {
         registration.instance = "process of \(name)"
         registration.numericClass = "alone"
         registration.speed = 1e12
+        registration.costConstants = try FarmJSON.text(CostConstants.flux)
         registration.group = GroupOffer()
         change(&registration)
         let worker = try await farm.store.registerWorker(registration)

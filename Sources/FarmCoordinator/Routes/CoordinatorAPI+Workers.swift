@@ -69,6 +69,7 @@ extension CoordinatorAPI {
             )
         }
         try Self.check(request.group, request.modelMemory)
+        try Self.check(request.model.costs)
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(
