@@ -27,13 +27,29 @@ extension BlockSizes {
     /// In a double block a token passes its own stream's query, key, value and output matrices and
     /// the two of the feed-forward; in a single block the fused ones, which are as large.
     var flopsPerToken: Double {
-        let attention = 4 * hidden * hidden
-        let feedForward = 2 * hidden * mlp
-        return Double(2 * (doubleBlocks + singleBlocks) * (attention + feedForward))
+        let width = Double(hidden)
+        let attention = 4 * width * width
+        let feedForward = 2 * width * Double(mlp)
+        return 2 * blocks * (attention + feedForward)
     }
 
     /// Of one forward, for each pair of tokens: scores, and their sum of values.
     var flopsPerTokenPair: Double {
-        Double(2 * (doubleBlocks + singleBlocks) * 2 * hidden)
+        4 * blocks * Double(hidden)
+    }
+
+    private var blocks: Double { Double(doubleBlocks) + Double(singleBlocks) }
+
+    /// What cannot be a model's, in words; nil where nothing is.
+    var problem: String? {
+        let counts = [("double_blocks", doubleBlocks), ("single_blocks", singleBlocks)]
+        let widths = [("hidden", hidden), ("mlp", mlp)]
+        for (name, count) in counts where !(0...65_536).contains(count) {
+            return "'blocks.\(name)' is \(count) and has to be 0 to 65536"
+        }
+        for (name, width) in widths where !(1...4_194_304).contains(width) {
+            return "'blocks.\(name)' is \(width) and has to be 1 to 4194304"
+        }
+        return nil
     }
 }

@@ -7,17 +7,21 @@ package struct ClaimRequest: Codable, Hashable, Sendable {
     package var waitSeconds: Double
     /// How long the worker's present work still takes, in seconds: it claims ahead by so much.
     package var busySeconds: Double
+    /// The group that the worker claims for as its first rank, and would render with; nil alone.
+    package var lead: GroupEpoch?
 
     package init(
         epoch: Int64 = 0,
         limit: Int = 1,
         waitSeconds: Double,
-        busySeconds: Double = 0
+        busySeconds: Double = 0,
+        lead: GroupEpoch? = nil
     ) {
         self.epoch = epoch
         self.limit = limit
         self.waitSeconds = waitSeconds
         self.busySeconds = busySeconds
+        self.lead = lead
     }
 }
 

@@ -36,8 +36,33 @@ package struct CostConstants: Codable, Hashable, Sendable {
         self.blocks = blocks
     }
 
-    /// FLUX.1's, for models that were recorded without constants.
+    /// FLUX.1's.
     package static let flux = CostConstants(ModelSizes.flux)
+
+    /// For models that were recorded without constants: FLUX.1's work, but no blocks, since how these
+    /// are split nobody knows.
+    package static let assumed = {
+        var constants = flux
+        constants.blocks = nil
+        return constants
+    }()
+
+    /// What cannot be a model's, in words; nil where nothing is.
+    package var problem: String? {
+        let works = [
+            ("flops_per_token", flopsPerToken), ("flops_per_token_pair", flopsPerTokenPair),
+            ("flops_per_text_token", flopsPerTextToken),
+            ("flops_per_decoded_pixel", flopsPerDecodedPixel),
+            ("flops_per_encoded_pixel", flopsPerEncodedPixel),
+        ]
+        for (name, work) in works where !(0...1e18).contains(work) {
+            return "'\(name)' is \(work) and has to be 0 to 1e18"
+        }
+        guard (0...1_048_576).contains(textTokens) else {
+            return "'text_tokens' is \(textTokens) and has to be 0 to 1048576"
+        }
+        return blocks?.problem
+    }
 
     /// The constants of a model of these sizes.
     package init(_ sizes: ModelSizes) {

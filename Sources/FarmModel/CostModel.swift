@@ -26,6 +26,24 @@ package struct ImageCost: Codable, Hashable, Sendable {
     package var plainTokens: Int
 }
 
+extension ImageCost {
+    /// Reads a cost; one that was stored before it told the prompt's tokens has as many as a prompt
+    /// takes where a job does not say.
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        flops = try values.decode(Double.self, forKey: .flops)
+        stepFlops = try values.decode(Double.self, forKey: .stepFlops)
+        steps = try values.decode(Int.self, forKey: .steps)
+        tokens = try values.decode(Int.self, forKey: .tokens)
+        textTokens =
+            try values.decodeIfPresent(Int.self, forKey: .textTokens)
+            ?? min(tokens, CostConstants.assumed.textTokens)
+        denoiseTokens = try values.decode(Int.self, forKey: .denoiseTokens)
+        guidedSteps = try values.decode(Int.self, forKey: .guidedSteps)
+        plainTokens = try values.decode(Int.self, forKey: .plainTokens)
+    }
+}
+
 /// Predicts work: what fair share charges, chunks are sized by, and times are predicted from.
 package struct CostModel: Hashable, Sendable {
     package let constants: CostConstants

@@ -42,6 +42,7 @@ package struct GroupDecision: Hashable, Sendable {
 
     /// Whole seconds, with one digit after the point below ten.
     private static func words(_ seconds: Double) -> String {
+        guard seconds < 1e9 else { return "more than 1000000000 s" }
         let tenths = Int((seconds * 10).rounded())
         return tenths < 100 ? "\(tenths / 10).\(tenths % 10) s" : "\((tenths + 5) / 10) s"
     }

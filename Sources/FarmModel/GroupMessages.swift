@@ -80,6 +80,17 @@ package enum GroupPhase: String, Codable, CaseIterable, Sendable {
     case broken
 }
 
+/// One epoch of a group.
+package struct GroupEpoch: Codable, Hashable, Sendable {
+    package var group: GroupID
+    package var epoch: Int64
+
+    package init(group: GroupID, epoch: Int64) {
+        self.group = group
+        self.epoch = epoch
+    }
+}
+
 /// How far a member is: a part of its heartbeat.
 package struct GroupStanding: Codable, Hashable, Sendable {
     package var group: GroupID

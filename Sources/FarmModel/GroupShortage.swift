@@ -15,6 +15,8 @@ package struct GroupShortage: Hashable, Sendable {
     package var hindrance: String?
     /// Whether that is since its pictures are of another class.
     package var isOfOtherClass = false
+    /// How many workers are free that take the seats of those that are missing by themselves.
+    package var spares = 0
     /// Into how many ranks the model can be split, where more are asked for.
     package var mostRanks: Int?
 
@@ -51,7 +53,7 @@ package struct GroupShortage: Hashable, Sendable {
 
     /// Whether nothing that happens by itself ends it: there are too few workers, the group makes
     /// other pictures, or the model cannot be split so far.
-    package var isFinal: Bool { missing > 0 || isOfOtherClass || mostRanks != nil }
+    package var isFinal: Bool { missing > spares || isOfOtherClass || mostRanks != nil }
 
     var sentence: String {
         var place = "model \(model)"
@@ -65,6 +67,8 @@ package struct GroupShortage: Hashable, Sendable {
         }
         if let hindrance {
             text = "the group of \(size) for \(place) \(hindrance)\(there)"
+        } else if missing > 0, missing <= spares {
+            text = "the group of \(size) for \(place) gets \(missing) new of its members\(there)"
         } else if missing > 0 {
             let workers = missing == 1 ? "worker that holds" : "workers that hold"
             text =

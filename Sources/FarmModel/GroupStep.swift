@@ -67,9 +67,8 @@ package struct GroupStep: Hashable, Sendable {
     /// seconds.
     package var gatherSeconds: Double {
         guard ranks > 1 else { return 0 }
-        let values = Double(
-            blocks.hidden * (12 * blocks.doubleBlocks + 3 * blocks.singleBlocks)
-        )
+        let vectors = 12 * Double(blocks.doubleBlocks) + 3 * Double(blocks.singleBlocks)
+        let values = Double(blocks.hidden) * vectors
         let bytes = values * Double(MemoryLayout<Float>.stride)
         return roundTrip + bytes * Double(ranks - 1) / Double(ranks) / bytesPerSecond
     }
@@ -80,30 +79,31 @@ package struct GroupStep: Hashable, Sendable {
     private struct Stretch {
         let rows: Int
         /// Of the layer that is summed, before it is split.
-        let inputs: Int
+        let inputs: Double
         /// What is computed before, in inputs of a product of the same rows and outputs.
-        var before = 0
+        var before = 0.0
     }
 
     /// Of a double block's attention: text and picture, one after the other.
     private var attentionOut: [Stretch] {
         [
-            Stretch(rows: textTokens, inputs: blocks.hidden),
-            Stretch(rows: tokens - textTokens, inputs: blocks.hidden),
+            Stretch(rows: textTokens, inputs: Double(blocks.hidden)),
+            Stretch(rows: tokens - textTokens, inputs: Double(blocks.hidden)),
         ]
     }
 
     /// Of its feed-forward layers: the text's sum is under way while the picture's begins.
     private var feedForwardOut: [Stretch] {
-        [
-            Stretch(rows: textTokens, inputs: blocks.mlp),
-            Stretch(rows: tokens - textTokens, inputs: blocks.mlp, before: blocks.mlp),
+        let mlp = Double(blocks.mlp)
+        return [
+            Stretch(rows: textTokens, inputs: mlp),
+            Stretch(rows: tokens - textTokens, inputs: mlp, before: mlp),
         ]
     }
 
     /// Of a single block.
     private var singleOut: [Stretch] {
-        [Stretch(rows: tokens, inputs: blocks.hidden + blocks.mlp)]
+        [Stretch(rows: tokens, inputs: Double(blocks.hidden) + Double(blocks.mlp))]
     }
 
     /// Seconds from the last product of an addition until its last chunk has come.
@@ -113,12 +113,12 @@ package struct GroupStep: Hashable, Sendable {
         var arrivals: [Double] = []
         for stretch in stretches where stretch.rows > 0 {
             let row = 2 * Double(blocks.hidden) / Double(ranks) / speed
-            computed += Double(stretch.rows * stretch.before) * row
+            computed += Double(stretch.rows) * stretch.before * row
             let chunks = (stretch.rows + Self.chunkRows - 1) / Self.chunkRows
             let rows = Double(stretch.rows) / Double(chunks)
-            let bytes = rows * Double(blocks.hidden * bytesPerValue)
+            let bytes = rows * Double(blocks.hidden) * Double(bytesPerValue)
             for _ in 0..<chunks {
-                computed += rows * Double(stretch.inputs) * row
+                computed += rows * stretch.inputs * row
                 let turn = arrivals.dropLast(Self.underWay - 1).last ?? 0
                 let sent = 2 * bytes * Double(ranks - 1) / Double(ranks) / bytesPerSecond
                 free = max(computed, free, turn) + sent

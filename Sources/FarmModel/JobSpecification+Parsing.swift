@@ -125,6 +125,7 @@ extension ParameterReader {
         result.group = entries["group"].flatMap {
             integer($0, in: 1...GroupOffer.sizes.upperBound, path + ".group")
         }
+        checkGroup(of: result, path)
         result.pool = entries["pool"].flatMap { label($0, path + ".pool") }
         if let written = entries["tags"] {
             let elements = if case .list(let elements) = written { elements } else { [written] }
@@ -132,6 +133,19 @@ extension ParameterReader {
             result.tags = Set(tags).sorted()
         }
         return result
+    }
+
+    /// Refuses a class that no group of the size makes.
+    private mutating func checkGroup(of requirements: JobRequirements, _ path: String) {
+        guard let size = requirements.group, let numericClass = requirements.numericClass,
+            ClassOfGroup.ranks(of: numericClass) ?? 1 != size
+        else { return }
+        let makers = ClassOfGroup.ranks(of: numericClass).map { "a group of \($0)" }
+        findings.refuse(
+            path + ".group",
+            "is \(size), and pictures of the class '\(numericClass)' are made by "
+                + "\(makers ?? "a worker alone"); leave one of the two out"
+        )
     }
 
     /// A word that names a pool, a tag or a precision.

@@ -9,19 +9,27 @@ struct TaskClaim: Sendable {
     var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     let warm: Set<JobID>
+    /// The group that it says it would render with as its first rank; nil alone.
+    var lead: GroupEpoch?
 
     /// Whether the process that claims is the one that the worker's row is of.
     func isOf(_ worker: WorkerCapability) -> Bool { epoch == 0 || epoch == worker.epoch }
+
+    /// Whether it would render as the worker's row says: alone, or in that epoch of that group.
+    func knowsSeat(of worker: WorkerCapability) -> Bool { lead == worker.lead }
 }
 
 /// A task's place in a claim: who gets it.
 struct ClaimSlot: Sendable {
     let worker: WorkerID
     let epoch: Int64
-    /// Whether it is a member of a group, and whether it claims for one: a claim that knew it
+    /// Whether it is a member of a group, and the one that it claims for: a claim that knew it
     /// otherwise gets nothing.
     var isMember = false
-    var leads = false
+    var lead: GroupEpoch?
+
+    /// What it claims for, in one word; empty where that is itself.
+    var leadKey: String { lead.map { "\($0.group)/\($0.epoch)" } ?? "" }
 }
 
 /// The answer to a claim.
@@ -42,7 +50,8 @@ package enum NoTask: Sendable, Hashable {
     case notEligible(WaitingReason, detail: String)
     /// The worker is to take nothing.
     case workerState(WorkerState)
-    /// The worker is a member of a group that another one claims for, or that forms.
+    /// The worker is a member of a group that another one claims for, or that forms, or is not in
+    /// the group that it claims for.
     case inGroup
     case poolPaused
     case farmPaused

@@ -50,7 +50,11 @@ struct TaskDemand: Sendable, Hashable {
         guard let numericClass, requirement.groupSize > 1, worker.groupSize < 2 else {
             return false
         }
-        return ClassOfGroup.canBe(numericClass, of: worker.numericClass)
+        return ClassOfGroup.canBe(
+            numericClass,
+            of: worker.numericClass,
+            ranks: requirement.groupSize
+        )
     }
 
     /// Whether as many workers render with it as the task asks for.
@@ -64,6 +68,13 @@ struct TaskDemand: Sendable, Hashable {
         guard worker.groupSize > 1 else { return false }
         return wanted == 1
             ? worker.servesSingles || !isRenderedAlone : wanted == worker.wantedSize && isOfAnyClass
+    }
+
+    /// How many workers its class says render it together, where it is a group's; else as many as it
+    /// asks for.
+    var ranks: Int {
+        requirement.groupSize > 1
+            ? requirement.groupSize : numericClass.flatMap(ClassOfGroup.ranks) ?? 1
     }
 
     /// What a worker may lack, in the order in which it is looked at: who lacks a later one has
@@ -212,6 +223,7 @@ extension QueueView {
         if let state = worker.refusal { return .none(.workerState(state)) }
         if isFarmPaused { return .none(.farmPaused) }
         if pausedPools.contains(worker.pool) { return .none(.poolPaused) }
+        if !claim.knowsSeat(of: worker) { return .none(.inGroup) }
         if worker.isMember, worker.groupSize == 0 || worker.reservation != nil {
             return .none(.inGroup)
         }

@@ -8,15 +8,17 @@ extension FarmStore {
     /// Calls that come together share a statement. Its cost does not depend on how many tasks wait:
     /// it looks into at most 64 heads, in each at the first tasks, and skips what another claim has
     /// locked. Among jobs that an owner has put side by side, `warm` ones go first. A claim of an
-    /// `epoch` that is over gets nothing; 0 is any.
+    /// `epoch` that is over gets nothing; 0 is any. So does one whose `lead` is not the group that the
+    /// worker claims for by then: it would render in another class.
     package func claimTasks(
         worker: WorkerID,
         epoch: Int64 = 0,
         limit: Int,
-        warm: Set<JobID> = []
+        warm: Set<JobID> = [],
+        lead: GroupEpoch? = nil
     ) async throws -> ClaimOutcome {
         precondition(limit > 0, "A claim asks for a task")
-        let claim = TaskClaim(worker: worker, epoch: epoch, limit: limit, warm: warm)
+        let claim = TaskClaim(worker: worker, epoch: epoch, limit: limit, warm: warm, lead: lead)
         return try await claims.answer(to: claim) { try await answer($0) }
     }
 
@@ -77,9 +79,9 @@ extension FarmStore {
         }
         for var member in claims {
             guard let worker = view.workers[member.claim.worker], worker.refusal == nil,
-                member.claim.isOf(worker)
+                member.claim.isOf(worker), member.claim.knowsSeat(of: worker)
             else {
-                // Who was not here when the view was read may be in the next one.
+                // Who was not here, or so, when the view was read may be in the next one.
                 continue
             }
             // A second one would begin when the first one ends.
@@ -92,6 +94,7 @@ extension FarmStore {
                 key.worker.id = WorkerID(rawValue: Self.anyone)
                 key.worker.epoch = 0
                 key.worker.name = ""
+                key.worker.lead = nil
             }
             if let place = places[key] {
                 groups[place].members.append(member)
@@ -150,7 +153,7 @@ extension FarmStore {
                     worker: member.claim.worker,
                     epoch: member.claim.epoch,
                     isMember: group.worker.isMember,
-                    leads: group.worker.groupSize > 1
+                    lead: member.claim.lead
                 ),
                 count: member.claim.limit
             )
@@ -170,7 +173,8 @@ extension FarmStore {
                 }
             }
         }
-        if claimed.count < group.wanted {
+        // What does not end before a group starts is still there for others.
+        if claimed.count < group.wanted, group.worker.reservation == nil {
             let found = Set(claimed.map(\.1.job))
             desk.forget(Set(choices.filter { !found.contains($0.head.job) }.map(\.head.id)))
         }
@@ -260,6 +264,7 @@ extension FarmStore {
                 choices,
                 slots,
                 names,
+                until: group.worker.reservation,
                 able: choices.map { view.able(toRun: $0.head) }
             )
         )

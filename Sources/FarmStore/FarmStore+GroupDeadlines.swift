@@ -61,7 +61,8 @@ extension FarmStore {
         }
     }
 
-    /// The heads that could still ask for a group, and those that did in vain.
+    /// The heads that could still ask for a group, and those that did in vain; without those whose
+    /// pictures' cost cannot be read.
     private func wantedHeads() async throws -> [WantedHead] {
         try await pool.query(
             """
@@ -79,7 +80,9 @@ extension FarmStore {
                 AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
             ORDER BY head.id
             """
-        ).map { row in
+        ).compactMap { row in
+            let image = try row.decode("image", as: String.self)
+            guard let image = try? FarmJSON.decode(ImageCost.self, from: image) else { return nil }
             let costs = try row.decode("costs", as: String.self)
             return WantedHead(
                 id: try row.decode("id"),
@@ -87,8 +90,8 @@ extension FarmStore {
                 pictures: WantedPictures(
                     modelDigest: try row.decode("model_digest"),
                     requirement: try TaskRequirement(row),
-                    image: try FarmJSON.decode(ImageCost.self, from: try row.decode("image")),
-                    costs: (try? FarmJSON.decode(CostConstants.self, from: costs)) ?? .flux,
+                    image: image,
+                    costs: (try? FarmJSON.decode(CostConstants.self, from: costs)) ?? .assumed,
                     finishBy: try row.decode("finish_by")
                 )
             )

@@ -24,9 +24,14 @@ extension FarmStore {
                 continue
             }
         }
-        report.grouped = try await groupLateJobs()
-        let formation = try await pool.withConnection { try await self.formation(on: $0) }
         var failure: (any Error)?
+        do {
+            report.grouped = try await groupLateJobs()
+        } catch {
+            // Groups are made nevertheless.
+            failure = error
+        }
+        let formation = try await pool.withConnection { try await self.formation(on: $0) }
         for team in formation.teams() {
             do {
                 if try await form(team, by: "farm") != nil { report.formed += 1 }
@@ -53,7 +58,9 @@ extension FarmStore {
         switch group.state {
         case .draining:
             guard group.leader.map({ $0.leases == 0 }) ?? true else { return }
+            let starving = try await starving(under: group, on: connection)
             try await dissolve(group, because: group.reason ?? "drained", on: connection)
+            if starving == .single { try await rest(group, on: connection) }
             report.dissolved += 1
         case .forming: try await tendForming(group, &report, on: connection)
         case .ready, .busy: try await tendReady(group, &report, on: connection)
@@ -76,10 +83,15 @@ extension FarmStore {
             return try await renew(group, gone, &report, on: connection)
         }
         if try await grow(group, &report, on: connection) { return }
-        guard try await isUseless(group, on: connection) else { return }
-        let reason = "nothing waited for it"
+        let starving = try await starving(under: group, on: connection)
+        var reason = "nothing waited for it"
+        if let starving {
+            reason = starving.reason
+        } else {
+            guard try await isUseless(group, on: connection) else { return }
+        }
         if group.state == .busy {
-            // What it holds its members could render alone: it is finished first.
+            // What it holds is finished first.
             try await connection.execute(
                 """
                 UPDATE worker_group SET state = 'draining', reason = \(reason)
@@ -89,6 +101,7 @@ extension FarmStore {
             return
         }
         try await dissolve(group, because: reason, on: connection)
+        if starving == .single { try await rest(group, on: connection) }
         report.dissolved += 1
     }
 
@@ -111,7 +124,7 @@ extension FarmStore {
         try await endEpoch(
             of: group,
             because: "it has \(group.wantedSize) members again",
-            spares: spares.mapValues(\.id),
+            spares: spares,
             on: connection
         )
         report.renewed += 1
@@ -206,7 +219,7 @@ extension FarmStore {
         try await endEpoch(
             of: group,
             because: Self.reason(gone),
-            spares: spares.mapValues(\.id),
+            spares: spares,
             on: connection
         )
         report.renewed += 1

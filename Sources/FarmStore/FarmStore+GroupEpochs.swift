@@ -41,17 +41,20 @@ extension FarmStore {
 
     /// Ends the epoch of a group, whose row is locked: what its first rank holds is given back
     /// without counting as a failure, but as the loss of a member, and its members are to find each
-    /// other anew; `spares` take the seats of ranks.
+    /// other anew; `spares` take the seats of ranks, and the group starts when the last of them has
+    /// finished what it is at.
     func endEpoch(
         of group: GroupRecord,
         because reason: String,
-        spares: [Int: WorkerID] = [:],
+        spares: [Int: GroupCandidate] = [:],
         on connection: PostgresConnection
     ) async throws {
         guard group.state != .draining else {
             return try await dissolve(group, because: reason, on: connection)
         }
         try await endLead(of: group, .memberLost(reason), on: connection)
+        try await releaseAhead(of: spares.values.map(\.id), on: connection)
+        let start = spares.values.map(\.endSeconds).max() ?? 0
         for (rank, spare) in spares.sorted(by: { $0.key < $1.key }) {
             try await connection.execute(
                 """
@@ -63,7 +66,7 @@ extension FarmStore {
                 """
                 UPDATE worker SET group_id = \(group.id), group_rank = \(rank),
                     group_phase = 'reserved', group_missed_at = NULL
-                WHERE id = \(spare) AND group_id IS NULL
+                WHERE id = \(spare.id) AND group_id IS NULL
                 """
             )
             guard seated == 1 else { throw GroupTaken() }
@@ -80,9 +83,11 @@ extension FarmStore {
             UPDATE worker_group SET state = 'forming', epoch = epoch + 1, epoch_at = now(),
                 secret = \(Self.newSecret()), numeric_class = '', speed = 0,
                 formation_seconds = NULL, idle_at = NULL, reason = \(reason),
-                expires_at = CASE WHEN state = 'forming' THEN expires_at
-                    WHEN origin = 'needed' THEN now()
-                    + make_interval(secs => \(configuration.groupReservation.inSeconds)) END
+                starts_at = CASE WHEN \(start > 0)::boolean THEN greatest(starts_at,
+                    now() + make_interval(secs => \(start))) ELSE starts_at END,
+                expires_at = CASE WHEN state = 'forming' AND NOT \(start > 0)::boolean THEN expires_at
+                    WHEN origin = 'needed' THEN greatest(expires_at, now() + make_interval(
+                        secs => \(start + configuration.groupReservation.inSeconds))) END
             WHERE id = \(group.id)
             """
         )

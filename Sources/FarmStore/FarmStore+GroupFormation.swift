@@ -5,13 +5,26 @@ extension FarmStore {
     /// How long what a worker holds is taken to last where nothing predicts it, in seconds.
     private static let unpredictedSeconds = 600.0
 
+    /// What is left to compute of a lease, as SQL: the images that are not delivered yet, less the
+    /// steps of the one that renders.
+    private static let restOfLease = """
+        SELECT task.cost / task.image_count * greatest(0,
+            least(count(*), CASE WHEN task.is_narrow THEN 1 ELSE task.image_count END)
+            - coalesce(max(least(1, lease.step::double precision / greatest(lease.steps, 1)))
+                FILTER (WHERE image.index = lease.image_index), 0)) AS cost
+        FROM image
+        WHERE image.job_id = task.job_id AND image.state = 'waiting'
+            AND image.index BETWEEN task.first_index AND task.first_index + task.image_count - 1
+        """
+
     /// Reads what decides which groups to make.
     func formation(on connection: PostgresConnection) async throws -> GroupFormation {
         let candidates = try await groupCandidates(on: connection)
         return GroupFormation(
             candidates: candidates,
             groups: try await groups(includingDissolved: false, on: connection),
-            needs: candidates.isEmpty ? [] : try await groupNeeds(on: connection)
+            needs: candidates.isEmpty ? [] : try await groupNeeds(on: connection),
+            patience: 2 * configuration.lease.inSeconds
         )
     }
 
@@ -30,10 +43,12 @@ extension FarmStore {
                 CASE WHEN worker.renders_alone
                     THEN coalesce(worker.own_speed, worker.speed) ELSE 0 END AS speed_alone,
                 coalesce((
-                    SELECT sum(CASE WHEN worker.speed > 0 THEN lease.cost / worker.speed
-                            * (1 - least(1, lease.step::double precision / greatest(lease.steps, 1)))
+                    SELECT sum(CASE WHEN worker.speed > 0 THEN rest.cost / worker.speed
                         ELSE \(Self.unpredictedSeconds) END)
-                    FROM lease WHERE lease.worker_id = worker.id
+                    FROM lease JOIN task ON task.id = lease.task_id CROSS JOIN LATERAL (
+                        \(raw: Self.restOfLease)
+                    ) AS rest
+                    WHERE lease.worker_id = worker.id AND NOT \(raw: Self.isAhead)
                 ), 0) AS end_seconds
             FROM worker
             WHERE joins_groups AND (\(includingSeated) OR group_id IS NULL)
@@ -85,7 +100,8 @@ extension FarmStore {
         """
     }
 
-    /// What waits for a group: what asks for one, and what no worker could render alone.
+    /// What waits for a group: what asks for one, and what no worker could render alone; first what
+    /// was not served for longer than the age bound.
     func groupNeeds(on connection: PostgresConnection) async throws -> [TaskDemand] {
         try await connection.query(
             """
@@ -97,7 +113,7 @@ extension FarmStore {
                 AND (head.group_size > 1 OR NOT \(raw: Self.isRenderedAlone(inClass: false)))
             GROUP BY head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
                 head.group_size, head.numeric_class, head.awaits_class
-            ORDER BY min(head.id)
+            ORDER BY bool_or(\(raw: isStarving)) DESC, min(head.id)
             """
         ).map { row in
             TaskDemand(

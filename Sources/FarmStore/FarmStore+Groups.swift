@@ -13,7 +13,7 @@ extension FarmStore {
     /// The columns of a `GroupRecord`; a WHERE follows.
     private static let selectGroup = """
         SELECT id, name, \(groupState) AS state,
-            origin, pool, model_name, model_digest, precision, member_class, size, wanted_size, epoch,
+            extract(epoch FROM now() - lacking_at)::double precision AS lacking_seconds, origin, pool, model_name, model_digest, precision, member_class, size, wanted_size, epoch,
             numeric_class, speed, created_at, formed_at, formation_seconds, expires_at, reason
         FROM worker_group
         """
@@ -211,6 +211,7 @@ extension FarmStore {
         ).first
         guard let row else { return nil }
         let id = try row.decode("id", as: GroupID.self)
+        try await releaseAhead(of: team.workers, on: connection)
         let seated = try await connection.execute(
             """
             UPDATE worker SET group_id = worker_group.id, group_rank = seat.rank - 1,

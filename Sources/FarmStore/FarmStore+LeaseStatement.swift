@@ -13,6 +13,7 @@ extension FarmStore {
     ///   - choices: The heads, each once, with how many tasks to take.
     ///   - slots: The worker that gets the first task, the second, and so on.
     ///   - names: The workers' names: what one of them failed is not for them.
+    ///   - reservation: By when a task has to end; nil for any time.
     ///   - able: For each choice the workers, by name, that could run it: what they all failed is
     ///     for any.
     /// - Returns: The statement.
@@ -20,16 +21,18 @@ extension FarmStore {
         _ choices: [Placement.Choice],
         _ slots: [ClaimSlot],
         _ names: [String],
+        until reservation: GroupReservation?,
         able: [[String]]
     ) -> Query {
         let heads = choices.map(\.head.id)
         let headsOfAble = zip(heads, able).flatMap { repeatElement($0, count: $1.count) }
         return """
             WITH led AS MATERIALIZED (
-                SELECT worker_group.id FROM worker_group
+                SELECT worker_group.id, concat(worker_group.id, '/', worker_group.epoch) AS key
+                FROM worker_group
                 WHERE worker_group.state = 'ready' AND worker_group.id IN (
                     SELECT group_id FROM worker
-                    WHERE worker.id = ANY(\(slots.filter(\.leads).map(\.worker))::uuid[])
+                    WHERE worker.id = ANY(\(slots.filter { $0.lead != nil }.map(\.worker))::uuid[])
                         AND worker.group_rank = 0
                 ) AND NOT EXISTS (
                     SELECT FROM worker AS member
@@ -41,14 +44,16 @@ extension FarmStore {
                     row_number() OVER (ORDER BY slot.place) AS place
                 FROM unnest(\(slots.map(\.worker))::uuid[], \(slots.map(\.epoch))::bigint[],
                         \(slots.map { _ in AttemptID.timeOrdered() })::uuid[],
-                        \(slots.map(\.isMember))::boolean[], \(slots.map(\.leads))::boolean[])
-                    WITH ORDINALITY AS slot (worker_id, epoch, attempt_id, is_member, leads, place)
+                        \(slots.map(\.isMember))::boolean[], \(slots.map(\.leadKey))::text[])
+                    WITH ORDINALITY AS slot (worker_id, epoch, attempt_id, is_member, lead, place)
                 JOIN worker ON worker.id = slot.worker_id AND slot.epoch IN (0, worker.epoch)
                 WHERE worker.state NOT IN ('draining', 'asleep', 'quarantined')
                     AND worker.desired_state = 'run'
                     AND slot.is_member = (worker.group_id IS NOT NULL)
-                    AND (NOT slot.leads OR worker.group_id IN (SELECT id FROM led))
-                    AND (slot.leads OR NOT slot.is_member OR EXISTS (
+                    AND (slot.lead = '' OR slot.lead = (
+                        SELECT led.key FROM led WHERE led.id = worker.group_id
+                    ))
+                    AND (slot.lead <> '' OR NOT slot.is_member OR EXISTS (
                         SELECT FROM worker_group
                         WHERE worker_group.id = worker.group_id AND \(raw: Self.mayFill)
                     ))
@@ -69,6 +74,9 @@ extension FarmStore {
                         WHERE ready.head_id = choice.head_id AND ready.number >= choice.first
                             AND (SELECT head.blocked_by IS NULL FROM head
                                 WHERE head.id = choice.head_id)
+                            AND (\(reservation == nil)::boolean
+                                OR ready.cost <= \(reservation?.speed ?? 0)::double precision * extract(
+                                    epoch FROM \(reservation?.until)::timestamptz - now()))
                             AND (ready.avoid IS NULL OR NOT ready.avoid && \(names)::text[]
                                 OR ready.avoid @> (
                                     SELECT array_agg(able.name)

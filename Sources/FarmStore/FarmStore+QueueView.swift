@@ -154,7 +154,7 @@ extension FarmStore {
                     WHEN desired_state = 'drain' THEN 'draining'
                     WHEN desired_state = 'sleep' THEN 'asleep'
                     WHEN desired_state = 'quarantine' THEN 'quarantined' END AS refusal,
-                worker.group_id IS NOT NULL AS is_member, \(raw: Self.servedSize) AS served_size,
+                worker.group_id, worker_group.epoch AS group_epoch, \(raw: Self.servedSize) AS served_size,
                 coalesce(worker_group.wanted_size, 1) AS wanted_size,
                 coalesce(worker_group.origin <> 'needed', false) AS serves_singles,
                 CASE WHEN \(raw: Self.mayFill) THEN worker_group.starts_at END AS reserved_until
@@ -164,7 +164,8 @@ extension FarmStore {
         )
         var workers: [WorkerID: WorkerCapability] = [:]
         for row in rows {
-            let worker = WorkerCapability(
+            let group = try row.decodeIfPresent("group_id", as: GroupID.self)
+            var worker = WorkerCapability(
                 id: try row.decode("id"),
                 epoch: try row.decode("epoch"),
                 name: try row.decode("name"),
@@ -178,11 +179,14 @@ extension FarmStore {
                 groupSize: try row.decode("served_size"),
                 wantedSize: try row.decode("wanted_size"),
                 servesSingles: try row.decode("serves_singles"),
-                isMember: try row.decode("is_member"),
+                isMember: group != nil,
                 reservation: try row.decodeIfPresent("reserved_until", as: Date.self).map {
                     GroupReservation(until: $0, speed: try row.decode("speed"))
                 }
             )
+            if let group, worker.groupSize > 1 {
+                worker.lead = GroupEpoch(group: group, epoch: try row.decode("group_epoch"))
+            }
             workers[worker.id] = worker
         }
         return workers

@@ -2,6 +2,34 @@ import FarmModel
 import Postgres
 
 extension FarmStore {
+    /// Whether a worker holds a lease only ahead of another one, and has not begun it, as SQL.
+    static let isAhead = """
+        (lease.begun_at IS NULL AND EXISTS (
+            SELECT FROM lease AS first WHERE first.worker_id = lease.worker_id
+                AND (first.claimed_at, first.attempt_id) < (lease.claimed_at, lease.attempt_id)
+        ))
+        """
+
+    /// Gives back what workers that are to have a seat hold ahead: what they are at delays their
+    /// group, and nothing else does.
+    func releaseAhead(of workers: [WorkerID], on connection: PostgresConnection) async throws {
+        func ahead() async throws -> [TaskID] {
+            try await connection.query(
+                """
+                SELECT task_id FROM lease
+                WHERE worker_id = ANY(\(workers)::uuid[]) AND \(raw: Self.isAhead) ORDER BY task_id
+                """
+            ).map { try $0.decode("task_id") }
+        }
+        let tasks = try await ahead()
+        guard !tasks.isEmpty else { return }
+        let held = try await lockLeases(of: tasks, on: connection)
+        // It may have been begun before the lock.
+        let still = Set(try await ahead())
+        let ends = held.filter { still.contains($0.task) }.map { ($0, AttemptEnd.released) }
+        _ = try await conclude(ends, on: connection)
+    }
+
     /// Ends every lease of a worker, and returns how many there were.
     @discardableResult
     func endLeases(
@@ -33,10 +61,8 @@ extension FarmStore {
     ) async throws -> [(EndingLease, AttemptEnd)] {
         let rows = try await connection.query(
             """
-            SELECT lease.task_id, lease.begun_at IS NULL AND (
-                EXISTS (SELECT FROM lease AS first WHERE first.worker_id = lease.worker_id
-                    AND (first.claimed_at, first.attempt_id) < (lease.claimed_at, lease.attempt_id))
-                OR EXISTS (SELECT FROM worker
+            SELECT lease.task_id, \(raw: Self.isAhead) OR lease.begun_at IS NULL AND (
+                EXISTS (SELECT FROM worker
                     JOIN failure ON failure.worker_name = worker.name
                         AND failure.failed_at > lease.claimed_at
                     JOIN attempt ON attempt.id = failure.attempt_id AND attempt.outcome = 'lapsed'

@@ -57,6 +57,8 @@ struct GroupFormation: Sendable {
     var groups: [GroupRecord] = []
     /// What waits and no worker alone is for, the first before the others.
     var needs: [TaskDemand] = []
+    /// For how long a group may lack members and still count as there, in seconds.
+    var patience = Double.infinity
 
     /// The groups to make now.
     func teams() -> [GroupTeam] {
@@ -98,13 +100,18 @@ struct GroupFormation: Sendable {
         var teams: [GroupTeam] = []
         for need in needs {
             let isServed =
-                groups.contains { serves($0, need) } || teams.contains { serves($0, need) }
+                groups.contains { !lacksLong($0) && serves($0, need) }
+                || teams.contains { serves($0, need) }
             guard !isServed, let team = team(for: need, without: taken) else { continue }
             taken.formUnion(team.workers)
             teams.append(team)
         }
         return teams
     }
+
+    /// Whether a group has lacked members for so long that nothing is to wait for it alone: a worker
+    /// that is only started again is back before.
+    func lacksLong(_ group: GroupRecord) -> Bool { group.lackingSeconds ?? 0 > patience }
 
     /// Whether a group is for a need, or will be: one that all members have left is for none.
     func serves(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
@@ -124,17 +131,18 @@ struct GroupFormation: Sendable {
     private func isOfClass(_ group: GroupRecord, _ need: TaskDemand) -> Bool {
         guard let wanted = need.numericClass else { return true }
         return group.numericClass.isEmpty
-            ? ClassOfGroup.canBe(wanted, of: group.memberClass) : wanted == group.numericClass
+            ? ClassOfGroup.canBe(wanted, of: group.memberClass, ranks: group.size)
+            : wanted == group.numericClass
     }
 
     private func serves(_ team: GroupTeam, _ need: TaskDemand) -> Bool {
-        let size = need.requirement.groupSize
+        let size = need.ranks
         return (size == 1 || team.workers.count == size)
             && Set(volunteers(for: need).map(\.id)).isSuperset(of: team.workers)
     }
 
     /// The group that starts first of those that could be made for a need.
-    private func team(for need: TaskDemand, without taken: Set<WorkerID>) -> GroupTeam? {
+    func team(for need: TaskDemand, without taken: Set<WorkerID> = []) -> GroupTeam? {
         let free = volunteers(for: need).filter { !taken.contains($0.id) }
         return free.byKind.values
             .compactMap { team(of: $0, ranks: ranks(for: need, among: $0)) }
@@ -151,14 +159,14 @@ struct GroupFormation: Sendable {
                 && wanted.precision.map { [precision = $0.precision] in $0 == precision } ?? true
                 && wanted.memoryBytes.map { [memory = $0.memory] in $0 <= memory } ?? true
                 && need.numericClass.map { [member = $0.numericClass] numericClass in
-                    ClassOfGroup.canBe(numericClass, of: member)
+                    ClassOfGroup.canBe(numericClass, of: member, ranks: need.ranks)
                 } ?? true
         }
     }
 
     /// How many ranks a need takes of workers of one kind; nil where they cannot hold the model.
     func ranks(for need: TaskDemand, among free: [GroupCandidate]) -> Int? {
-        let wanted = need.requirement.groupSize
+        let wanted = need.ranks
         guard wanted == 1 else {
             let isPossible =
                 free.isEmpty || free.contains { $0.modelMemory?.splits(into: wanted) ?? true }

@@ -32,6 +32,8 @@ package struct GroupRecord: Sendable, Hashable, Identifiable {
     package let formedAt: Date?
     package let formationSeconds: Double?
     package let expiresAt: Date?
+    /// For how long it has lacked members that no spare replaces; nil where it does not.
+    let lackingSeconds: Double?
     /// Why its last epoch ended, or the group.
     package let reason: String?
     /// By rank.
@@ -56,6 +58,7 @@ package struct GroupRecord: Sendable, Hashable, Identifiable {
         formedAt = try row.decodeIfPresent("formed_at")
         formationSeconds = try row.decodeIfPresent("formation_seconds")
         expiresAt = try row.decodeIfPresent("expires_at")
+        lackingSeconds = try row.decodeIfPresent("lacking_seconds")
         reason = try row.decodeIfPresent("reason")
         self.members = members[id] ?? []
     }

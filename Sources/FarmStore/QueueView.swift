@@ -88,6 +88,8 @@ struct WorkerCapability: Sendable, Hashable {
     var servesSingles = false
     /// Whether it is a member of a group.
     var isMember = false
+    /// The group that it claims for as its first rank, with its epoch.
+    var lead: GroupEpoch?
     /// Set while it is reserved for a group.
     var reservation: GroupReservation?
 }

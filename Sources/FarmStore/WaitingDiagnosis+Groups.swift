@@ -5,8 +5,9 @@ extension WaitingDiagnosis {
     /// could make one; where no number of them can hold the model, what it needs of memory.
     func groupShortage(of demand: TaskDemand, model: String) -> WaitingCause {
         let wanted = demand.requirement
-        if let forming = view.formation.groups.first(where: { view.formation.serves($0, demand) }) {
-            return .noGroup(Self.shortage(of: forming, model: model))
+        let serving = view.formation.groups.filter { view.formation.serves($0, demand) }
+        if let forming = serving.first(where: { !view.formation.lacksLong($0) }) {
+            return .noGroup(shortage(of: forming, model: model))
         }
         let volunteers = view.formation.volunteers(for: demand)
         let largest = volunteers.map(\.memory).max() ?? 0
@@ -30,6 +31,9 @@ extension WaitingDiagnosis {
         let able =
             volunteers.filter { $0.holds(rankOf: size) }.byKind.values
             .max { ($0.count, $1[0].name) < ($1.count, $0[0].name) } ?? []
+        if able.count < size, let lacking = serving.first {
+            return .noGroup(shortage(of: lacking, model: model))
+        }
         if able.count < size, let foreign = foreignGroup(for: demand, model: model) {
             return .noGroup(foreign)
         }
@@ -52,13 +56,13 @@ extension WaitingDiagnosis {
             let other = view.formation.groups.first(where: { view.formation.serves($0, classless) })
         else { return nil }
         let own = other.numericClass.isEmpty ? other.memberClass : other.numericClass
-        var shortage = Self.shortage(of: other, model: model)
+        var shortage = shortage(of: other, model: model)
         shortage.hindrance = "renders in the class \(own), and it asks for \(numericClass)"
         shortage.isOfOtherClass = true
         return shortage
     }
 
-    private static func shortage(of group: GroupRecord, model: String) -> GroupShortage {
+    private func shortage(of group: GroupRecord, model: String) -> GroupShortage {
         let present = group.members.filter { $0.isFit && !$0.isMissed }
         let resting = group.members.filter(\.isResting)
             .map { "rank \($0.rank) rests: \(group.reason ?? "it broke off")" }
@@ -71,6 +75,8 @@ extension WaitingDiagnosis {
             doings: present.filter { $0.phase != .ready }
                 .map { GroupShortage.doing(of: $0.rank, $0.phase) } + resting
         )
+        let missing = group.members.filter { !present.contains($0) }.map(\.rank)
+        shortage.spares = view.formation.spares(for: group, ranks: missing).count
         let leaving = group.unfit.map(\.name).joined(separator: ", ")
         switch group.state {
         case .busy:

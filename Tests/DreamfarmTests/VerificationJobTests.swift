@@ -84,7 +84,7 @@ struct VerificationJobTests {
         #expect(RenderPipeline.numericClass(.int8, Compute(threads: 1), "pp2").ranks == nil)
     }
 
-    @Test("only what a group that forms keeps from a picture is waited for")
+    @Test("what ends by itself is waited for, what nobody can render is not")
     func obstacles() throws {
         let numericClass = RenderPipeline.numericClass(.int8, Compute(threads: 1), "tp2")
         func check(_ cause: WaitingCause?) throws {
@@ -104,6 +104,15 @@ struct VerificationJobTests {
         #expect(throws: VerificationError.self) {
             try check(.noMemory(needed: 2, largest: 1))
         }
+        #expect(throws: VerificationError.self) {
+            try check(.noPrecision(wanted: "int8", offered: []))
+        }
+        let passing: [WaitingCause] = [
+            .behind(tasks: 3), .backoff(until: .now, failure: nil), .poolPaused(pool: nil),
+            .jobPaused, .fairShare(owner: "ann"), .limit(maxWorkers: 1),
+            .blobStoreFull(freePercent: 1, reservePercent: 5),
+        ]
+        for cause in passing { try check(cause) }
     }
 
     @Test("only a worker of the model and class that takes tasks counts as at hand")

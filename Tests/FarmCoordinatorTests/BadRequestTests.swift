@@ -138,6 +138,10 @@ struct BadRequestTests {
             var request = RegistrationRequest(name: "w", model: TestFarm.model)
             request.memoryBytes = -1
             #expect(try await farm.problem(.post, "/v1/workers", request) == .malformed)
+            request.memoryBytes = 0
+            request.model.costs = .flux
+            request.model.costs?.blocks?.hidden = .max
+            #expect(try await farm.problem(.post, "/v1/workers", request) == .malformed)
             let worker = try await farm.register { $0.speed = 1e-300 }.id
             let job = try await farm.submit("parameters: {prompt: a, seed: 1-2}\nchunk: {count: 1}")
             let task = try await farm.task(worker)

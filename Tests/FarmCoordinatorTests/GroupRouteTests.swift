@@ -69,7 +69,9 @@ import Testing
             let text = try FarmJSON.text(view)
             #expect(!text.contains(try #require(ready.group).secret.base64EncodedString()))
             _ = try await farm.submit("parameters: {prompt: a}\nrequirements: {group: 2}")
-            #expect(try await farm.task(workers[1].id).jobName != "")
+            let lead = GroupEpoch(group: made.id, epoch: view.epoch)
+            #expect(try await farm.claim(workers[1].id).reason == .inGroup)
+            #expect(try await farm.task(workers[1].id, for: lead).jobName != "")
             #expect(try await farm.claim(workers[0].id).reason == .inGroup)
             let shown: Page<WorkerView> = try await farm.call(.get, "/v1/workers")
             #expect(shown.items.map(\.rank) == [1, 0])
@@ -84,7 +86,8 @@ import Testing
             let made: GroupView = try await farm.call(.post, "/v1/groups", GroupRequest(size: 2))
             for worker in workers { _ = try await becomeReady(worker, at: farm) }
             _ = try await farm.submit("parameters: {prompt: a}")
-            let task = try await farm.task(workers[0].id)
+            let lead = GroupEpoch(group: made.id, epoch: made.epoch)
+            let task = try await farm.task(workers[0].id, for: lead)
             let drained: GroupView = try await farm.call(
                 .post,
                 "/v1/groups/\(made.id)/dissolve"

@@ -103,7 +103,8 @@ import Testing
             }
             for rank in [0, 1] { try await beat(rank, nil) }
             _ = try await farm.submit("parameters: {prompt: a}\nrequirements: {group: 2}")
-            _ = try await farm.task(workers[0].id)
+            let lead = GroupEpoch(group: made.id, epoch: made.epoch)
+            _ = try await farm.task(workers[0].id, for: lead)
             var figures = GroupFigures()
             figures.reduceSeconds = 2
             figures.reduceBytes = 1000

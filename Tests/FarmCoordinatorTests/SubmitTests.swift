@@ -128,6 +128,7 @@ import Testing
             for name in ["a", "b"] {
                 _ = try await farm.register(name) {
                     $0.speed = 1e9
+                    $0.model.costs = .flux
                     $0.group = GroupOffer()
                 }
             }

@@ -134,17 +134,21 @@ struct TestFarm: Sendable {
         try SpecificationValue(yaml: text)
     }
 
-    func claim(_ worker: WorkerID, wait: Double = 0) async throws -> ClaimAnswer {
+    func claim(
+        _ worker: WorkerID,
+        wait: Double = 0,
+        for lead: GroupEpoch? = nil
+    ) async throws -> ClaimAnswer {
         try await call(
             .post,
             "/v1/workers/\(worker)/claim",
-            ClaimRequest(waitSeconds: wait)
+            ClaimRequest(waitSeconds: wait, lead: lead)
         )
     }
 
     /// Claims a task, of which there has to be one.
-    func task(_ worker: WorkerID) async throws -> TaskAssignment {
-        try #require(await claim(worker).tasks.first)
+    func task(_ worker: WorkerID, for lead: GroupEpoch? = nil) async throws -> TaskAssignment {
+        try #require(await claim(worker, for: lead).tasks.first)
     }
 
     func deliver(

@@ -1,4 +1,5 @@
 import FarmModel
+import FoundationEssentials
 import Testing
 
 /// What a group's forward is expected to take.
@@ -66,6 +67,45 @@ struct GroupStepTests {
         let both = step(doubleBlocks: 2, singleBlocks: 3).exposedSeconds(alone: 50)
         let one = step(doubleBlocks: 1, singleBlocks: 0).exposedSeconds(alone: 10)
         #expect(abs(both - 2 * one - 3 * step().exposedSeconds(alone: 10)) < 1e-9)
+    }
+
+    @Test("sizes that no model has are refused, and predict without an overflow")
+    func absurdSizes() {
+        var constants = CostConstants.flux
+        #expect(constants.problem == nil)
+        let sizes = BlockSizes(
+            doubleBlocks: .max,
+            singleBlocks: .max,
+            hidden: .max,
+            mlp: .max
+        )
+        constants.blocks = sizes
+        #expect(constants.problem?.contains("'blocks.double_blocks'") == true)
+        let step = GroupStep(
+            ranks: 2,
+            blocks: sizes,
+            tokens: 700,
+            textTokens: 512,
+            bytesPerValue: 2,
+            roundTrip: 1e-3,
+            bytesPerSecond: 1e8
+        )
+        let seconds = step.seconds(alone: 1e30) + step.gatherSeconds
+        #expect(seconds > 1e30)
+        let decision = GroupDecision(
+            secondsAlone: 1e30,
+            secondsInGroup: [2: 1e29],
+            wantedBy: Date(timeIntervalSince1970: 60),
+            now: Date(timeIntervalSince1970: 0),
+            workers: 2
+        )
+        #expect(decision?.reason.contains("more than 1000000000 s") == true)
+        constants = .flux
+        constants.textTokens = -1
+        #expect(constants.problem?.contains("'text_tokens'") == true)
+        constants = .flux
+        constants.flopsPerToken = .infinity
+        #expect(constants.problem?.contains("'flops_per_token'") == true)
     }
 
     @Test("a slower link never makes a step faster")

@@ -162,6 +162,14 @@ import Testing
                 "under parameters too"
             ),
             ("parameters: {prompt: a}\nrequirements: {group: 0}", "requirements.group", "1 to 64"),
+            (
+                "parameters: {prompt: a}\nrequirements: {group: 2, numeric_class: e/k/int8/tp3}",
+                "requirements.group", "a group of 3"
+            ),
+            (
+                "parameters: {prompt: a}\nrequirements: {group: 2, numeric_class: e/k/int8}",
+                "requirements.group", "a worker alone"
+            ),
             ("parameters: {prompt: a}\nrequirements: {pol: x}", "requirements.pol", "'pool'?"),
             ("parameters: {prompt: a}\nrequirements: {memory: 1G}", "requirements.memory", "16GiB"),
             ("parameters: {prompt: a}\nrequirements: {memory: -1}", "requirements.memory", "16GiB"),

@@ -38,6 +38,33 @@ import Testing
         try #require(try await scene.store.job(job)).requirement.groupSize
     }
 
+    @Test("a job whose pictures' cost cannot be read keeps no group from being made")
+    func unreadable() async throws {
+        let scene = try await GroupScene(workers: 2)
+        let old = try await job(in: 60, on: scene)
+        _ = try await scene.job(group: 2)
+        func store(_ cost: String) async throws {
+            try await scene.farm.pool.execute(
+                "UPDATE job SET costliest_image = \(raw: cost) WHERE id = \(old)"
+            )
+        }
+        try await store("'{\"flops\": 1}'")
+        let report = try await scene.store.runGroups()
+        #expect(report.grouped == 0 && report.formed == 1)
+        // As it was stored before the prompt's tokens were.
+        let image = try FarmJSON.text(Self.image)
+        try await store("'\(image)'::jsonb - 'text_tokens'")
+        #expect(try await scene.store.runGroups().grouped == 1)
+    }
+
+    @Test("nothing is predicted of a model that was recorded without constants")
+    func noConstants() async throws {
+        var scene = try await GroupScene(workers: 0)
+        for name in ["a", "b"] { try await scene.add(name) { $0.costConstants = "{}" } }
+        _ = try await job(in: 60, on: scene)
+        #expect(try await scene.store.runGroups() == GroupReport())
+    }
+
     @Test("a picture that would be late alone is for a group, and the job says why")
     func late() async throws {
         let scene = try await GroupScene(workers: 4)

@@ -41,6 +41,24 @@ import Testing
         #expect(try await scene.group().state == .ready)
     }
 
+    @Test("each task that a reserved worker takes ends in time, not only the first of its job")
+    func unequalTasks() async throws {
+        let scene = try await GroupScene(workers: 2) { $0.viewAge = .seconds(600) }
+        try await scene.farm.job { $0.tasks = [NewTask(cost: 100e12)] }
+        _ = try await scene.claimed("b")
+        _ = try await scene.job(group: 2)
+        _ = try await scene.store.runGroups()
+        let job = try await scene.farm.job(tasks: 2) {
+            $0.tasks = [20e12, 300e12].map { NewTask(cost: $0) }
+        }
+        let filler = try await scene.claimed("a")
+        #expect(filler.job == job)
+        _ = try await scene.farm.deliver(filler, final: AttemptTotals())
+        // By what is known of the queue the next one is as short.
+        let a = try scene.member("a").id
+        #expect(try await scene.store.claimTasks(worker: a, limit: 1).tasks == [])
+    }
+
     @Test("what reserved workers take never puts off their group")
     func start() async throws {
         let scene = try await GroupScene(workers: 3)

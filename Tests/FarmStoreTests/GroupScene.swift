@@ -75,8 +75,17 @@ struct GroupScene {
 
     /// What a worker's claim is answered with.
     func claim(_ name: String) async throws -> ClaimOutcome {
+        let lead = try await lead(name)
         store.queueChanged()
-        return try await store.claimTasks(worker: try member(name).id, limit: 1)
+        return try await store.claimTasks(worker: try member(name).id, limit: 1, lead: lead)
+    }
+
+    /// The group that a worker leads, as it knows it by its last heartbeat.
+    func lead(_ name: String) async throws -> GroupEpoch? {
+        let id = try member(name).id
+        return try await store.groups()
+            .first { $0.leader?.worker == id && [.ready, .busy].contains($0.state) }
+            .map { GroupEpoch(group: $0.id, epoch: $0.epoch) }
     }
 
     func claimed(_ name: String) async throws -> ClaimedTask {
@@ -108,6 +117,7 @@ struct SimulatedMember {
         registration.instance = "process of \(name)"
         registration.numericClass = "alone"
         registration.speed = 1e12
+        registration.costConstants = try FarmJSON.text(CostConstants.flux)
         registration.group = GroupOffer()
         change(&registration)
         let worker = try await farm.store.registerWorker(registration)

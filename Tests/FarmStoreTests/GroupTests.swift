@@ -138,8 +138,40 @@ import Testing
         try await scene.form()
         #expect(try await scene.claim("b") == .none(.inGroup))
         // By what is known the group is ready.
+        let lead = try await scene.lead("a")
         try await scene.member("b").say(.broken)
+        #expect(
+            try await scene.store.claimTasks(worker: a, limit: 1, lead: lead) == .none(.inGroup)
+        )
+        #expect(try await scene.farm.violations() == [])
+    }
+
+    @Test("a claim for a group that is over, or for another epoch, gets nothing")
+    func leadOver() async throws {
+        let scene = try await GroupScene(workers: 2)
+        _ = try await scene.job(group: 2, tasks: 3)
+        _ = try await scene.store.runGroups()
+        try await scene.form()
+        let a = try scene.member("a").id
+        let first = try #require(try await scene.lead("a"))
+        // Nor does one that would render alone.
         #expect(try await scene.store.claimTasks(worker: a, limit: 1) == .none(.inGroup))
+        try await scene.member("b").say(.broken)
+        try await scene.form()
+        scene.store.queueChanged()
+        #expect(
+            try await scene.store.claimTasks(worker: a, limit: 1, lead: first) == .none(.inGroup)
+        )
+        let second = try #require(try await scene.lead("a"))
+        #expect(second.epoch == first.epoch + 1)
+        _ = try await scene.claimed("a")
+        _ = try await scene.store.dissolveGroup(second.group, now: true, by: "ann")
+        let single = try await scene.farm.job()
+        scene.store.queueChanged()
+        #expect(
+            try await scene.store.claimTasks(worker: a, limit: 1, lead: second) == .none(.inGroup)
+        )
+        #expect(try await scene.claimed("a").job == single)
         #expect(try await scene.farm.violations() == [])
     }
 

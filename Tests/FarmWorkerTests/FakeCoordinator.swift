@@ -18,6 +18,7 @@ final class FakeCoordinator: CoordinatorCalls {
         var answers: [HeartbeatAnswer] = []
         var registrations: [RegistrationRequest] = []
         var heartbeats: [HeartbeatRequest] = []
+        var claims: [ClaimRequest] = []
         var blobs: [BlobDigest: Data] = [:]
         var artifacts: [ArtifactKey: Data] = [:]
         var pictures: [Int: Data] = [:]
@@ -30,6 +31,17 @@ final class FakeCoordinator: CoordinatorCalls {
         var capabilities = CoordinatorCapability.allCases
         /// What a worker is to be in a group, by what it says of itself.
         var order: (@Sendable (HeartbeatRequest) -> GroupOrder?)?
+        /// What the worker was told last to be, and said last that it is.
+        var lastOrder: GroupOrder?
+        var standing: GroupStanding?
+
+        /// Whether a claim is not as what the worker is by now.
+        func isOver(_ claim: ClaimRequest) -> Bool {
+            guard let lead = claim.lead else { return lastOrder.map { !$0.isReserved } ?? false }
+            return standing.map {
+                $0.phase != .ready || lead != GroupEpoch(group: $0.group, epoch: $0.epoch)
+            } ?? true
+        }
     }
 
     static let heartbeatSeconds = 15.0
@@ -93,6 +105,7 @@ final class FakeCoordinator: CoordinatorCalls {
 
     var registrations: [RegistrationRequest] { state.read { $0.registrations } }
     var heartbeats: [HeartbeatRequest] { state.read { $0.heartbeats } }
+    var claims: [ClaimRequest] { state.read { $0.claims } }
     var artifacts: [ArtifactKey: Data] { state.read { $0.artifacts } }
     var pictures: [Int: Data] { state.read { $0.pictures } }
     var reports: [AttemptReport] { state.read { $0.reports } }
@@ -149,18 +162,22 @@ final class FakeCoordinator: CoordinatorCalls {
         return state.update { state in
             state.heartbeats.append(request)
             guard state.answers.isEmpty else { return state.answers.removeFirst() }
+            state.standing = request.group
+            state.lastOrder = state.order?(request)
             return HeartbeatAnswer(
                 cancel: [],
                 desiredState: state.desired,
                 heartbeatSeconds: state.order == nil ? Self.heartbeatSeconds : 0.1,
-                group: state.order?(request)
+                group: state.lastOrder
             )
         }
     }
 
     func claim(_ worker: WorkerID, _ request: ClaimRequest) async throws -> ClaimAnswer {
         journal.write("ask")
+        state.update { $0.claims.append(request) }
         let found = try await state.wait { state -> TaskAssignment?? in
+            if state.isOver(request) { return .some(nil) }
             guard !state.held.contains("claim"), !state.tasks.isEmpty else {
                 return request.waitSeconds > 0 ? nil : .some(nil)
             }
@@ -170,6 +187,7 @@ final class FakeCoordinator: CoordinatorCalls {
             return ClaimAnswer(reason: .inGroup, retryAfterSeconds: 0.05)
         }
         try await begin("claim", "claim \(task.images.first?.index ?? -1)")
+        try await state.wait { $0.held.contains("claim answer") ? nil : () }
         return ClaimAnswer(tasks: [task])
     }
 

@@ -188,6 +188,66 @@ import Testing
         }
     }
 
+    @Test("what was claimed before a seat was taken is given back, and keeps no one from claiming")
+    func lateAnswer() async throws {
+        let (group, farms) = Self.seated()
+        group.reserve(true)
+        try await Bench.withFolder { folder in
+            let leader = try await Self.member(farms[0], "\(folder)/0")
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                // it asks before it knows of its seat
+                farms[0].hold("heartbeat")
+                farms[0].hold("claim answer")
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
+                tasks.addTask { try await leader.run() }
+                try await farms[0].journal.wait(for: "claim 0")
+                farms[0].letGo("heartbeat")
+                while group.phase(of: 0) == nil { try await Task.sleep(for: .milliseconds(20)) }
+                group.reserve(false)
+                let other = Task {
+                    try await Self.member(farms[1], "\(folder)/1").run()
+                }
+                try await group.formed()
+                farms[0].letGo("claim answer")
+                while farms[0].releases.isEmpty { try await Task.sleep(for: .milliseconds(20)) }
+                #expect(farms[0].releases.map(\.reason) == [.notBegun])
+                farms[0].lay(try EngineWorkerTests.task(farms[0]))
+                try await farms[0].journal.wait(for: "deliver 0")
+                #expect(farms[0].claims.last?.lead?.epoch == 1)
+                leader.drain()
+                try await tasks.waitForAll()
+                other.cancel()
+                _ = await other.result
+            }
+        }
+    }
+
+    @Test("an interruption that comes once the next seat is taken ends when the group is ready")
+    func lateInterruption() async throws {
+        let seat = GroupSeat()
+        let order = GroupOrder(
+            group: .random(),
+            name: "pair",
+            epoch: 2,
+            rank: 0,
+            size: 2,
+            secret: Data(),
+            members: [],
+            isReserved: false
+        )
+        seat.follow(order)
+        seat.sit(GroupSeat.Seat(order))
+        // the task of the epoch before comes to its end
+        seat.interrupt()
+        seat.say(.loading)
+        seat.say(.ready)
+        let lead = GroupEpoch(group: order.group, epoch: 2)
+        #expect(try await seat.mayClaim() == .leader(lead))
+        #expect(seat.isStill(.leader(lead)) && !seat.isStill(.alone))
+        seat.say(.broken)
+        #expect(!seat.isStill(.leader(lead)))
+    }
+
     @Test("a reserved worker renders what it is given, and takes its seat once that is done")
     func filling() async throws {
         let (group, farms) = Self.seated()

@@ -19,7 +19,8 @@ extension ClaimAnswer {
         case .inGroup:
             self.init(
                 reason: .inGroup,
-                detail: "the worker is a member of a group, or reserved for one",
+                detail: "the worker is a member of a group or reserved for one, or not in the one "
+                    + "that it claims for",
                 retryAfterSeconds: 1
             )
         case .poolPaused: self.init(reason: .poolPaused, retryAfterSeconds: pause)

@@ -51,10 +51,17 @@ extension CoordinatorAPI {
         CoordinatorProblem(.notFound, "there is no model '\(name)'")
     }
 
+    /// Refuses what cannot be a model's constants.
+    static func check(_ costs: CostConstants?) throws {
+        guard let problem = costs?.problem else { return }
+        throw CoordinatorProblem(.malformed, "in the model's costs \(problem)")
+    }
+
     /// Records a model whose files are in the blob store.
     private func add(_ request: Request, _ context: Context) async throws -> Response {
         let name = try context.part("model") { $0 }
         let message = try await request.message(ModelRequest.self, limit: 16 << 20)
+        try Self.check(message.costs)
         let missing = try await blobs.missing(among: message.files.map(\.digest))
         guard missing.isEmpty else {
             let paths = message.files.filter { missing.contains($0.digest) }.map(\.path)

@@ -15,6 +15,8 @@ struct ClaimWish: Sendable {
     var limit: Int
     /// Jobs whose computed conditions the worker has at hand.
     var warm: Set<JobID> = []
+    /// The group that it says it would render with as its first rank; nil alone.
+    var lead: GroupEpoch?
 }
 
 extension CoordinatorAPI {
@@ -76,6 +78,7 @@ extension CoordinatorAPI {
             )
         }
         try Self.check(request.group, request.modelMemory)
+        try Self.check(request.model.costs)
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(
@@ -257,7 +260,8 @@ extension CoordinatorAPI {
                 worker: id,
                 epoch: request.epoch,
                 limit: min(max(request.limit, 1), Self.mostTasks),
-                warm: warm.jobs(of: id)
+                warm: warm.jobs(of: id),
+                lead: request.lead
             ),
             in: worker.key,
             wait: wait
@@ -309,7 +313,8 @@ extension CoordinatorAPI {
                 worker: wish.worker,
                 epoch: wish.epoch,
                 limit: wish.limit,
-                warm: wish.warm
+                warm: wish.warm,
+                lead: wish.lead
             )
             var found: [ClaimedTask] = []
             if case .tasks(let tasks) = outcome { found = tasks }

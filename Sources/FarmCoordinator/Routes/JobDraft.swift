@@ -91,7 +91,7 @@ struct JobDraft: Sendable {
         let chunk = specification.chunk
         targetSeconds = speed == nil && chunk.count == nil ? chunk.targetSeconds : nil
         let costs =
-            (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .flux
+            (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .assumed
         plan = TaskPlan(
             resolved,
             chunk: chunk,

@@ -10,12 +10,18 @@ final class GroupSeat: Sendable {
         var standing: GroupStanding?
         /// Whether a member is lost of which the standing does not tell yet.
         var isInterrupted = false
-        /// Whether it may take tasks while it is reserved, if the coordinator has some for it.
+        /// Whether it can render alone in its seat: until that is taken.
         var mayFill = false
         /// Whether it asks for one.
         var isFilling = false
         /// Counts what the next heartbeat has to say at once.
         var news = 0
+
+        /// The group that it leads, once that is ready.
+        var lead: GroupEpoch? {
+            guard let standing, standing.rank == 0, standing.phase == .ready else { return nil }
+            return GroupEpoch(group: standing.group, epoch: standing.epoch)
+        }
     }
 
     /// How far the worker is, for its heartbeat.
@@ -37,16 +43,36 @@ final class GroupSeat: Sendable {
     /// Returns once the worker may have tasks of its own: alone, as the first of a group that is
     /// ready, or while it is reserved for one.
     ///
-    /// - Returns: Whether it is reserved: its seat cannot be taken before ``endClaim()``.
-    func mayClaim() async throws -> Bool {
-        try await state.wait { state -> Bool? in
+    /// - Returns: As what it claims; where it fills, its seat cannot be taken before ``endClaim()``.
+    func mayClaim() async throws -> Claimant {
+        try await state.wait { state -> Claimant? in
             guard !state.isInterrupted else { return nil }
-            guard let standing = state.standing else { return false }
-            if standing.rank == 0, standing.phase == .ready { return false }
+            guard state.standing != nil else { return .alone }
+            if let lead = state.lead { return .leader(lead) }
             guard state.mayFill, state.order?.isReserved == true else { return nil }
             state.isFilling = true
-            return true
+            return .filling
         }
+    }
+
+    /// Whether what was claimed as `claimant` would still be rendered so.
+    func isStill(_ claimant: Claimant) -> Bool {
+        state.read { state in
+            switch claimant {
+            case .leader(let lead): state.lead == lead
+            case .alone, .filling: state.standing == nil || state.mayFill
+            }
+        }
+    }
+
+    /// As what a worker claims.
+    enum Claimant: Sendable, Hashable {
+        /// Alone, in no group that it knows of.
+        case alone
+        /// Alone, while it is reserved for a group.
+        case filling
+        /// For a group that is ready.
+        case leader(GroupEpoch)
     }
 
     /// Notes that a claim was answered and what it brought is held.
@@ -151,6 +177,8 @@ final class GroupSeat: Sendable {
         state.update { state in
             guard var standing = state.standing else { return }
             standing.phase = phase
+            // a member holds nothing by then: what broke off was another epoch's
+            if phase == .ready { state.isInterrupted = false }
             change(&standing)
             state.standing = standing
             state.news += 1

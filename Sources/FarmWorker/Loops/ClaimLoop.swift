@@ -16,9 +16,10 @@ struct ClaimLoop: Sendable {
             case .withdraw(let task): await withdraw(task)
             case .claim(let registration, let busy):
                 do {
-                    guard let (answer, attempts) = try await claim(registration, busy)
+                    guard let (answer, attempts, claimant) = try await claim(registration, busy)
                     else { continue }
-                    if answer.reason == .inGroup, worker.seat.standing == nil { worker.seat.ask() }
+                    // a reserved worker gets nothing most of the time
+                    if answer.reason == .inGroup, claimant != .filling { worker.seat.ask() }
                     try await take(attempts)
                     backoff = makeBackoff()
                     if answer.tasks.isEmpty, let seconds = answer.retryAfterSeconds {
@@ -50,7 +51,7 @@ struct ClaimLoop: Sendable {
     private func claim(
         _ registration: RegistrationAnswer,
         _ busy: HeldAttempt?
-    ) async throws -> (ClaimAnswer, [Claimed])? {
+    ) async throws -> (ClaimAnswer, [Claimed], GroupSeat.Claimant)? {
         defer { worker.seat.endClaim() }
         let wait = worker.configuration.claimWait
         let request = ClaimRequest(
@@ -60,16 +61,25 @@ struct ClaimLoop: Sendable {
         )
         let answer = try await unlessRefusing {
             var request = request
-            if try await worker.seat.mayClaim() {
+            let claimant = try await worker.seat.mayClaim()
+            switch claimant {
+            case .alone: break
+            case .leader(let lead): request.lead = lead
+            case .filling:
                 // a reserved worker gets something when it holds nothing, and at once
                 try await worker.desk.holdsNothing()
                 request.waitSeconds = 0
             }
-            return try await worker.calls.claim(registration.id, request)
+            return (try await worker.calls.claim(registration.id, request), claimant)
         }
-        return answer.map { answer in
+        return answer.map { answer, claimant in
             let attempts = answer.tasks.map { HeldAttempt($0) }
-            return (answer, attempts.map { ($0, worker.desk.hold($0)) })
+            // held first: a seat that is taken from now on waits for it
+            let claimed = attempts.map { attempt in
+                let isAccepted = worker.desk.hold(attempt)
+                return (attempt, isAccepted && worker.seat.isStill(claimant))
+            }
+            return (answer, claimed, claimant)
         }
     }
 

@@ -96,14 +96,20 @@ struct PictureVerifier {
         try await client.workers().all().contains { $0.takesTasks(of: model, in: numericClass) }
     }
 
-    /// Throws unless nothing, or only a group that is made by itself, keeps the farm from a picture.
+    /// Throws where no worker and no group that there could be renders a picture; what only waits, for
+    /// its turn, for a group that is made by itself, for room or the end of a pause, is waited for.
     static func check(_ obstacle: WhyView?, _ numericClass: Provenance.NumericClass) throws {
         guard let obstacle else { return }
-        guard obstacle.reason == .noGroup else {
+        switch obstacle.reason {
+        case .noWorker, .noPrecision, .noMemory:
             throw VerificationError.noWorker("\(numericClass)")
+        case .noGroup:
+            if case .mapping(let details) = obstacle.details, details["is_final"] == .bool(false) {
+                return
+            }
+            throw VerificationError.noGroup("\(numericClass)", obstacle.sentence)
+        default: return
         }
-        guard case .mapping(let details) = obstacle.details, details["is_final"] == .bool(false)
-        else { throw VerificationError.noGroup("\(numericClass)", obstacle.sentence) }
     }
 
     /// Follows a job to its end, nil when the time is over; cancels it when the last worker goes
