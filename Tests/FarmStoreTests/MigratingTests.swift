@@ -181,22 +181,28 @@ struct MigratingTests {
         let slow = Migration(
             number: 1,
             name: "0001_slow",
-            sql: "-- oldest-binary: 0.1.0\nSELECT pg_sleep(0.5);"
+            sql: "-- oldest-binary: 0.1.0\nSELECT pg_advisory_xact_lock(774411);"
         )
         let pool = try TestDatabase.pool()
-        async let first = FarmStore(pool: pool).migrate([slow])
-        var isAtWork = false
-        while !isAtWork {
-            let row = try await pool.query(
-                """
-                SELECT EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active'
-                    AND query LIKE '%pg_sleep(0.5)%' AND pid <> pg_backend_pid()) AS value
-                """
-            ).first
-            isAtWork = try row?.decode("value") ?? false
+        try await pool.withConnection { gate in
+            try await gate.execute("SELECT pg_advisory_lock(774411)")
+            async let first = FarmStore(pool: pool).migrate([slow])
+            var isAtWork = false
+            while !isAtWork {
+                let row = try await gate.query(
+                    """
+                    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+                        AND objid = 774411 AND NOT granted) AS value
+                    """
+                ).first
+                isAtWork = try row?.decode("value") ?? false
+            }
+            async let second = FarmStore(pool: hasty).migrate([slow])
+            try await Task.sleep(for: .milliseconds(500))
+            try await gate.execute("SELECT pg_advisory_unlock(774411)")
+            #expect(try await second == [])
+            #expect(try await first == ["0001_slow"])
         }
-        #expect(try await FarmStore(pool: hasty).migrate([slow]) == [])
-        #expect(try await first == ["0001_slow"])
         await hasty.close()
     }
 
