@@ -25,9 +25,7 @@ extension FarmStore {
             WHERE owner = \(owner) AND digest = ANY(\(digests.map(\.rawValue))::text[])
             """
         )
-        return Set(
-            try rows.compactMap { BlobDigest(rawValue: try $0.decode("digest", as: String.self)) }
-        )
+        return try Self.digests(in: rows)
     }
 
     /// Whether an owner may read a blob: it has sent it, or the blob is a file or a picture of its jobs.

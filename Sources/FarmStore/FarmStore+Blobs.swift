@@ -32,8 +32,11 @@ extension FarmStore {
                 AND NOT EXISTS (SELECT FROM model_file WHERE model_file.digest = asked.digest)
             """
         )
-        return Set(
-            try rows.compactMap { BlobDigest(rawValue: try $0.decode("digest", as: String.self)) }
-        )
+        return try Self.digests(in: rows)
+    }
+
+    /// The digests that rows have in their column `digest`.
+    static func digests(in rows: [Row]) throws -> Set<BlobDigest> {
+        Set(try rows.compactMap { BlobDigest(rawValue: try $0.decode("digest", as: String.self)) })
     }
 }

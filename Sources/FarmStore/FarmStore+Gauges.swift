@@ -58,9 +58,7 @@ extension FarmStore {
             ), 0) - (SELECT count(*) FROM unsuccessful)
             """
         )
-        var counts = Dictionary(uniqueKeysWithValues: TaskState.allCases.map { ($0, 0) })
-        for row in rows { counts[try row.decode("state")] = try row.decode("n") }
-        return counts
+        return try Self.countsByState(rows)
     }
 
     private func workerCounts(
@@ -69,9 +67,7 @@ extension FarmStore {
         let rows = try await connection.query(
             "SELECT state, count(*) AS n FROM worker GROUP BY state"
         )
-        var counts = Dictionary(uniqueKeysWithValues: WorkerState.allCases.map { ($0, 0) })
-        for row in rows { counts[try row.decode("state")] = try row.decode("n") }
-        return counts
+        return try Self.countsByState(rows)
     }
 
     private func groupCounts(
@@ -82,7 +78,14 @@ extension FarmStore {
             SELECT \(raw: Self.groupState) AS state, count(*) AS n FROM worker_group GROUP BY 1
             """
         )
-        var counts = Dictionary(uniqueKeysWithValues: GroupState.allCases.map { ($0, 0) })
+        return try Self.countsByState(rows)
+    }
+
+    /// How many of each state rows tell, zero where none does.
+    private static func countsByState<State: CaseIterable & Hashable & PostgresDecodable>(
+        _ rows: [Row]
+    ) throws -> [State: Int] {
+        var counts = Dictionary(uniqueKeysWithValues: State.allCases.map { ($0, 0) })
         for row in rows { counts[try row.decode("state")] = try row.decode("n") }
         return counts
     }

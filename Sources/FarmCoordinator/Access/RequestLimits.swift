@@ -64,7 +64,8 @@ final class RequestMeter<Key: Hashable & Sendable>: Sendable {
                     reason: "\(underWay) requests of this token are under way"
                 )
             }
-            try take(&bucket)
+            guard bucket.level >= 1 else { throw excess(bucket) }
+            bucket.level -= 1
             bucket.underWay += 1
         }
     }
@@ -76,12 +77,7 @@ final class RequestMeter<Key: Hashable & Sendable>: Sendable {
 
     /// Takes a request's worth, though nothing is under way for it.
     func count(_ key: Key, at now: ContinuousClock.Instant = .now) {
-        state.withLock { state in
-            var bucket = filled(state.buckets[key], at: now)
-            bucket.level = max(0, bucket.level - 1)
-            state.buckets[key] = bucket
-            forget(&state, at: now)
-        }
+        change(key, at: now) { bucket in bucket.level = max(0, bucket.level - 1) }
     }
 
     /// Says why nothing would be let in, if so.
@@ -94,12 +90,12 @@ final class RequestMeter<Key: Hashable & Sendable>: Sendable {
     /// How many keys are kept.
     var count: Int { state.withLock(\.buckets.count) }
 
-    private func change(
+    private func change<Failure: Error>(
         _ key: Key,
         at now: ContinuousClock.Instant,
-        _ body: (inout Bucket) throws(RequestExcess) -> Void
-    ) throws(RequestExcess) {
-        try state.withLock { state throws(RequestExcess) in
+        _ body: (inout Bucket) throws(Failure) -> Void
+    ) throws(Failure) {
+        try state.withLock { state throws(Failure) in
             var bucket = filled(state.buckets[key], at: now)
             defer {
                 state.buckets[key] = bucket
@@ -107,11 +103,6 @@ final class RequestMeter<Key: Hashable & Sendable>: Sendable {
             }
             try body(&bucket)
         }
-    }
-
-    private func take(_ bucket: inout Bucket) throws(RequestExcess) {
-        guard bucket.level >= 1 else { throw excess(bucket) }
-        bucket.level -= 1
     }
 
     private func excess(_ bucket: Bucket) -> RequestExcess {
