@@ -13,8 +13,8 @@ import ServiceLifecycle
 
 /// A coordinator: its database, its stores and its services.
 package struct Coordinator: Sendable {
-    private let configuration: CoordinatorConfiguration
-    private let logger: Logger
+    let configuration: CoordinatorConfiguration
+    let logger: Logger
 
     package init(_ configuration: CoordinatorConfiguration, logger: Logger) {
         self.configuration = configuration
@@ -76,7 +76,7 @@ package struct Coordinator: Sendable {
     }
 
     /// The blob store, after it has shown that it is the one of this database.
-    private func openBlobs(_ store: FarmStore) async throws -> any BlobStorage {
+    func openBlobs(_ store: FarmStore) async throws -> any BlobStorage {
         let blobs = try BlobLocation(configuration.blobLocation)
             .open(environment: configuration.environment)
         let known = try await store.farmRecord().blobStoreID

@@ -94,6 +94,8 @@ extension FarmStore {
 enum AdvisoryLock {
     static let migrations = 0x6472_6d01
     static let registration = 0x6472_6d20
+    /// Held while blobs are swept, and while they are copied to a backup.
+    static let blobs = 0x6472_6d21
 }
 
 /// What keeps a store from working with a database that answers.

@@ -51,14 +51,16 @@ struct PostgresBinaries: Sendable, Hashable {
         let programs = ["postgres", "initdb", "pg_ctl"]
         guard programs.allSatisfy({ access("\(folder)/\($0)", X_OK) == 0 }) else { return nil }
         self.folder = folder
-        // "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
         guard let answer = try? ServerProcess.run("\(folder)/postgres", ["--version"], as: nil),
-            answer.status == 0,
-            let version = answer.output.split(whereSeparator: \.isWhitespace)
-                .first(where: { $0.first?.isNumber == true }),
-            let major = version.split(whereSeparator: { !$0.isNumber }).first
+            answer.status == 0, let major = Self.major(in: answer.output)
         else { return nil }
-        self.major = String(major)
+        self.major = major
+    }
+
+    /// The major version that a program names, as in `postgres (PostgreSQL) 15.18 (Debian 15.18-0)`.
+    static func major(in version: String) -> String? {
+        version.split(whereSeparator: \.isWhitespace).first { $0.first?.isNumber == true }
+            .flatMap { $0.split { !$0.isNumber }.first }.map(String.init)
     }
 }
 

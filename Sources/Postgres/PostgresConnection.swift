@@ -296,6 +296,9 @@ package actor PostgresConnection {
     /// The server's process of this session; nil when closed.
     package var backendID: Int? { handle?.backendID }
 
+    /// What the connection was opened with, as variables that every program over libpq reads.
+    var environment: [String: String] { handle?.environment ?? [:] }
+
     /// Waits until notifications have come, and returns them; none is a sign of life.
     ///
     /// A server that says nothing is asked for one now and then. Throws a `DatabaseError` when the

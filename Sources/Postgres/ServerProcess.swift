@@ -12,7 +12,9 @@ enum ServerProcess {
     static func run(
         _ program: String,
         _ arguments: [String],
-        as user: SystemUser?
+        as user: SystemUser?,
+        environment: [String: String] = [:],
+        noting process: RunningProcess? = nil
     ) throws(PostgresClusterError) -> (status: Int32, output: String) {
         var ends: [Int32] = [-1, -1]
         guard pipe2(&ends, O_CLOEXEC) == 0 else { throw failure(program) }
@@ -20,8 +22,15 @@ enum ServerProcess {
         let child: pid_t
         do {
             defer { close(ends[1]) }
-            child = try spawn(program, arguments, as: user, output: ends[1])
+            child = try spawn(
+                program,
+                arguments,
+                as: user,
+                environment: environment,
+                output: ends[1]
+            )
         }
+        process?.began(child)
         var output: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
@@ -29,6 +38,7 @@ enum ServerProcess {
             if count > 0 { output += buffer[..<count] }
             if count == 0 || (count < 0 && errno != EINTR) { break }
         }
+        process?.ends()
         return (wait(for: child), String(decoding: output, as: UTF8.self))
     }
 
@@ -40,6 +50,7 @@ enum ServerProcess {
         _ program: String,
         _ arguments: [String],
         as user: SystemUser?,
+        environment: [String: String] = [:],
         output: Int32
     ) throws(PostgresClusterError) -> pid_t {
         var command = [program] + arguments
@@ -72,7 +83,10 @@ enum ServerProcess {
             &attributes,
             spawn_setsid | Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK)
         )
-        let environment = ["PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C", "TZ=UTC", "HOME=/"]
+        let usual = [
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", "HOME": "/",
+        ]
+        let environment = usual.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
         var child: pid_t = 0
         let code = withCStrings(command) { words in
             withCStrings(environment) { variables in

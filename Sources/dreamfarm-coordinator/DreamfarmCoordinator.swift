@@ -12,7 +12,9 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
         commandName: "dreamfarm-coordinator",
         abstract: "Keeps a farm's jobs and hands out its tasks.",
         version: FarmSettings.version,
-        subcommands: [Serve.self, Migrate.self, Check.self, Audit.self]
+        subcommands: [
+            Serve.self, Migrate.self, Check.self, Audit.self, Backup.self, Restore.self,
+        ]
     )
 
     /// Runs the command; usage errors exit with 2, others with 1.

@@ -18,8 +18,13 @@ struct BlobSweep: Sendable {
     /// How many blobs one question to the database judges.
     private static let batch = 1000
 
-    /// Removes them, or counts them where it is a dry run.
-    func run(isDryRun: Bool = false) async throws -> BlobSweepView {
+    /// Removes them, or counts them where it is a dry run; nil at once while another sweep, or a backup,
+    /// is under way.
+    func run(isDryRun: Bool = false) async throws -> BlobSweepView? {
+        try await store.withBlobsHeld { try await sweep(isDryRun: isDryRun) }
+    }
+
+    private func sweep(isDryRun: Bool) async throws -> BlobSweepView {
         var view = BlobSweepView(
             isDryRun: isDryRun,
             removed: 0,

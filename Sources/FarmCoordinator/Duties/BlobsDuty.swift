@@ -21,7 +21,10 @@ enum BlobsDuty {
             logger: logger
         ) { logger in
             let abandoned = try await sweep.blobs.removeAbandoned(olderThan: sweep.grace)
-            let swept = try await sweep.run()
+            guard let swept = try await sweep.run() else {
+                logger.info("Blobs are not swept while a backup or another sweep is under way")
+                return
+            }
             if abandoned + swept.removed > 0 {
                 logger.info(
                     "Blobs removed that nothing names",

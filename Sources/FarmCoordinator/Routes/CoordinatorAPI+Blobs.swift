@@ -49,7 +49,12 @@ extension CoordinatorAPI {
             request,
             context in
             let isDryRun = try request.flag("dry_run")
-            let view = try await sweep.run(isDryRun: isDryRun)
+            guard let view = try await sweep.run(isDryRun: isDryRun) else {
+                throw CoordinatorProblem(
+                    .wrongState,
+                    "a backup or another sweep is under way; try again when it is over"
+                )
+            }
             if !isDryRun {
                 try await store.recordChange(
                     "blobs.swept",

@@ -1,0 +1,186 @@
+import BlobStore
+import FarmModel
+import FoundationEssentials
+import Glibc
+
+/// A folder of backups: each in a folder of its own, by time, and the blobs of all of them together.
+///
+///     NAME/backup.json     what it is
+///     NAME/blobs.txt       a line a blob: its SHA-256 and size in bytes
+///     NAME/database.dump   the database, as pg_dump's custom format
+///     blobs/               the blobs, as in a store of blobs
+///
+/// What is not finished has a name that begins with a dot.
+struct BackupFolder {
+    let path: String
+
+    private static let recordName = "backup.json"
+    private static let manifestName = "blobs.txt"
+    private static let dumpName = "database.dump"
+
+    /// Where the blobs of all backups are.
+    var blobs: String { path + "/blobs" }
+
+    func dumpPath(of name: String) -> String { "\(path)/\(name)/\(Self.dumpName)" }
+
+    // MARK: - Writing
+
+    /// Makes the folder where it is not there, for its owner alone.
+    func create() throws(BackupError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
+        } catch {
+            throw .folder(path, reason: "the folder cannot be made")
+        }
+    }
+
+    /// A backup that is begun: a folder that ``finish(_:)`` gives its name.
+    func begin(at moment: Date) throws(BackupError) -> (name: String, unfinished: String) {
+        let text = String(moment.formatted(.iso8601).filter { !"-:".contains($0) })
+        var name = text
+        var number = 1
+        while access("\(path)/\(name)", F_OK) == 0 || access("\(path)/.\(name)", F_OK) == 0 {
+            number += 1
+            name = "\(text)-\(number)"
+        }
+        guard mkdir("\(path)/.\(name)", 0o700) == 0 else {
+            throw .folder("\(path)/.\(name)", reason: String(cString: strerror(errno)))
+        }
+        return (name, "." + name)
+    }
+
+    /// Writes what a backup is, and gives it its name.
+    func finish(_ record: BackupRecord) throws {
+        let unfinished = "\(path)/.\(record.name)"
+        let data = try FarmJSON.encode(record)
+        try Self.write(data, to: "\(unfinished)/\(Self.recordName)")
+        try Self.flush(unfinished)
+        guard rename(unfinished, "\(path)/\(record.name)") == 0 else {
+            throw BackupError.folder(unfinished, reason: String(cString: strerror(errno)))
+        }
+        try Self.flush(path)
+    }
+
+    /// Removes a backup, finished or not.
+    func remove(_ name: String) {
+        try? FileManager.default.removeItem(atPath: "\(path)/\(name)")
+    }
+
+    /// A file for the lines of an unfinished backup's blobs.
+    func makeManifest(in unfinished: String) throws(BackupError) -> BackupManifestWriter {
+        try BackupManifestWriter(path: "\(path)/\(unfinished)/\(Self.manifestName)")
+    }
+
+    static func write(_ data: Data, to path: String) throws(BackupError) {
+        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .folder(path, reason: String(cString: strerror(errno))) }
+        defer { close(file) }
+        var rest = data[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+            guard count > 0 else { throw .folder(path, reason: String(cString: strerror(errno))) }
+            rest = rest.dropFirst(count)
+        }
+        guard fsync(file) == 0 else {
+            throw .folder(path, reason: String(cString: strerror(errno)))
+        }
+    }
+
+    private static func flush(_ folder: String) throws(BackupError) {
+        let file = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard file >= 0 else { throw .folder(folder, reason: String(cString: strerror(errno))) }
+        defer { close(file) }
+        guard fsync(file) == 0 else {
+            throw .folder(folder, reason: String(cString: strerror(errno)))
+        }
+    }
+
+    // MARK: - Reading
+
+    /// The names of the finished backups, the oldest first.
+    func names() -> [String] {
+        let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        return found.filter { name in
+            !name.hasPrefix(".") && access("\(path)/\(name)/\(Self.recordName)", R_OK) == 0
+        }.sorted()
+    }
+
+    /// The record of a backup; of the newest where none is named.
+    func record(_ name: String?) throws(BackupError) -> BackupRecord {
+        let names = names()
+        guard let found = name.map({ names.contains($0) ? $0 : nil }) ?? names.last else {
+            throw .noBackup(folder: path, name: name)
+        }
+        let file = "\(path)/\(found)/\(Self.recordName)"
+        guard let data = FileManager.default.contents(atPath: file),
+            let record = try? FarmJSON.decode(BackupRecord.self, from: data), record.name == found
+        else { throw .unreadable(path: file) }
+        guard record.format == BackupRecord.currentFormat else {
+            throw .otherFormat(path: file, format: record.format)
+        }
+        return record
+    }
+
+    /// The digests of a backup's blobs.
+    func manifest(of name: String) throws(BackupError) -> [BlobDigest] {
+        let file = "\(path)/\(name)/\(Self.manifestName)"
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw .unreadable(path: file)
+        }
+        var digests: [BlobDigest] = []
+        for line in data.split(separator: UInt8(ascii: "\n")) {
+            let text = String(decoding: line.prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self)
+            guard let digest = BlobDigest(rawValue: text) else { throw .unreadable(path: file) }
+            digests.append(digest)
+        }
+        return digests
+    }
+
+    // MARK: - Keeping
+
+    /// Removes all but the newest backups, and the blobs that none of those has.
+    ///
+    /// - Parameter count: How many stay.
+    /// - Returns: The names of those that were removed.
+    func keep(_ count: Int) async throws -> [String] {
+        let names = names()
+        let old = Array(names.dropLast(count))
+        // Backups go before their blobs: cut short, this leaves none without them.
+        var kept: Set<BlobDigest> = []
+        for name in names.suffix(count) { kept.formUnion(try manifest(of: name)) }
+        for name in old { remove(name) }
+        let store = try FolderBlobStore(folder: blobs)
+        for try await entry in store.entries() where !kept.contains(entry.digest) {
+            try await store.remove(entry.digest)
+        }
+        return old
+    }
+
+    /// Removes what backups that were cut short have left.
+    func removeUnfinished() {
+        let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        for name in found where name.hasPrefix(".") { remove(name) }
+    }
+}
+
+/// Writes the lines of a backup's blobs.
+final class BackupManifestWriter {
+    private let path: String
+    private var text = Data()
+
+    fileprivate init(path: String) throws(BackupError) {
+        self.path = path
+    }
+
+    func add(_ digest: BlobDigest, size: Int64) {
+        text.append(contentsOf: "\(digest.rawValue) \(size)\n".utf8)
+    }
+
+    func finish() throws(BackupError) {
+        try BackupFolder.write(text, to: path)
+    }
+}
