@@ -76,9 +76,11 @@ package struct PostgresArchive: Sendable {
         let path = try await offPool { try Self.find(program, for: major) }
         // Certificates may lie in the home folder's place for them.
         let home = getenv("HOME").map { ["HOME": String(cString: $0)] } ?? [:]
+        // Killed, this process takes the program along.
+        let command = ServerProcess.endingWithParent([path] + arguments)
         let (status, output) = try await ServerProcess.runCancellable(
-            path,
-            arguments,
+            command[0],
+            Array(command[1...]),
             environment.merging(home) { $1 }
         )
         try Task.checkCancellation()
@@ -129,6 +131,12 @@ extension ServerHandle {
 }
 
 extension ServerProcess {
+    /// The command that runs another, and ends it where the thread that started it ends; the same where
+    /// the system has no program for that.
+    fileprivate static func endingWithParent(_ command: [String]) -> [String] {
+        access(setpriv, X_OK) == 0 ? [setpriv, "--pdeathsig", "TERM"] + command : command
+    }
+
     /// Runs a program to its end, which comes at once when the task is cancelled.
     ///
     /// - Returns: Its exit status, and what it printed.

@@ -6,7 +6,7 @@ import Glibc
 /// Arguments are passed as they are, never through a shell. The environment is made here, so that
 /// `PG…` variables of the caller have no effect.
 enum ServerProcess {
-    private static let setpriv = "/usr/bin/setpriv"
+    static let setpriv = "/usr/bin/setpriv"
 
     /// Runs a program to its end and returns its exit status and what it printed, blocking.
     static func run(

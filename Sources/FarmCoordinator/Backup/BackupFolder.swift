@@ -146,6 +146,7 @@ struct BackupFolder {
     ///
     /// - Parameter count: How many stay.
     /// - Returns: The names of those that were removed.
+    /// - Throws: ``BackupError``, ``BlobStoreError``.
     func keep(_ count: Int) async throws -> [String] {
         let names = names()
         let old = Array(names.dropLast(count))
