@@ -129,4 +129,15 @@ extension CoordinatorClient {
     package func auditTrail() -> PagedList<AuditView> {
         list("/v1/audit")
     }
+
+    // MARK: - Owners
+
+    /// Erases everything of an owner, or only says what that would take away.
+    package func erase(_ owner: String, isPreview: Bool) async throws -> ErasureView {
+        try await call(
+            "DELETE",
+            "/v1/accounts/\(URLText.encode(owner))" + (isPreview ? "?what_if=true" : ""),
+            timeout: .seconds(3600)
+        )
+    }
 }

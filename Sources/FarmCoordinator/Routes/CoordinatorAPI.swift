@@ -97,6 +97,7 @@ package struct CoordinatorAPI: Sendable {
         addGroupRoutes(to: table)
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
+        addErasingRoutes(to: table)
         metrics.expect(table.declarations)
         table.closeMethods()
         return table

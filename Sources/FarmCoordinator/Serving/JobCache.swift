@@ -72,6 +72,13 @@ final class JobCache: Sendable {
         state.withLock { $0.entries[id] = nil }
     }
 
+    /// Forgets the jobs of an owner who was erased.
+    func forget(owner: String) {
+        state.withLock { state in
+            state.entries = state.entries.filter { $0.value.job.owner != owner }
+        }
+    }
+
     private func find(_ id: JobID) -> CachedJob? {
         state.withLock { state in
             state.uses += 1

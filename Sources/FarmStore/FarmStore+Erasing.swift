@@ -1,0 +1,171 @@
+package import FarmModel
+import Postgres
+
+/// What one step of an erasure took away.
+package struct ErasedJobs: Sendable, Hashable {
+    package var jobs = 0
+    package var images = 0
+    package var outputs = 0
+    package var outputBytes: Int64 = 0
+    /// What their rows named.
+    package var digests: Set<BlobDigest> = []
+}
+
+extension FarmStore {
+    /// How many jobs one step of an erasure deletes.
+    private static let erasureBatch = 10
+
+    /// Returns what erasing an owner would take away.
+    package func erasurePreview(of owner: String) async throws -> ErasureView {
+        let row = try await pool.query(
+            """
+            WITH mine AS (SELECT id, finished_at, image_count FROM job WHERE owner = \(owner)),
+            pictures AS (
+                SELECT output.digest, output.size FROM output JOIN mine ON mine.id = output.job_id
+            ), named AS (
+                SELECT digest FROM pictures
+                UNION SELECT digest FROM job_blob JOIN mine ON mine.id = job_blob.job_id
+                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
+                    JOIN mine ON mine.id = task.job_id
+                UNION SELECT digest FROM artifact WHERE owner = \(owner)
+                UNION SELECT digest FROM blob_holder WHERE owner = \(owner)
+            )
+            SELECT (SELECT count(*) FROM mine) AS jobs,
+                (SELECT count(*) FROM mine WHERE finished_at IS NULL) AS live_jobs,
+                (SELECT coalesce(sum(image_count), 0)::bigint FROM mine) AS images,
+                (SELECT count(*) FROM pictures) AS outputs,
+                (SELECT coalesce(sum(size), 0)::bigint FROM pictures) AS output_bytes,
+                (SELECT count(*) FROM artifact WHERE owner = \(owner)) AS artifacts,
+                (SELECT count(*) FROM token WHERE owner = \(owner)) AS tokens,
+                (SELECT count(*) FROM named WHERE NOT EXISTS (
+                        SELECT FROM blob_holder WHERE blob_holder.digest = named.digest
+                            AND blob_holder.owner <> \(owner))
+                    AND NOT EXISTS (SELECT FROM job_blob JOIN job ON job.id = job_blob.job_id
+                        WHERE job_blob.digest = named.digest AND job.owner <> \(owner))
+                    AND NOT EXISTS (SELECT FROM output JOIN job ON job.id = output.job_id
+                        WHERE output.digest = named.digest AND job.owner <> \(owner))
+                    AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = named.digest
+                        AND artifact.owner <> \(owner))
+                    AND NOT EXISTS (SELECT FROM model_file
+                        WHERE model_file.digest = named.digest)) AS blobs
+            """
+        ).first
+        guard let row else { throw FarmStoreError.vanished("the counts of an owner") }
+        var view = ErasureView(owner: owner)
+        view.jobs = try row.decode("jobs")
+        view.liveJobs = try row.decode("live_jobs")
+        view.images = try row.decode("images")
+        view.outputs = try row.decode("outputs")
+        view.outputBytes = try row.decode("output_bytes")
+        view.artifacts = try row.decode("artifacts")
+        view.tokens = try row.decode("tokens")
+        view.blobs = try row.decode("blobs")
+        return view
+    }
+
+    /// Takes an owner's tokens away and returns how many there were: the first step of an erasure, after
+    /// which nothing new comes.
+    package func eraseTokens(of owner: String) async throws -> Int {
+        try await pool.execute("DELETE FROM token WHERE owner = \(owner)")
+    }
+
+    /// Returns some of an owner's jobs that are not over.
+    package func liveJobs(of owner: String) async throws -> [JobID] {
+        try await pool.query(
+            """
+            SELECT id FROM job WHERE owner = \(owner) AND finished_at IS NULL
+            ORDER BY created_at, id LIMIT \(Self.erasureBatch)
+            """
+        ).map { try $0.decode("id") }
+    }
+
+    /// Deletes some of an owner's jobs that are over, with every row that belongs to them.
+    ///
+    /// - Parameter owner: Whose.
+    /// - Returns: What was deleted; no jobs where none is left that is over.
+    /// - Throws: `DatabaseError`.
+    package func eraseJobs(of owner: String) async throws -> ErasedJobs {
+        try await withRetriedTransaction(isLong: true) { connection in
+            let rows = try await connection.query(
+                """
+                SELECT id, image_count FROM job WHERE owner = \(owner) AND finished_at IS NOT NULL
+                ORDER BY id LIMIT \(Self.erasureBatch) FOR UPDATE
+                """
+            )
+            var erased = ErasedJobs()
+            guard !rows.isEmpty else { return erased }
+            let jobs = try rows.map { try $0.decode("id", as: JobID.self) }
+            erased.jobs = jobs.count
+            erased.images = try rows.reduce(0) { $0 + (try $1.decode("image_count", as: Int.self)) }
+            let pictures = try await connection.query(
+                "SELECT digest, size FROM output WHERE job_id = ANY(\(jobs)::uuid[])"
+            )
+            erased.outputs = pictures.count
+            erased.outputBytes = try pictures.reduce(0) { $0 + (try $1.decode("size")) }
+            erased.digests = try Self.digests(in: pictures)
+            let others = try await connection.query(
+                """
+                SELECT digest FROM job_blob WHERE job_id = ANY(\(jobs)::uuid[])
+                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
+                    WHERE task.job_id = ANY(\(jobs)::uuid[])
+                """
+            )
+            erased.digests.formUnion(try Self.digests(in: others))
+            try await Self.deleteRows(of: jobs, on: connection)
+            return erased
+        }
+    }
+
+    /// Deletes what else is of an owner, and notes that the owner was erased: the last step.
+    ///
+    /// - Parameters:
+    ///   - owner: Who.
+    ///   - view: What was taken away before, for the audit trail.
+    ///   - actor: Who asked for it.
+    /// - Returns: How many artifacts there were, and which blobs they and the owner had.
+    /// - Throws: `DatabaseError`.
+    package func eraseRest(
+        of owner: String,
+        _ view: ErasureView,
+        by actor: String
+    ) async throws -> (artifacts: Int, digests: Set<BlobDigest>) {
+        try await withRetriedTransaction { connection in
+            let artifacts = try await connection.query(
+                "DELETE FROM artifact WHERE owner = \(owner) RETURNING digest"
+            )
+            let held = try await connection.query(
+                "DELETE FROM blob_holder WHERE owner = \(owner) RETURNING digest"
+            )
+            try await connection.execute(
+                """
+                DELETE FROM account WHERE owner = \(owner)
+                    AND NOT EXISTS (SELECT FROM head WHERE head.owner = \(owner))
+                """
+            )
+            try await Self.recordAudit(
+                "owner.erased",
+                owner,
+                by: actor,
+                [
+                    "jobs": String(view.jobs), "outputs": String(view.outputs),
+                    "tokens": String(view.tokens),
+                ],
+                on: connection
+            )
+            let digests = try Self.digests(in: artifacts).union(Self.digests(in: held))
+            return (artifacts.count, digests)
+        }
+    }
+
+    /// Returns those of the digests that no row names and nobody has shown to have.
+    package func unclaimed(among digests: [BlobDigest]) async throws -> Set<BlobDigest> {
+        let loose = try await unreferenced(among: digests)
+        let rows = try await pool.query(
+            """
+            SELECT digest FROM blob_holder
+            WHERE digest = ANY(\(loose.map(\.rawValue))::text[])
+            """
+        )
+        return loose.subtracting(try Self.digests(in: rows))
+    }
+}
