@@ -126,16 +126,16 @@ struct RunCommand: AsyncParsableCommand {
         let summary = try await Interruption.whileWatching { try await session.runAll() }
         print(summary.text)
         if let jsonFile { try Data(try summary.json.utf8).write(to: URL(filePath: jsonFile)) }
-        let isFound = !summary.findings.isEmpty
-        if isFound {
-            print("kept in \(work)")
-        } else if !keep {
-            try FileManager.default.removeItem(atPath: work)
-        }
+        let isRight = withoutFence ? summary.findsMissingFence : summary.findings.isEmpty
         if withoutFence {
-            print(isFound ? "the missing fence was found" : "the missing fence was NOT found")
+            print(isRight ? "the missing fence was found" : "the missing fence was NOT found")
         }
-        if isFound != withoutFence { throw ExitCode.failure }
+        if isRight, !keep {
+            try FileManager.default.removeItem(atPath: work)
+        } else {
+            print("kept in \(work)")
+        }
+        if !isRight { throw ExitCode.failure }
     }
 
     func makePlan(_ seed: UInt64) throws -> FaultPlan {

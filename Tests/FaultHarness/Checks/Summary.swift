@@ -49,6 +49,14 @@ struct Summary: Sendable, Codable {
         )
     }
 
+    /// Whether what was found is what a farm without its fence does: pictures of attempts that were over. Nothing else
+    /// counts, not that a run failed.
+    var findsMissingFence: Bool {
+        let names = Set(findings.map(\.name))
+        return !names.isDisjoint(with: ["other-bytes", "stale-delivery", "success-of-another"])
+            && names.isDisjoint(with: ["run-failed", "not-stopped", "not-delivered", "job-lost"])
+    }
+
     var text: String {
         let width = max(24, kinds.map(\.kind.count).max() ?? 0)
         func row(_ name: String, _ cells: [String]) -> String {
