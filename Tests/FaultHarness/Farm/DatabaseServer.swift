@@ -31,7 +31,8 @@ final class DatabaseServer: Sendable {
             [
                 "-D", "\(folder)/data", "-k", folder, "-c", "listen_addresses=",
                 "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=64MB",
-                "-c", "max_connections=150", "-c", "log_line_prefix=%m [%p] %a ",
+                "-c", "max_connections=150", "-c", "track_activity_query_size=16384", "-c",
+                "log_line_prefix=%m [%p] %a ",
             ]
         )
         process = ManagedProcess(

@@ -28,7 +28,7 @@ struct MomentKiller: Sendable {
             let victim = Victim(rawValue: number % 3) ?? .coordinator
             switch moment {
             case .upload: records.append(try await killInBody("/images/", moment, worker, victim))
-            case .checkpoint where number % 2 == 0:
+            case .checkpoint where number % 2 == 0 || victim == .worker:
                 records.append(try await killInBody("/checkpoint", moment, worker, victim))
             case .checkpoint:
                 records.append(
@@ -39,7 +39,7 @@ struct MomentKiller: Sendable {
                         victim
                     )
                 )
-            case .delivery where number % 2 == 0:
+            case .delivery where number % 2 == 0 || victim == .worker:
                 records.append(try await killBeforeAnswer(moment, worker, victim))
             case .delivery:
                 records.append(
@@ -211,13 +211,15 @@ struct MomentKiller: Sendable {
     private func killInSweep(_ number: Int) async throws -> FaultRecord {
         let loose = try await makeLooseBlobs(number)
         let sweep = Task { [farm] in _ = try? await farm.client(of: 0).sweepBlobs(isDryRun: false) }
+        // How far the sweep has come when it comes to this one depends on the blobs' digests.
+        let held = loose[number % loose.count]
         let isDatabase = number % 2 == 1
         let record = try await whileWaiting(
-            for: "LOCK TABLE blob_holder IN SHARE MODE",
+            for: "SELECT FROM blob_holder WHERE digest = \(held.rawValue) FOR UPDATE",
             "%DELETE FROM blob_holder%"
         ) { upstream in
             let gone = loose.filter { access(farm.path(of: $0), F_OK) != 0 }.count
-            guard gone > 0, gone < loose.count else {
+            guard gone > 0, access(farm.path(of: held), F_OK) != 0 else {
                 throw HarnessError("the sweep had removed \(gone) of \(loose.count) blobs")
             }
             return try await kill(
@@ -248,6 +250,12 @@ struct MomentKiller: Sendable {
             try bytes.write(to: URL(filePath: path))
             let digest = BlobDigest(of: bytes)
             try await farm.client(of: 1).uploadBlob(digest, file: path)
+            try await farm.pool.execute(
+                """
+                INSERT INTO blob_holder (digest, owner, shown_at)
+                VALUES (\(digest.rawValue), 'someone', now() - interval '2 days')
+                """
+            )
             loose.append(digest)
         }
         let outputs = try await farm.pool.query("SELECT digest FROM output").compactMap {
