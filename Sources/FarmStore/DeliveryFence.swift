@@ -7,8 +7,10 @@ package enum DeliveryFence {
     private static let all = "task_id, attempt_id, epoch"
 
     #if DEBUG
-    /// Takes the fence out when it is `1`: the fault harness shows so that it would find a farm
-    /// without one. Release builds have no such switch.
+    /// The variable that takes the fence out when it is `1`.
+    ///
+    /// The fault harness shows so that it would find a farm without one. Release builds have no
+    /// such switch.
     package static let variable = "DREAMFARM_TEST_WITHOUT_FENCE"
     package static let isTakenOut = ProcessInfo.processInfo.environment[variable] == "1"
 

@@ -49,8 +49,9 @@ struct Summary: Sendable, Codable {
         )
     }
 
-    /// Whether what was found is what a farm without its fence does: pictures of attempts that were over. Nothing else
-    /// counts, not that a run failed.
+    /// Whether what was found is what a farm without its fence does.
+    ///
+    /// That is pictures of attempts that were over; nothing else counts, least of all that a run failed.
     var findsMissingFence: Bool {
         let names = Set(findings.map(\.name))
         return !names.isDisjoint(with: ["other-bytes", "stale-delivery", "success-of-another"])

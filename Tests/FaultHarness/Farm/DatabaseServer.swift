@@ -23,6 +23,7 @@ final class DatabaseServer: Sendable {
     /// - Parameters:
     ///   - folder: A folder of the account that runs the server; its socket is there.
     ///   - library: What stands before its C library.
+    /// - Throws: ``HarnessError`` where the folder cannot be written to.
     init(folder: String, library: String) throws {
         self.folder = folder
         control = try FaultControl(path: "\(folder)/control")

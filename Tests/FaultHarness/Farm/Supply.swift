@@ -46,32 +46,43 @@ final class Supply: Sendable {
     /// The next job where one is wanted.
     private func next(_ number: Int) async throws -> JobID? {
         guard state.withLock({ $0.isOpen }) else { return nil }
-        if number == 0 { return try await submit("first", "1-\(images)", "simulated", chunk: 1) }
-        if number == 1, farm.shape.realWorkers > 0 {
-            return try await submit("real", "1-\(RealPictures.count)", "starter", chunk: 2)
+        if number == 0 { return try await submit("first", "1-\(images)", isReal: false, chunk: 1) }
+        if farm.shape.realWorkers > 0, try await waiting("starter") < farm.shape.realWorkers {
+            return try await submit(
+                "real-\(number)",
+                "1-\(RealPictures.count)",
+                isReal: true,
+                chunk: 2
+            )
         }
-        let waiting = try await farm.pool.query(
-            "SELECT count(*)::integer AS n FROM ready JOIN job ON job.id = job_id WHERE model_name = 'simulated'"
+        guard try await waiting("simulated") < farm.workers.count else { return nil }
+        return try await submit("more-\(number)", "1-24", isReal: false, chunk: 1 + number % 3)
+    }
+
+    /// How many tasks of a model can be claimed.
+    private func waiting(_ model: String) async throws -> Int {
+        let row = try await farm.pool.query(
+            """
+            SELECT count(*)::integer AS n FROM ready JOIN job ON job.id = job_id
+            WHERE model_name = \(model)
+            """
         ).first
-        guard try waiting?.decode("n", as: Int.self) ?? 0 < farm.workers.count else {
-            return nil
-        }
-        return try await submit("more-\(number)", "1-24", "simulated", chunk: 1 + number % 3)
+        return try row?.decode("n") ?? 0
     }
 
     /// Submits a job under a key, so that one whose answer is lost is not there twice.
     private func submit(
         _ name: String,
         _ seeds: String,
-        _ model: String,
+        isReal: Bool,
         chunk: Int
     ) async throws -> JobID {
         let specification = try JobSpecification(
             parsing: """
                 name: \(name)
-                model: \(model)
-                parameters: {prompt: "\(model == "starter" ? RealPictures.prompt : name)", seed: \(seeds)}
-                render: {steps: \(RealPictures.steps)}
+                model: \(isReal ? "starter" : "simulated")
+                parameters: {prompt: "\(isReal ? RealPictures.prompt : name)", seed: \(seeds)}
+                render: {steps: \(isReal ? RealPictures.steps : 4)}
                 chunk: {count: \(chunk)}
                 limits: {max_attempts: 50, max_failures: 100000}
                 """
@@ -83,8 +94,8 @@ final class Supply: Sendable {
 /// What real workers render, and what `dreamfarm render` makes of the same.
 enum RealPictures {
     static let prompt = "a toy on a beach"
-    static let steps = 4
-    static let count = 12
+    static let steps = 256
+    static let count = 8
 
     /// The digests of the pictures by their seeds.
     static func digests(_ installation: Installation) async throws -> [Int64: BlobDigest] {
