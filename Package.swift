@@ -3,6 +3,9 @@ import PackageDescription
 
 let package = Package(
     name: "dreamfarm",
+    products: [
+        .library(name: "fault-shim", type: .dynamic, targets: ["FaultShim"])
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
@@ -143,6 +146,17 @@ let package = Package(
         // Tests: one target a module, plus shared support.
         .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
         .target(name: "GoldenSupport", dependencies: ["Tensors"], path: "Tests/GoldenSupport"),
+        .executableTarget(
+            name: "fault-harness",
+            dependencies: [
+                "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Postgres",
+                .argumentParser, .logging,
+                .unixSignals,
+            ],
+            path: "Tests/FaultHarness"
+        ),
+        // Stands before the C library of the processes that the harness runs.
+        .target(name: "FaultShim", path: "Tests/FaultShim"),
         .executableTarget(
             name: "safetensors-mutations",
             dependencies: ["Tensors"],

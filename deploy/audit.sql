@@ -114,3 +114,17 @@ FROM job CROSS JOIN LATERAL (
     SELECT count(*) FROM event WHERE event.job_id = job.id AND kind = 'image.delivered'
 ) AS told
 WHERE told.count <> job.delivered_count;
+
+-- What was delivered was delivered before its attempt ended otherwise: events are numbered as they were committed.
+SELECT 'stale-delivery', format('job %s event %s: image %s was delivered by attempt %s, over since event %s',
+    delivered.job_id, delivered.number, delivered.data ->> 'image', delivered.data ->> 'attempt', ended.number)
+FROM event AS delivered JOIN event AS ended ON ended.job_id = delivered.job_id
+    AND ended.data ->> 'attempt' = delivered.data ->> 'attempt' AND ended.number < delivered.number
+WHERE delivered.kind = 'image.delivered'
+    AND ended.kind IN ('task.lapsed', 'task.released', 'task.failed_attempt');
+
+-- The last attempt at a task that succeeded delivered something of it.
+SELECT 'success-of-another', format('task %s succeeded by attempt %s, which delivered nothing', task.id, attempt.id)
+FROM task JOIN attempt ON attempt.task_id = task.id AND attempt.epoch = task.epoch
+WHERE task.state = 'succeeded' AND attempt.outcome = 'succeeded'
+    AND NOT EXISTS (SELECT FROM output WHERE output.attempt_id = attempt.id);

@@ -37,6 +37,14 @@ package struct Coordinator: Sendable {
     /// Serves a database that is open until the task is cancelled or shut down.
     func serve(_ database: OpenDatabase) async throws {
         let store = database.store
+        #if DEBUG
+        if DeliveryFence.isTakenOut {
+            logger.warning(
+                "Deliveries are taken without a lease: this is for tests alone",
+                metadata: ["because": "\(DeliveryFence.variable)"]
+            )
+        }
+        #endif
         let certificate = try configuration.tls.map { try ServerCertificate($0) }
         let applied = try await store.migrate()
         if !applied.isEmpty {

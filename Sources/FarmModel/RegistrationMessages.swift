@@ -170,6 +170,8 @@ package enum CoordinatorCapability: String, CaseIterable, Sendable {
     case checkpoints
     /// Computed conditions are stored for other workers.
     case artifacts
+    /// A delivery may say its bytes' digest, and is refused where it is another.
+    case deliveryDigest = "delivery_digest"
 }
 
 /// What an operator, or the farm itself, wants of a worker.

@@ -7,23 +7,29 @@ package struct DeliveryRequest: Hashable, Sendable {
     package var isFinal: Bool
     /// What the attempt has cost; it counts where the delivery is final.
     package var report: AttemptReport?
+    /// What the bytes have to hash to, so that none that were changed or cut short on the way count;
+    /// nil where the worker does not say.
+    package var digest: BlobDigest?
 
     package init(
         fence: AttemptFence,
         imageIndex: Int,
         isFinal: Bool = false,
-        report: AttemptReport? = nil
+        report: AttemptReport? = nil,
+        digest: BlobDigest? = nil
     ) {
         self.fence = fence
         self.imageIndex = imageIndex
         self.isFinal = isFinal
         self.report = report
+        self.digest = digest
     }
 
     /// The path and query.
     package var path: String {
         var query = FenceQuery(fence).items
         if isFinal { query.append("final=true") }
+        if let digest { query.append("digest=\(digest)") }
         if let report {
             query += [
                 "steps=\(report.stepsComputed)", "seconds=\(report.seconds)",
@@ -37,9 +43,11 @@ package struct DeliveryRequest: Hashable, Sendable {
 
     /// The keys of the query.
     package static let queryKeys =
-        FenceQuery.keys + ["final", "steps", "seconds", "computed", "found", "cold_start_seconds"]
+        FenceQuery.keys
+        + ["final", "digest", "steps", "seconds", "computed", "found", "cold_start_seconds"]
 
-    /// Reads an address, or returns nil where the query lacks the lease or holds no numbers.
+    /// Reads an address, or returns nil where the query lacks the lease or holds no numbers or no
+    /// digest where there has to be one.
     ///
     /// - Parameters:
     ///   - attempt: The attempt of the path.
@@ -48,6 +56,10 @@ package struct DeliveryRequest: Hashable, Sendable {
     package init?(attempt: AttemptID, imageIndex: Int, query: (String) -> String?) {
         guard let fence = FenceQuery(attempt: attempt, query: query)?.fence else { return nil }
         self.init(fence: fence, imageIndex: imageIndex, isFinal: query("final") == "true")
+        if let text = query("digest") {
+            guard let digest = BlobDigest(rawValue: text) else { return nil }
+            self.digest = digest
+        }
         guard let steps = query("steps") else { return }
         guard let steps = Int(steps), let seconds = query("seconds").flatMap(Double.init),
             let computed = query("computed").flatMap({ Int($0) }),

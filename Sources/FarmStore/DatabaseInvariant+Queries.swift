@@ -55,16 +55,6 @@ extension DatabaseInvariant {
         SELECT format('task %s has epoch %s twice', task_id, epoch) AS detail
         FROM attempt GROUP BY task_id, epoch HAVING count(*) > 1
         UNION ALL
-        SELECT format('task %s has epoch %s before an older one', task_id, epoch)
-        FROM (
-            SELECT task_id, epoch, started_at,
-                max(started_at) OVER (
-                    PARTITION BY task_id ORDER BY epoch
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS latest_before
-            FROM attempt
-        ) AS tried WHERE started_at < latest_before
-        UNION ALL
         SELECT format('task %s has epoch %s and an attempt of epoch %s', task.id, task.epoch,
             attempt.epoch)
         FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.epoch > task.epoch

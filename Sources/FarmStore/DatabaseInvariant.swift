@@ -22,7 +22,7 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case emptyHeadHasNoReadyTask
     /// A lease has the epoch that follows its task's last.
     case leaseEpochFollowsTasks
-    /// The epochs of a task's attempts are unique, rise with time, and end at the task's.
+    /// The epochs of a task's attempts are unique, and none is above the task's.
     case attemptEpochsRise
     /// A job's counters are the sums over its images and tasks.
     case jobCountersAreSums

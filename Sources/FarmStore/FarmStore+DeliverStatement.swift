@@ -31,7 +31,7 @@ extension FarmStore {
                 WHERE task_id = ANY (ARRAY(SELECT task_id FROM call)) ORDER BY task_id FOR UPDATE
             ),
             current AS MATERIALIZED (
-                SELECT call.*, held.job_id, held.worker_id FROM call JOIN held USING (task_id, attempt_id, epoch)
+                SELECT call.*, held.job_id, held.worker_id FROM call JOIN held USING (\(raw: DeliveryFence.columns))
             ),
             delivered AS (
                 UPDATE image SET state = 'delivered' FROM current
@@ -136,7 +136,7 @@ extension FarmStore {
                 WHERE EXISTS (SELECT FROM settled) GROUP BY owner ORDER BY owner
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
                     charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
-                        extract(epoch FROM now() - account_usage.charged_at)
+                        greatest(0, extract(epoch FROM now() - account_usage.charged_at))
                             / \(halfLife)::double precision))
             ),
             recovered AS (

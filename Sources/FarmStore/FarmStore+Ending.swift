@@ -124,7 +124,7 @@ extension FarmStore {
                 SELECT owner, pg_backend_pid() % 16, \(lease.charge) FROM ended
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
                     charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
-                        extract(epoch FROM now() - account_usage.charged_at)
+                        greatest(0, extract(epoch FROM now() - account_usage.charged_at))
                             / \(configuration.chargeHalfLife.inSeconds)::double precision))
             )
             INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,

@@ -17,7 +17,8 @@ extension FarmStore {
     /// When nobody ran it for longer than the gap of the configuration, the farm itself was away:
     /// then every lease is first extended by one lease and nothing ends in this run, so that an
     /// outage does not render everything again. What a silent worker holds lapses by its deadline
-    /// alone.
+    /// alone. A clock of the database that was set forward looks like such a gap; one that was set back is
+    /// followed.
     package func runExpiry() async throws -> ExpiryReport {
         var report = ExpiryReport()
         if let extended = try await beginRun() {
@@ -43,7 +44,7 @@ extension FarmStore {
     }
 
     /// Notes that the duty runs now; where nobody had run it for too long, extends every lease and
-    /// returns how many there were.
+    /// returns how many there were; where the clock was set back, follows it.
     ///
     /// One transaction: a gap that is noted without its extension would be forgotten, and the next
     /// run would end all that is overdue.
@@ -58,6 +59,8 @@ extension FarmStore {
             var extended: Int?
             if let away, away > configuration.dutyGap.inSeconds {
                 extended = try await extendAllLeases(after: away, on: connection)
+            } else if let away, away < 0 {
+                try await followClockBack(on: connection)
             }
             try await connection.execute(
                 """
@@ -90,6 +93,29 @@ extension FarmStore {
             "UPDATE worker SET last_seen_at = now() WHERE state <> 'lost'"
         )
         return extended
+    }
+
+    /// Lets nothing wait longer than it would from now on, where the database's clock was set back:
+    /// the lease of a worker that died, and a task that rests, would else wait for the clock to
+    /// come to where it was.
+    private func followClockBack(on connection: PostgresConnection) async throws {
+        try await connection.execute("SELECT FROM lease ORDER BY task_id FOR NO KEY UPDATE")
+        try await connection.execute(
+            """
+            UPDATE lease SET begun_at = least(begun_at, now()), stepped_at = least(stepped_at, now()),
+                deadline = least(deadline,
+                    now() + make_interval(secs => \(configuration.lease.inSeconds)))
+            """
+        )
+        try await connection.execute(
+            """
+            UPDATE resting SET until = least(until,
+                now() + make_interval(secs => \(configuration.maxBackoff.inSeconds)))
+            """
+        )
+        try await connection.execute(
+            "UPDATE worker SET last_seen_at = now() WHERE last_seen_at > now()"
+        )
     }
 
     /// Ends some leases that ran out; nil when none is left.

@@ -26,6 +26,9 @@ struct DreamfarmCoordinator: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+        } catch let code as ExitCode {
+            // What is wrong has been said.
+            Glibc.exit(code.rawValue)
         } catch {
             let code = exitCode(for: error)
             guard code == .success || code == .validationFailure else {

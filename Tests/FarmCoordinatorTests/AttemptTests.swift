@@ -49,6 +49,37 @@ import Testing
         }
     }
 
+    @Test(
+        "bytes that are not those of a delivery's digest, or not those delivered before, count for nothing"
+    )
+    func otherBytes() async throws {
+        try await TestFarm.withAPI { farm in
+            let worker = try await farm.register().id
+            let job = try await farm.submit("parameters: {prompt: a}")
+            let task = try await farm.task(worker)
+            let picture = try TestFarm.picture()
+            let said = DeliveryRequest(
+                fence: task.fence,
+                imageIndex: 0,
+                isFinal: true,
+                digest: BlobDigest(of: picture)
+            )
+            let other = try TestFarm.picture(7)
+            for bytes in [other, picture.dropLast(), Data()] {
+                let answer = try await farm.send(.put, said.path, bytes)
+                #expect(answer.status == .unprocessableContent)
+            }
+            let before: JobView = try await farm.call(.get, "/v1/jobs/\(job.id)")
+            #expect(before.images.delivered == 0)
+            #expect(try await farm.send(.put, said.path, picture).status == .created)
+            #expect(try await farm.send(.put, said.path, picture).status == .ok)
+            let again = DeliveryRequest(fence: task.fence, imageIndex: 0, isFinal: true)
+            #expect(try await farm.send(.put, again.path, other).status == .conflict)
+            let image: ImageView = try await farm.call(.get, "/v1/images/\(task.images[0].id)")
+            #expect(image.digest == BlobDigest(of: picture).rawValue)
+        }
+    }
+
     @Test("a final delivery ends the attempt in the same call")
     func final() async throws {
         try await TestFarm.withAPI { farm in

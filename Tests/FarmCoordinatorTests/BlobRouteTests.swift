@@ -240,6 +240,48 @@ import Testing
         }
     }
 
+    @Test("a sweep by a clock that is days ahead spares a picture whose row is on its way")
+    func sweepByWrongClock() async throws {
+        try await TestFarm.withAPI { farm in
+            let pool = try TestDatabase.pool()
+            _ = try await farm.register()
+            let job = try await farm.submit("parameters: {prompt: a}")
+            let picture = try await farm.blobs.store(Data("picture".utf8)).digest
+            let loose = try await farm.blobs.store(Data("loose".utf8)).digest
+            var sweep = farm.api.sweep
+            sweep.grace = .seconds(-2 * 86_400)
+            sweep.settle = {
+                _ = try await pool.execute(
+                    """
+                    INSERT INTO job_blob (job_id, digest)
+                    VALUES (\(job.id.rawValue), \(picture.rawValue))
+                    """
+                )
+            }
+            let view = try await sweep.run()
+            #expect(view.removed == 1 && view.kept == 1)
+            #expect(try await farm.blobs.contains(picture))
+            #expect(try await !farm.blobs.contains(loose))
+        }
+    }
+
+    @Test("a sweep by a clock that is days ahead spares what was refreshed since its first look")
+    func sweepOfRefreshed() async throws {
+        try await TestFarm.withAPI { farm in
+            let blobs = farm.blobs
+            let picture = try await blobs.store(Data("picture".utf8)).digest
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSinceNow: -60)],
+                ofItemAtPath: "\(blobs.folder)/\(picture.rawValue.prefix(2))/\(picture)"
+            )
+            var sweep = farm.api.sweep
+            sweep.grace = .seconds(-2 * 86_400)
+            sweep.settle = { _ = try await blobs.refresh(picture) }
+            #expect(try await sweep.run().removed == 0)
+            #expect(try await blobs.contains(picture))
+        }
+    }
+
     @Test("a sweep spares what a job was accepted with after it was judged")
     func sweepBesideSubmission() async throws {
         try await TestFarm.withAPI { farm in

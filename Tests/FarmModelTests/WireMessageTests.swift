@@ -204,7 +204,8 @@ import Testing
             fence: fence,
             imageIndex: 4,
             isFinal: isFinal,
-            report: isFinal ? report : nil
+            report: isFinal ? report : nil,
+            digest: isFinal ? BlobDigest(ofText: "a picture") : nil
         )
         let parts = request.path.split(separator: "?")
         #expect(parts[0] == "/v1/attempts/\(fence.attempt)/images/4")
@@ -245,6 +246,17 @@ import Testing
         let query = query(text)
         #expect(DeliveryRequest(attempt: fence.attempt, imageIndex: 0, query: query) == nil)
         #expect(CheckpointRequest(attempt: fence.attempt, query: query) == nil)
+    }
+
+    @Test("a delivery's address with what is no digest is refused")
+    func badDigest() {
+        let address = "task=\(fence.task)&epoch=1"
+        func read(_ text: String) -> DeliveryRequest? {
+            DeliveryRequest(attempt: fence.attempt, imageIndex: 0, query: query(text))
+        }
+        #expect(read(address)?.digest == nil)
+        #expect(read(address) != nil)
+        #expect(read(address + "&digest=abc") == nil)
     }
 
     private func query(_ text: String) -> (String) -> String? {

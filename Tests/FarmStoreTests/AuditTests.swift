@@ -114,10 +114,9 @@ import Testing
             "ALTER TABLE attempt DROP CONSTRAINT attempt_epoch_once; INSERT INTO attempt "
                 + "(id, task_id, job_id, worker_id, epoch, outcome) SELECT gen_random_uuid(), "
                 + "task_id, job_id, worker_id, epoch, 'released' FROM attempt LIMIT 1",
-            "INSERT INTO attempt (id, task_id, job_id, worker_id, epoch, outcome, started_at) "
-                + "SELECT gen_random_uuid(), id, job_id, gen_random_uuid(), epoch + 1, 'released', "
-                + "now() - interval '1 day' FROM task WHERE state = 'succeeded'; "
-                + "UPDATE task SET epoch = epoch + 1 WHERE state = 'succeeded'",
+            "INSERT INTO attempt (id, task_id, job_id, worker_id, epoch, outcome) "
+                + "SELECT gen_random_uuid(), id, job_id, gen_random_uuid(), epoch + 1, 'released' "
+                + "FROM task WHERE state = 'succeeded'",
         ]
     )
     func epochs(_ script: String) async throws {

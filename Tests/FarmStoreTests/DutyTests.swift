@@ -159,6 +159,52 @@ import Testing
         #expect((next.lapsed, next.hung, next.lostWorkers) == (0, 0, 0))
     }
 
+    @Test("a clock of the database that was set back keeps nothing waiting for its return")
+    func clockSetBack() async throws {
+        let farm = try await PlantedFarm()
+        let worker = try await farm.register()
+        let job = try await farm.job(tasks: 2)
+        let failed = try await farm.claim(worker.id, of: job)
+        let held = try await farm.claim(worker.id, of: job)
+        let failure = AttemptFailure(failureClass: .transient, message: "once")
+        _ = try await farm.store.failAttempt(failed, failure: failure)
+        _ = try await farm.store.runExpiry()
+        // All that was written before the clock was set back by 60 days lies in the future.
+        try await farm.pool.execute("UPDATE duty SET last_run_at = now() + interval '60 days'")
+        try await farm.pool.execute("UPDATE lease SET deadline = now() + interval '60 days'")
+        try await farm.pool.execute("UPDATE resting SET until = now() + interval '60 days'")
+        try await farm.pool.execute("UPDATE worker SET last_seen_at = now() + interval '60 days'")
+        try await farm.pool.execute(
+            """
+            INSERT INTO account_usage (owner, slot, charge, charged_at)
+            SELECT owner, slot, 1, now() + interval '60 days'
+            FROM (SELECT DISTINCT owner FROM account_usage) AS charged
+                CROSS JOIN generate_series(0, 15) AS slot
+            ON CONFLICT (owner, slot) DO UPDATE SET charged_at = excluded.charged_at
+            """
+        )
+        let report = try await farm.store.runExpiry()
+        #expect((report.extendedAfterGap, report.lapsed) == (0, 0))
+        #expect(
+            try await farm.count(
+                "SELECT count(*) AS value FROM lease WHERE deadline <= now() + interval '1 min'"
+            ) == 1
+        )
+        #expect(
+            try await farm.count(
+                "SELECT count(*) AS value FROM resting WHERE until <= now() + interval '5 min'"
+            ) == 1
+        )
+        #expect(
+            try await farm.count(
+                "SELECT count(*) AS value FROM worker WHERE last_seen_at > now()"
+            ) == 0
+        )
+        // A charge does not grow by what it would have decayed.
+        #expect(try await farm.store.releaseAttempt(held) == .done(.ready))
+        #expect(try await farm.store.audit() == [])
+    }
+
     @Test("a gap whose extension fails is still there for the next run")
     func outageInTheMiddle() async throws {
         let farm = try await PlantedFarm()

@@ -19,6 +19,7 @@ import Testing
             try await bench.journal.wait(for: "leave")
         }
         #expect(Array(farm.pictures.keys) == [0])
+        #expect(farm.saidDigests == farm.pictures.mapValues { BlobDigest(of: $0) })
         #expect(farm.releases.map(\.fence) == [ahead.fence, task.fence])
         #expect(farm.releases.map(\.reason) == [.notBegun, .draining])
         #expect(farm.journal.has("deliver 0", before: "release draining"))

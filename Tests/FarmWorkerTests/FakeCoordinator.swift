@@ -22,6 +22,7 @@ final class FakeCoordinator: CoordinatorCalls {
         var blobs: [BlobDigest: Data] = [:]
         var artifacts: [ArtifactKey: Data] = [:]
         var pictures: [Int: Data] = [:]
+        var saidDigests: [Int: BlobDigest] = [:]
         var checkpoints: [(request: CheckpointRequest, bytes: Data)] = []
         var reports: [AttemptReport] = []
         var failures: [FailureRequest] = []
@@ -108,6 +109,8 @@ final class FakeCoordinator: CoordinatorCalls {
     var claims: [ClaimRequest] { state.read { $0.claims } }
     var artifacts: [ArtifactKey: Data] { state.read { $0.artifacts } }
     var pictures: [Int: Data] { state.read { $0.pictures } }
+    /// The digests that came with them.
+    var saidDigests: [Int: BlobDigest] { state.read { $0.saidDigests } }
     var reports: [AttemptReport] { state.read { $0.reports } }
     var failures: [FailureRequest] { state.read { $0.failures } }
     var releases: [AttemptRequest] { state.read { $0.releases } }
@@ -219,6 +222,7 @@ final class FakeCoordinator: CoordinatorCalls {
         try await begin("deliver", "deliver \(request.imageIndex)")
         state.update { state in
             state.pictures[request.imageIndex] = picture
+            state.saidDigests[request.imageIndex] = request.digest
             if request.isFinal, let report = request.report { state.reports.append(report) }
         }
         return DeliveryAnswer(

@@ -6,7 +6,9 @@ import FoundationEssentials
 /// Removes the blobs that nothing names any more: by a duty, and when an operator asks.
 ///
 /// A blob is stored, or refreshed by whoever asks for it, before the row that names it: one that is
-/// young is kept whatever names it, also where it has become so since it was looked at.
+/// young is kept whatever names it, also where it has become so since it was looked at. A clock
+/// that is wrong makes every blob old. So what nothing names is looked at a second time, later by no
+/// clock's time of day, when the rows that were on their way are there.
 struct BlobSweep: Sendable {
     let store: FarmStore
     let blobs: any BlobStorage
@@ -14,6 +16,8 @@ struct BlobSweep: Sendable {
     var keepOutputs: Duration?
     /// How young a blob may be that is judged: a job that will name it may be on its way.
     var grace: Duration = .seconds(24 * 3600)
+    /// Waits between the two looks.
+    var settle: @Sendable () async throws -> Void = { try await Task.sleep(for: .seconds(2)) }
 
     /// How many blobs one question to the database judges.
     private static let batch = 1000
@@ -33,55 +37,71 @@ struct BlobSweep: Sendable {
             keptBytes: 0
         )
         let oldest = Date(timeIntervalSinceNow: -grace.inSeconds)
+        var loose: [BlobEntry] = []
         var batch: [BlobEntry] = []
         for try await entry in blobs.entries() {
             if entry.storedAt >= oldest {
-                view.kept += 1
-                view.keptBytes += entry.size
+                view.keep(entry)
                 continue
             }
             batch.append(entry)
             if batch.count == Self.batch {
-                try await judge(batch, storedBefore: oldest, &view)
+                loose += try await judge(batch, &view)
                 batch = []
             }
         }
-        try await judge(batch, storedBefore: oldest, &view)
+        loose += try await judge(batch, &view)
+        guard !isDryRun else {
+            for entry in loose { view.remove(entry) }
+            return view
+        }
+        if !loose.isEmpty { try await settle() }
+        while !loose.isEmpty {
+            let entries = Array(loose.prefix(Self.batch))
+            loose.removeFirst(entries.count)
+            for entry in try await judge(entries, &view) {
+                if try await isRemoved(entry, storedBefore: oldest) {
+                    view.remove(entry)
+                } else {
+                    view.keep(entry)
+                }
+            }
+        }
         return view
     }
 
+    /// The blobs that nothing names; the others are kept.
     private func judge(
         _ batch: [BlobEntry],
-        storedBefore oldest: Date,
         _ view: inout BlobSweepView
-    ) async throws {
-        guard !batch.isEmpty else { return }
+    ) async throws -> [BlobEntry] {
+        guard !batch.isEmpty else { return [] }
         let loose = try await store.unreferenced(
             among: batch.map(\.digest),
             keepingOutputs: keepOutputs
         )
-        for entry in batch {
-            let isLoose = loose.contains(entry.digest)
-            guard isLoose, try await isRemoved(entry, storedBefore: oldest, view.isDryRun) else {
-                view.kept += 1
-                view.keptBytes += entry.size
-                continue
-            }
-            view.removed += 1
-            view.removedBytes += entry.size
-            if view.sample.count < 20 { view.sample.append(entry.digest) }
-        }
+        for entry in batch where !loose.contains(entry.digest) { view.keep(entry) }
+        return batch.filter { loose.contains($0.digest) }
     }
 
-    /// Removes a blob, or tells that it would be.
-    private func isRemoved(
-        _ entry: BlobEntry,
-        storedBefore oldest: Date,
-        _ isDryRun: Bool
-    ) async throws -> Bool {
-        if isDryRun { return true }
-        guard try await blobs.remove(entry.digest, storedBefore: oldest) else { return false }
+    /// Removes a blob unless it was refreshed since it was looked at first.
+    private func isRemoved(_ entry: BlobEntry, storedBefore oldest: Date) async throws -> Bool {
+        let moment = min(oldest, entry.storedAt.addingTimeInterval(0.001))
+        guard try await blobs.remove(entry.digest, storedBefore: moment) else { return false }
         try await store.removeHolders(of: entry.digest, before: oldest)
         return true
+    }
+}
+
+extension BlobSweepView {
+    fileprivate mutating func keep(_ entry: BlobEntry) {
+        kept += 1
+        keptBytes += entry.size
+    }
+
+    fileprivate mutating func remove(_ entry: BlobEntry) {
+        removed += 1
+        removedBytes += entry.size
+        if sample.count < 20 { sample.append(entry.digest) }
     }
 }

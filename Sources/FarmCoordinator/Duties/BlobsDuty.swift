@@ -13,13 +13,16 @@ enum BlobsDuty {
         outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
-        PeriodicService(
+        var sweep = sweep
+        // No delivery takes as long from its bytes to its row.
+        sweep.settle = { try await Task.sleep(for: .seconds(120)) }
+        return PeriodicService(
             .blobs,
             of: sweep.store,
             every: .seconds(6 * 3600),
             outage: outage,
             logger: logger
-        ) { logger in
+        ) { [sweep] logger in
             let abandoned = try await sweep.blobs.removeAbandoned(olderThan: sweep.grace)
             guard let swept = try await sweep.run() else {
                 logger.info("Blobs are not swept while a backup or another sweep is under way")

@@ -91,7 +91,11 @@ extension CoordinatorAPI {
                 query: { query.get($0) }
             )
         else { throw Self.noLease }
-        let stored = try await receive(request, limit: Self.largestPicture)
+        let stored = try await receive(
+            request,
+            expecting: delivery.digest,
+            limit: Self.largestPicture
+        )
         let outcome = try await store.deliverImage(
             delivery.fence,
             imageIndex: index,
@@ -105,7 +109,13 @@ extension CoordinatorAPI {
                 message: DeliveryAnswer(digest: stored.digest, wasDelivered: false, task: task),
                 status: .created
             )
-        case .alreadyDelivered:
+        case .alreadyDelivered(let digest):
+            guard digest == stored.digest.rawValue else {
+                throw CoordinatorProblem(
+                    .wrongState,
+                    "image \(index) is delivered with other bytes, \(digest); nothing is changed"
+                )
+            }
             return try Response(message: DeliveryAnswer(digest: stored.digest, wasDelivered: true))
         case .stale:
             forget(attempt)
@@ -187,7 +197,7 @@ extension CoordinatorAPI {
     private static var noLease: CoordinatorProblem {
         CoordinatorProblem(
             .malformed,
-            "the query lacks the task and epoch of the lease, or holds what is no number"
+            "the query lacks the task and epoch of the lease, or holds what is no number or digest"
         )
     }
 

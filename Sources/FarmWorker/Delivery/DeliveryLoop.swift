@@ -57,7 +57,9 @@ struct DeliveryLoop: Sendable {
             fence: attempt.fence,
             imageIndex: image,
             isFinal: endsAttempt,
-            report: endsAttempt ? attempt.report : nil
+            report: endsAttempt ? attempt.report : nil,
+            digest: worker.desk.registration?.has(.deliveryDigest) ?? false
+                ? BlobDigest(of: bytes) : nil
         )
         let answer = try await untilAnswered("deliver", attempt) {
             try await worker.calls.deliver(bytes, request)
