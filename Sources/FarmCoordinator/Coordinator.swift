@@ -53,6 +53,7 @@ package struct Coordinator: Sendable {
         settings.blobReserve = configuration.blobReserve
         settings.keepOutputs = configuration.keepOutputs
         settings.requests.perSecond = configuration.requestRate
+        settings.workerCredential = configuration.workerCredential
         settings.isEncrypted = certificate != nil
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         settings.areMetricsOpen = configuration.areMetricsOpen

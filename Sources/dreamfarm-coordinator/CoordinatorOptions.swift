@@ -70,6 +70,14 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var requestRate: String?
 
+    @Option(
+        help: """
+            How long a worker's own key is good; it is renewed when a third of that is over \
+            (environment: DREAMFARM_WORKER_CREDENTIAL).
+            """
+    )
+    var workerCredential: String?
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -92,7 +100,7 @@ struct CoordinatorOptions: ParsableArguments {
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
         "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
         "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
-        "request-rate",
+        "request-rate", "worker-credential",
     ]
 
     /// The settings from wherever they come.
@@ -101,7 +109,7 @@ struct CoordinatorOptions: ParsableArguments {
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
-            "request-rate": requestRate,
+            "request-rate": requestRate, "worker-credential": workerCredential,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -157,6 +165,12 @@ struct CoordinatorOptions: ParsableArguments {
             }
             configuration.requestRate = rate > 0 ? rate : nil
         }
+        if let lifetime = try duration(source, "worker-credential") {
+            guard lifetime >= .seconds(60) else {
+                throw ValidationError("--worker-credential must be at least 1m, as 24h")
+            }
+            configuration.workerCredential = lifetime
+        }
         configuration.keepOutputs = try duration(source, "keep-outputs")
         if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
         if let history = try duration(source, "keep-history") {
@@ -184,6 +198,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
+            ("worker-credential", "\(configuration.workerCredential)"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),

@@ -32,6 +32,27 @@ package final class FarmTokens: TokenAuthority {
         /// When tokens were found to be unknown; apart, so that any number of them makes no known one
         /// forgotten.
         var unknown: [SHA256Digest: ContinuousClock.Instant] = [:]
+        /// The key that each worker of those showed last.
+        var keys: [WorkerID: SHA256Digest] = [:]
+
+        mutating func note(
+            _ caller: Caller,
+            at digest: SHA256Digest,
+            _ now: ContinuousClock.Instant
+        ) {
+            if known.count >= FarmTokens.capacity {
+                known.removeAll()
+                keys.removeAll()
+            }
+            // With its next key the one before is over.
+            if let worker = caller.ownWorker,
+                let before = keys.updateValue(digest, forKey: worker), before != digest
+            {
+                known[before] = nil
+            }
+            known[digest] = Entry(caller: caller, askedAt: now)
+            unknown[digest] = nil
+        }
     }
 
     /// How many answers of each kind are kept; when there are more, all are asked for anew.
@@ -68,9 +89,7 @@ package final class FarmTokens: TokenAuthority {
         let caller = try await find(token)
         memory.withLock { memory in
             if let caller {
-                if memory.known.count >= Self.capacity { memory.known.removeAll() }
-                memory.known[digest] = Entry(caller: caller, askedAt: now)
-                memory.unknown[digest] = nil
+                memory.note(caller, at: digest, now)
             } else {
                 if memory.unknown.count >= Self.capacity { memory.unknown.removeAll() }
                 memory.unknown[digest] = now

@@ -70,7 +70,8 @@ extension CoordinatorAPI {
                 let caller = try await gate.caller(
                     bearing: token,
                     from: context.channel.remoteAddress?.ipAddress
-                )
+                ),
+                caller.binding == nil
             else { throw CoordinatorProblem(.unauthorized, "the token is not known") }
             var response = try Response(
                 message: SessionView(owner: caller.owner, role: caller.role)

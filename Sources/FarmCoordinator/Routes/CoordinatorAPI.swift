@@ -22,6 +22,7 @@ package struct CoordinatorAPI: Sendable {
     let jobs: JobCache
     let pictures: PictureCheck
     let workers: WorkerDirectory
+    let holders: AttemptHolders
     let warm: WarmJobs
     let desk: FarmDesk
     let sweep: BlobSweep
@@ -38,7 +39,9 @@ package struct CoordinatorAPI: Sendable {
         self.blobs = blobs
         self.settings = settings
         tokens = FarmTokens(admin: admin) { secret in
-            try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
+            try await store.bearer(secret: secret).map {
+                Caller(owner: $0.owner, role: $0.role, binding: $0.binding)
+            }
         }
         gate = RequestGate(tokens, settings.requests)
         readiness = Readiness(store: store, blobs: blobs)
@@ -47,6 +50,7 @@ package struct CoordinatorAPI: Sendable {
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
         workers = WorkerDirectory(store: store)
+        holders = AttemptHolders(store: store)
         warm = WarmJobs()
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
         let metrics = FarmMetrics(store)
@@ -126,6 +130,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var blobReserve = 0.05
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
+    /// How long a worker's own key is good.
+    package var workerCredential: Duration = .seconds(86_400)
     /// How many requests a token may make.
     package var requests = RequestLimits()
     /// Whether it is served over TLS.
