@@ -78,6 +78,8 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var workerCredential: String?
 
+    @OptionGroup(title: "Identity provider") var identity: IdentityOptions
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -96,12 +98,14 @@ struct CoordinatorOptions: ParsableArguments {
     var insecureListen = false
 
     /// The names of all settings.
-    private static let names = [
-        "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
-        "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
-        "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
-        "request-rate", "worker-credential",
-    ]
+    private static let names =
+        IdentityProvider.settingNames + [
+            "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease",
+            "heartbeat",
+            "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
+            "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
+            "request-rate", "worker-credential",
+        ]
 
     /// The settings from wherever they come.
     private func source() throws -> SettingsSource {
@@ -119,7 +123,7 @@ struct CoordinatorOptions: ParsableArguments {
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
         return SettingsSource(
-            flags: flags.compactMapValues(\.self),
+            flags: flags.merging(identity.flags) { own, _ in own }.compactMapValues(\.self),
             environment: environment,
             file: try path.map { try SettingsFile.read($0, known: Self.names) } ?? [:]
         )
@@ -159,6 +163,7 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.areMetricsOpen = try flag(source, "metrics-open")
         configuration.environment = source.environment
+        configuration.identity = try IdentityProvider(source)
         if let text = source.value("request-rate") {
             guard let rate = Double(text), rate == 0 || (0.01...1_000_000).contains(rate) else {
                 throw ValidationError("--request-rate must be a number such as 200, not '\(text)'")
@@ -204,7 +209,8 @@ struct CoordinatorOptions: ParsableArguments {
             ("metrics-open", "\(configuration.areMetricsOpen)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
         ]
-        return values.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
+        let all = values + (configuration.identity?.effective ?? [("oidc-issuer", "none")])
+        return all.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
             .joined(separator: "\n")
     }
 

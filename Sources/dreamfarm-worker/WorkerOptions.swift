@@ -38,9 +38,11 @@ struct FarmAccessOptions: ParsableArguments {
         "group", "group-listen", "heartbeat",
         "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
         "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
-        "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "tls-ca",
+        "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca", "oidc-issuer", "oidc-keys",
+        "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool", "precision",
+        "reference-cache", "request-rate", "spool", "tag", "threads", "tls-ca",
         "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
-        "webhooks-private",
+        "webhooks-private", "worker-credential",
     ]
 
     /// The settings that the flags lie over.

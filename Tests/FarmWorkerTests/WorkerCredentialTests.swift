@@ -2,7 +2,6 @@ import FarmClient
 import FarmModel
 import FarmWorker
 import FoundationEssentials
-import Glibc
 import Synchronization
 import TestSupport
 import Testing
@@ -76,9 +75,8 @@ import Testing
             _ = try credential.present()
             let path = "\(place.folder)/credentials/\(place.instance.id)"
             for step in 0..<3 {
-                var status = stat()
-                #expect(stat(path, &status) == 0)
-                #expect(status.st_mode & 0o777 == 0o600)
+                let attributes = try FileManager.default.attributesOfItem(atPath: path)
+                #expect(attributes[.posixPermissions] as? Int == 0o600)
                 #expect(WorkerCredential.isKept(of: place.instance, in: place.folder))
                 if step == 0 { try credential.joined(Self.hour) } else { _ = try credential.next() }
             }

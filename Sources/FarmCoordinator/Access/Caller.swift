@@ -1,5 +1,6 @@
 package import FarmModel
 package import FarmStore
+package import FoundationEssentials
 
 extension TokenRole {
     /// How far up the ladder of people's roles it stands; a worker stands beside it.
@@ -26,6 +27,8 @@ package struct Caller: Hashable, Sendable {
     package var role: TokenRole
     /// What its token is for alone; nil where it is for all that the role may.
     package var binding: TokenBinding?
+    /// When its token is over; nil where the store of tokens says so when it is.
+    package var endsAt: Date?
 
     package init(owner: String, role: TokenRole, binding: TokenBinding? = nil) {
         self.owner = owner

@@ -1,5 +1,6 @@
 import Crypto
 import FarmModel
+import FoundationEssentials
 import Synchronization
 
 /// Knows whose a bearer token is.
@@ -17,7 +18,7 @@ package protocol TokenAuthority: Sendable {
     func remembered(_ token: String, within age: Duration) -> Caller?
 }
 
-/// The coordinator's own admin token, and behind it the tokens of the store.
+/// The coordinator's own admin token, and behind it the tokens of the store and of an identity provider.
 ///
 /// What the store said is kept for a few seconds, so that a request costs no question to the
 /// database; a token that is revoked elsewhere opens nothing after that time.
@@ -106,7 +107,8 @@ package final class FarmTokens: TokenAuthority {
     private func remembered(_ digest: SHA256Digest, within age: Duration) -> Caller? {
         if digest == adminDigest { return Caller(owner: "admin", role: .admin) }
         guard let entry = memory.withLock({ $0.known[digest] }),
-            ContinuousClock.now - entry.askedAt < age
+            ContinuousClock.now - entry.askedAt < age,
+            entry.caller.endsAt.map({ $0 > .now }) ?? true
         else { return nil }
         return entry.caller
     }

@@ -84,6 +84,13 @@ extension CoordinatorAPI {
         guard !request.owner.isEmpty, request.owner.utf8.count <= 128 else {
             throw CoordinatorProblem(.malformed, "an owner is 1 to 128 characters")
         }
+        guard !request.owner.hasPrefix(IdentityProvider.ownerPrefix) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "owners that begin with '\(IdentityProvider.ownerPrefix)' are those of an identity "
+                    + "provider; choose another name"
+            )
+        }
         if let seconds = request.expiresInSeconds, !(seconds > 0 && seconds < 1e10) {
             throw CoordinatorProblem(.malformed, "'expires_in_seconds' is a number above 0")
         }

@@ -3,6 +3,7 @@ import FarmModel
 package import FarmStore
 import HTTPTypes
 package import Hummingbird
+import Logging
 import NIOCore
 
 /// The coordinator's HTTP API over a store of rows and a store of blobs.
@@ -15,6 +16,8 @@ package struct CoordinatorAPI: Sendable {
     let blobs: any BlobStorage
     let settings: CoordinatorAPISettings
     let tokens: FarmTokens
+    /// Who knows the tokens of an identity provider; nil where there is none.
+    let identity: IdentityVerifier?
     let gate: RequestGate
     let readiness: Readiness
     let live: LiveFarm
@@ -38,8 +41,15 @@ package struct CoordinatorAPI: Sendable {
         self.store = store
         self.blobs = blobs
         self.settings = settings
+        let identity = settings.identity.map {
+            IdentityVerifier($0, logger: Logger(label: "dreamfarm.identity"))
+        }
+        self.identity = identity
         tokens = FarmTokens(admin: admin) { secret in
-            try await store.bearer(secret: secret).map {
+            if let identity, IdentityVerifier.isMeant(by: secret) {
+                return await identity.known(bearing: secret)
+            }
+            return try await store.bearer(secret: secret).map {
                 Caller(owner: $0.owner, role: $0.role, binding: $0.binding)
             }
         }
@@ -130,6 +140,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var blobReserve = 0.05
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
+    /// The identity provider whose tokens open the farm, too; nil for none.
+    package var identity: IdentityProvider?
     /// How long a worker's own key is good.
     package var workerCredential: Duration = .seconds(86_400)
     /// How many requests a token may make.
