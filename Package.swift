@@ -16,6 +16,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
         .package(
             url: "https://github.com/swift-server/swift-service-lifecycle.git",
             from: "2.13.0"
@@ -67,7 +68,7 @@ let package = Package(
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
                 "Prometheus", .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS,
-                .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle,
+                .jwtKit, .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle,
                 .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
@@ -189,8 +190,9 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
-                "Imaging", "Postgres", "Prometheus", "TestSupport", .crypto, .httpTypes,
-                .hummingbird, .hummingbirdTesting, .logging, .nioCore, .nioEmbedded,
+                "Imaging", "Postgres", "Prometheus", "TestSupport", .crypto, .cryptoExtras,
+                .httpTypes, .hummingbird, .hummingbirdTesting, .jwtKit, .logging, .nioCore,
+                .nioEmbedded,
                 .nioHTTPTypes, .nioPosix,
             ]
         ),
@@ -234,11 +236,13 @@ let package = Package(
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let cryptoExtras = product(name: "CryptoExtras", package: "swift-crypto")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
     static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTLS = product(name: "HummingbirdTLS", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
+    static let jwtKit = product(name: "JWTKit", package: "jwt-kit")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")

@@ -60,6 +60,11 @@ package enum Migrations {
             name: "0010_audit_origin",
             sql: text(PackageResources._010_audit_origin_sql)
         ),
+        Migration(
+            number: 14,
+            name: "0014_worker_credentials",
+            sql: text(PackageResources._014_worker_credentials_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -24,6 +24,15 @@ extension CoordinatorClient {
         try await tell(worker, "quarantine", reason)
     }
 
+    /// Removes a worker: its own keys are over.
+    package func remove(_ worker: String) async throws {
+        try await send(
+            "DELETE",
+            "/v1/workers/\(URLText.encode(worker))",
+            contentType: "application/json"
+        )
+    }
+
     private func tell(
         _ worker: String,
         _ wish: String,
@@ -120,9 +129,13 @@ extension CoordinatorClient {
         list("/v1/tokens")
     }
 
-    /// Makes a token worthless.
-    package func revokeToken(_ id: TokenID) async throws {
-        try await send("DELETE", "/v1/tokens/\(id)", contentType: "application/json")
+    /// Makes a token worthless, and where asked for removes the workers that joined by it.
+    package func revokeToken(_ id: TokenID, withWorkers: Bool = false) async throws {
+        try await send(
+            "DELETE",
+            "/v1/tokens/\(id)" + (withWorkers ? "?workers=true" : ""),
+            contentType: "application/json"
+        )
     }
 
     /// Who changed what, newest first.

@@ -8,6 +8,20 @@ extension CoordinatorClient {
         try await call("POST", "/v1/workers", request, isIdempotent: true)
     }
 
+    /// Tells the next key of a worker that has joined.
+    package func renew(
+        _ worker: WorkerID,
+        _ request: CredentialRequest
+    ) async throws -> CredentialTerms {
+        try await call(
+            "POST",
+            "/v1/workers/\(worker)/credential",
+            request,
+            timeout: .seconds(15),
+            isIdempotent: true
+        )
+    }
+
     /// Says that the worker lives and how far it is.
     package func heartbeat(
         _ worker: WorkerID,

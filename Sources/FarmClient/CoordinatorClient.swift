@@ -9,7 +9,7 @@ package import HTTPTransport
 package struct CoordinatorClient: Sendable {
     /// The coordinator's address, without a `/` at its end.
     package let coordinator: String
-    private let token: String
+    private let bearer: BearerToken
     private let transport: HTTPClient
     private let retry: RetryPolicy
 
@@ -19,8 +19,23 @@ package struct CoordinatorClient: Sendable {
         transport: HTTPClient = HTTPClient(),
         retry: RetryPolicy = .standard
     ) {
+        self.init(
+            coordinator: coordinator,
+            bearer: BearerToken(token),
+            transport: transport,
+            retry: retry
+        )
+    }
+
+    /// A client that shows what `bearer` holds at each request.
+    package init(
+        coordinator: String,
+        bearer: BearerToken,
+        transport: HTTPClient = HTTPClient(),
+        retry: RetryPolicy = .standard
+    ) {
         self.coordinator = coordinator.hasSuffix("/") ? String(coordinator.dropLast()) : coordinator
-        self.token = token
+        self.bearer = bearer
         self.transport = transport
         self.retry = retry
     }
@@ -99,21 +114,29 @@ package struct CoordinatorClient: Sendable {
         timeout: Duration? = .seconds(60),
         isIdempotent: Bool? = nil
     ) async throws -> HTTPResponse {
-        let request = HTTPRequest(
-            method: method,
-            url: coordinator + path,
-            headers: [
-                (name: "Authorization", value: "Bearer \(token)"),
-                (name: "Content-Type", value: contentType),
-            ],
-            body: body,
-            destination: destination,
-            timeout: timeout,
-            isIdempotent: isIdempotent
-        )
-        let response = try await Self.reaching { try await transport.send(request, retry: retry) }
+        func exchange(_ token: String) async throws -> HTTPResponse {
+            let request = HTTPRequest(
+                method: method,
+                url: coordinator + path,
+                headers: [
+                    (name: "Authorization", value: "Bearer \(token)"),
+                    (name: "Content-Type", value: contentType),
+                ],
+                body: body,
+                destination: destination,
+                timeout: timeout,
+                isIdempotent: isIdempotent
+            )
+            return try await Self.reaching { try await transport.send(request, retry: retry) }
+        }
+        let token = bearer.text
+        var response = try await exchange(token)
+        // A request under way while the token was renewed comes with one that is over.
+        if response.status == 401, case let next = bearer.text, next != token {
+            response = try await exchange(next)
+        }
         guard response.isSuccess else {
-            throw Self.refusal(request.url, response.status, response.body)
+            throw Self.refusal(coordinator + path, response.status, response.body)
         }
         return response
     }
@@ -124,7 +147,7 @@ package struct CoordinatorClient: Sendable {
             method: "GET",
             url: coordinator + path,
             headers: [
-                (name: "Authorization", value: "Bearer \(token)"),
+                (name: "Authorization", value: "Bearer \(bearer.text)"),
                 (name: "Accept", value: "text/event-stream"),
                 (name: "Last-Event-ID", value: "\(number)"),
             ],

@@ -61,10 +61,13 @@ package struct Coordinator: Sendable {
         settings.blobReserve = configuration.blobReserve
         settings.keepOutputs = configuration.keepOutputs
         settings.requests.perSecond = configuration.requestRate
+        settings.workerCredential = configuration.workerCredential
+        settings.identity = configuration.identity
         settings.isEncrypted = certificate != nil
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         settings.areMetricsOpen = configuration.areMetricsOpen
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
+        await api.identity?.load()
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
         var services = try services(database, api)

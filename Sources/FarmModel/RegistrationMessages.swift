@@ -86,6 +86,8 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
     package var modelMemory: ModelMemory?
     /// Whether it renders without others: false where it holds no whole model.
     package var rendersAlone = true
+    /// The hash of the key that the worker will show, where it joins by a token for that.
+    package var credential: BlobDigest?
 
     package init(
         name: String,
@@ -117,6 +119,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         group = try container.decodeIfPresent(GroupOffer.self, forKey: .group)
         modelMemory = try container.decodeIfPresent(ModelMemory.self, forKey: .modelMemory)
         rendersAlone = try container.decodeIfPresent(Bool.self, forKey: .rendersAlone) ?? true
+        credential = try container.decodeIfPresent(BlobDigest.self, forKey: .credential)
     }
 }
 
@@ -135,6 +138,8 @@ package struct RegistrationAnswer: Codable, Hashable, Sendable {
     /// What the coordinator can do beyond version 2; see ``CoordinatorCapability``.
     package var capabilities: [String]
     package var desiredState: DesiredWorkerState
+    /// How long the key is good that the worker joined with; nil where it did not join.
+    package var credential: CredentialTerms?
 
     package init(
         id: WorkerID,
@@ -144,7 +149,8 @@ package struct RegistrationAnswer: Codable, Hashable, Sendable {
         leaseSeconds: Double,
         heartbeatSeconds: Double,
         capabilities: [CoordinatorCapability] = CoordinatorCapability.allCases,
-        desiredState: DesiredWorkerState = .run
+        desiredState: DesiredWorkerState = .run,
+        credential: CredentialTerms? = nil
     ) {
         self.id = id
         self.epoch = epoch
@@ -154,6 +160,7 @@ package struct RegistrationAnswer: Codable, Hashable, Sendable {
         self.heartbeatSeconds = heartbeatSeconds
         self.capabilities = capabilities.map(\.rawValue)
         self.desiredState = desiredState
+        self.credential = credential
     }
 
     /// Whether the coordinator can do `capability`.

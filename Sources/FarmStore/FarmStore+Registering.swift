@@ -9,6 +9,13 @@ extension FarmStore {
     /// process held lapses at once; beside a living one the newcomer gets `name-2` and so on.
     /// Being quarantined stays with the name. A model's name that already means another digest
     /// gets the digest's first eight characters behind it.
+    ///
+    /// A worker that shows a key of its own is the worker of that key and no other. One that joins
+    /// gets none of those that have one.
+    ///
+    /// - Parameter registration: What the worker says of itself, and by what right it comes.
+    /// - Returns: Who it is.
+    /// - Throws: ``WorkerRefusal`` where its key or token does not let it in, else `DatabaseError`.
     package func registerWorker(
         _ registration: WorkerRegistration
     ) async throws -> RegisteredWorker {
@@ -20,27 +27,44 @@ extension FarmStore {
                     hashtext(current_schema() || \(Self.baseName(registration.name))))
                 """
             )
+            let known = try await admit(registration, on: connection)
             let model = try await recordModel(of: registration, on: connection)
-            let (name, former) = try await place(registration, on: connection)
+            let (name, former) =
+                if let known { known } else { try await place(registration, on: connection) }
             if let actor = registration.actor {
+                var detail = ["model": model, "precision": registration.precision]
+                detail["token"] = registration.admission.join?.token.description
                 try await Self.recordAudit(
-                    "worker.registered",
+                    registration.admission.join == nil ? "worker.registered" : "worker.joined",
                     name,
                     by: actor,
-                    ["model": model, "precision": registration.precision],
+                    detail,
                     on: connection
                 )
             }
-            guard let former else {
-                let id = try await insertWorker(registration, name, model, on: connection)
-                return RegisteredWorker(id: id, name: name, epoch: 1, modelName: model)
-            }
-            try await endEpoch(ofWorker: former, because: "was started again", on: connection)
-            let lapsed = try await endLeases(ofWorker: former, .replaced, on: connection)
-            var worker = try await takeOver(former, registration, model, on: connection)
-            worker.lapsedLeases = lapsed
+            let worker = try await enter(registration, name, former, model, on: connection)
+            try await keepCredential(of: worker.id, registration, on: connection)
             return worker
         }
+    }
+
+    /// Gives the worker a row of its own, or the one that it takes over.
+    private func enter(
+        _ registration: WorkerRegistration,
+        _ name: String,
+        _ former: WorkerID?,
+        _ model: String,
+        on connection: PostgresConnection
+    ) async throws -> RegisteredWorker {
+        guard let former else {
+            let id = try await insertWorker(registration, name, model, on: connection)
+            return RegisteredWorker(id: id, name: name, epoch: 1, modelName: model)
+        }
+        try await endEpoch(ofWorker: former, because: "was started again", on: connection)
+        let lapsed = try await endLeases(ofWorker: former, .replaced, on: connection)
+        var worker = try await takeOver(former, registration, model, on: connection)
+        worker.lapsedLeases = lapsed
+        return worker
     }
 
     /// The name that the worker gets, and the row of that name that it takes over.
@@ -51,9 +75,9 @@ extension FarmStore {
         let rows = try await connection.query(
             """
             SELECT id, name, instance = \(registration.instance) AS is_same,
-                state = 'lost' OR instance = '' OR last_seen_at <
-                    now() - make_interval(secs => \(configuration.workerTimeout.inSeconds))
-                    AS is_free
+                (\(raw: Self.isSilent) OR last_seen_at <
+                    now() - make_interval(secs => \(configuration.workerTimeout.inSeconds)))
+                AND NOT EXISTS (\(raw: Self.ownKey)) AS is_free
             FROM worker
             WHERE name = \(registration.name) OR starts_with(name, \(registration.name) || '-')
             ORDER BY registered_at DESC

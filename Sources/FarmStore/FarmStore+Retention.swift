@@ -23,6 +23,7 @@ package struct RetentionReport: Sendable, Hashable {
     package var checkpoints = 0
     package var artifacts = 0
     package var webhooks = 0
+    package var credentials = 0
 }
 
 extension FarmStore {
@@ -57,6 +58,9 @@ extension FarmStore {
             DELETE FROM checkpoint USING task JOIN job ON job.id = task.job_id
             WHERE checkpoint.task_id = task.id AND job.finished_at IS NOT NULL
             """
+        )
+        report.credentials = try await pool.execute(
+            "DELETE FROM worker_credential WHERE expires_at < now() - interval '1 day'"
         )
         if let artifacts = policy.artifacts {
             report.artifacts = try await pool.execute(

@@ -35,6 +35,8 @@ package struct WorkerRegistration: Sendable {
     package var rendersAlone = true
     /// The owner of the token that it shows, for the audit.
     package var actor: String?
+    /// By what right it registers.
+    package var admission = WorkerAdmission.token
 
     /// Creates a registration with the defaults of everything else.
     package init(name: String, modelName: String, modelDigest: String, precision: String) {

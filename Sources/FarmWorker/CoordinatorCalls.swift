@@ -6,6 +6,8 @@ package import FoundationEssentials
 /// Every call throws ``FarmClientError`` where the coordinator refuses or does not answer.
 package protocol CoordinatorCalls: Sendable {
     func register(_ request: RegistrationRequest) async throws -> RegistrationAnswer
+    /// Tells the next key of a worker that has joined.
+    func renew(_ worker: WorkerID, _ request: CredentialRequest) async throws -> CredentialTerms
     func heartbeat(_ worker: WorkerID, _ request: HeartbeatRequest) async throws -> HeartbeatAnswer
     func claim(_ worker: WorkerID, _ request: ClaimRequest) async throws -> ClaimAnswer
 

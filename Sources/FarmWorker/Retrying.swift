@@ -66,6 +66,9 @@ extension FarmClientError {
         }
     }
 
+    /// Whether the coordinator does not know what the client shows.
+    var isUnauthorized: Bool { kind == .unauthorized }
+
     /// Whether the coordinator does not know what the call names.
     var isNotFound: Bool { kind == .notFound }
 }

@@ -6,6 +6,8 @@ package struct WorkerConfiguration: Sendable {
     package var name: String
     /// Tells this process from another of the same name.
     package var instance: WorkerInstance
+    /// The key of its own that it shows; nil where it shows a token.
+    package var credential: WorkerCredential?
     package var pool = "default"
     package var tags: [String] = []
     /// Memory that rendering may use, in bytes; 0 where it is not said.

@@ -70,6 +70,16 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var requestRate: String?
 
+    @Option(
+        help: """
+            How long a worker's own key is good; it is renewed when a third of that is over \
+            (environment: DREAMFARM_WORKER_CREDENTIAL).
+            """
+    )
+    var workerCredential: String?
+
+    @OptionGroup(title: "Identity provider") var identity: IdentityOptions
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -88,12 +98,14 @@ struct CoordinatorOptions: ParsableArguments {
     var insecureListen = false
 
     /// The names of all settings.
-    private static let names = [
-        "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
-        "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
-        "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
-        "request-rate",
-    ]
+    private static let names =
+        IdentityProvider.settingNames + [
+            "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease",
+            "heartbeat",
+            "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
+            "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
+            "request-rate", "worker-credential",
+        ]
 
     /// The settings from wherever they come.
     private func source() throws -> SettingsSource {
@@ -101,7 +113,7 @@ struct CoordinatorOptions: ParsableArguments {
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
-            "request-rate": requestRate,
+            "request-rate": requestRate, "worker-credential": workerCredential,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -111,7 +123,7 @@ struct CoordinatorOptions: ParsableArguments {
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
         return SettingsSource(
-            flags: flags.compactMapValues(\.self),
+            flags: flags.merging(identity.flags) { own, _ in own }.compactMapValues(\.self),
             environment: environment,
             file: try path.map { try SettingsFile.read($0, known: Self.names) } ?? [:]
         )
@@ -151,11 +163,18 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.areMetricsOpen = try flag(source, "metrics-open")
         configuration.environment = source.environment
+        configuration.identity = try IdentityProvider(source)
         if let text = source.value("request-rate") {
             guard let rate = Double(text), rate == 0 || (0.01...1_000_000).contains(rate) else {
                 throw ValidationError("--request-rate must be a number such as 200, not '\(text)'")
             }
             configuration.requestRate = rate > 0 ? rate : nil
+        }
+        if let lifetime = try duration(source, "worker-credential") {
+            guard lifetime >= .seconds(60) else {
+                throw ValidationError("--worker-credential must be at least 1m, as 24h")
+            }
+            configuration.workerCredential = lifetime
         }
         configuration.keepOutputs = try duration(source, "keep-outputs")
         if let logs = try duration(source, "keep-logs") { configuration.keepLogs = logs }
@@ -184,12 +203,14 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
+            ("worker-credential", "\(configuration.workerCredential)"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
         ]
-        return values.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
+        let all = values + (configuration.identity?.effective ?? [("oidc-issuer", "none")])
+        return all.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
             .joined(separator: "\n")
     }
 

@@ -53,11 +53,15 @@ struct DreamfarmWorker: AsyncParsableCommand {
         func run() async throws {
             let settings = try options.settings()
             try await SignalledWorker(logger: Logger(label: "dreamfarm.worker")).run { logger in
-                if let fetch = settings.fetch {
-                    try await ModelFetch(source: settings.client) { logger.notice("\($0)") }
-                        .ensure(fetch.name, at: fetch.folder)
-                }
                 var worker = settings.worker
+                worker.instance = try await .take(worker.name, in: worker.dataFolder)
+                worker.credential = try settings.credential(of: worker.instance)
+                if let fetch = settings.fetch {
+                    try await WorkerCredential.presenting(worker.credential) { _ in
+                        try await ModelFetch(source: settings.client) { logger.notice("\($0)") }
+                            .ensure(fetch.name, at: fetch.folder)
+                    }
+                }
                 let renderer: any ImageRenderer
                 if let group = settings.group {
                     let member = try await GroupRenderer(settings.renderer) { line in
@@ -70,7 +74,6 @@ struct DreamfarmWorker: AsyncParsableCommand {
                         logger.info("\(line)")
                     }
                 }
-                worker.instance = try await .take(worker.name, in: worker.dataFolder)
                 return WorkerService(
                     calls: settings.client,
                     renderer: renderer,
@@ -97,7 +100,13 @@ struct DreamfarmWorker: AsyncParsableCommand {
         var to: String
 
         func run() async throws {
-            let client = try access.client(try access.layers())
+            let layers = try access.layers()
+            guard let token = try access.bearerToken(layers) else {
+                throw FarmClientError.noToken(
+                    path: FarmSettings.tokenFile(in: try access.dataDirectory(layers))
+                )
+            }
+            let client = try access.client(layers, showing: BearerToken(token))
             try await ModelFetch(source: client) { complain($0 + "\n") }.fetch(model, to: to)
         }
     }

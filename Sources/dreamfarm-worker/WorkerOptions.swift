@@ -38,9 +38,11 @@ struct FarmAccessOptions: ParsableArguments {
         "group", "group-listen", "heartbeat",
         "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
         "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
-        "no-turbo", "pool", "precision", "reference-cache", "spool", "tag", "threads", "tls-ca",
+        "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca", "oidc-issuer", "oidc-keys",
+        "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool", "precision",
+        "reference-cache", "request-rate", "spool", "tag", "threads", "tls-ca",
         "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
-        "webhooks-private",
+        "webhooks-private", "worker-credential",
     ]
 
     /// The settings that the flags lie over.
@@ -58,18 +60,26 @@ struct FarmAccessOptions: ParsableArguments {
         )
     }
 
+    /// The token that the settings name, else that of a coordinator of this machine; nil for none.
+    func bearerToken(_ layers: LayeredSettings) throws -> String? {
+        if let token = try layers.text("token", token) { return token }
+        let folder = try dataDirectory(layers)
+        return try? CoordinatorClient.localToken(in: folder)
+    }
+
     /// A client of the coordinator that the settings name.
-    func client(_ layers: LayeredSettings) throws -> CoordinatorClient {
-        try CoordinatorClient(
-            coordinator: try layers.text("coordinator", coordinator),
-            token: try layers.text("token", token),
-            dataDirectory: try dataDirectory(layers),
-            tls: HTTPClientTLS(
-                authorities: try layers.text("tls-ca", tlsCA),
-                certificate: try layers.text("tls-certificate", tlsCertificate),
-                key: try layers.text("tls-key", tlsKey)
-            ),
-            environment: environment
+    func client(_ layers: LayeredSettings, showing bearer: BearerToken) throws -> CoordinatorClient
+    {
+        CoordinatorClient(
+            coordinator: try layers.text("coordinator", coordinator) ?? FarmSettings.coordinator,
+            bearer: bearer,
+            transport: HTTPClient(
+                tls: HTTPClientTLS(
+                    authorities: try layers.text("tls-ca", tlsCA),
+                    certificate: try layers.text("tls-certificate", tlsCertificate),
+                    key: try layers.text("tls-key", tlsKey)
+                )
+            )
         )
     }
 }
@@ -143,10 +153,27 @@ struct WorkerOptions: ParsableArguments {
         var worker: WorkerConfiguration
         var renderer: PipelineRenderer.Configuration
         var client: CoordinatorClient
+        /// What the client shows; empty before a token or key is known.
+        var bearer: BearerToken
+        /// The token that the settings name; nil for none.
+        var token: String?
         /// The registered model that has to be in its folder first; nil for a directory.
         var fetch: (name: String, folder: String)?
         /// How it takes part in groups; nil for not at all.
         var group: GroupSettings?
+
+        /// The key of its own of who joins, or joined before; nil for who shows a token.
+        ///
+        /// - Throws: ``WorkerCredentialError`` where it cannot be read, and
+        ///   ``FarmClientError/noToken(path:)`` where there is neither token nor key.
+        func credential(of instance: WorkerInstance) throws -> WorkerCredential? {
+            let folder = worker.dataFolder
+            if let token, !token.hasPrefix(WorkerKey.joinPrefix) { return nil }
+            guard token != nil || WorkerCredential.isKept(of: instance, in: folder) else {
+                throw FarmClientError.noToken(path: FarmSettings.tokenFile(in: folder))
+            }
+            return try WorkerCredential(of: instance, in: folder, token: token, bearer: bearer)
+        }
     }
 
     /// Reads and checks every setting.
@@ -171,11 +198,15 @@ struct WorkerOptions: ParsableArguments {
         if let bytes = try layers.bytes("condition-memory", conditionMemory) {
             renderer.conditionBytes = Int(bytes)
         }
-        let client = try access.client(layers)
+        let token = try access.bearerToken(layers)
+        let bearer = BearerToken(token ?? "")
+        let client = try access.client(layers, showing: bearer)
         return Settings(
             worker: try configuration(layers, data, renderer.threads),
             renderer: renderer,
             client: client,
+            bearer: bearer,
+            token: token,
             fetch: isDirectory ? nil : (model, path),
             group: try groupSettings(layers, client.coordinator)
         )

@@ -13,10 +13,20 @@ import Testing
 private enum Credential: CaseIterable, CustomTestStringConvertible {
     case none, unknown, expired, revoked
     case viewer, submitter, `operator`, admin, worker
+    case joined, joining
 
-    var role: TokenRole? {
+    /// Who bears it; nil for nobody.
+    var caller: Caller? {
         switch self {
-        case .none, .unknown, .expired, .revoked: nil
+        case .joined: Caller(owner: "fleet", role: .worker, binding: .worker(.random()))
+        case .joining: Caller(owner: "fleet", role: .worker, binding: .join(.random()))
+        default: role.map { Caller(owner: "someone", role: $0) }
+        }
+    }
+
+    private var role: TokenRole? {
+        switch self {
+        case .none, .unknown, .expired, .revoked, .joined, .joining: nil
         case .viewer: .viewer
         case .submitter: .submitter
         case .operator: .operator
@@ -48,6 +58,8 @@ private enum Credential: CaseIterable, CustomTestStringConvertible {
             let removed = try await farm.send(.delete, "/v1/tokens/\(made.id)")
             #expect(removed.status == .noContent)
             return made.token
+        case .joined: return try await farm.joined().key
+        case .joining: return try await farm.joinToken(.pool).token
         default:
             return try await farm.token("someone", role ?? .viewer)
         }
@@ -62,7 +74,7 @@ private enum Credential: CaseIterable, CustomTestStringConvertible {
     fileprivate func matrix(credential: Credential) async throws {
         try await TestFarm.withAPI { farm in
             let token = try await credential.token(farm)
-            let caller = credential.role.map { Caller(owner: "someone", role: $0) }
+            let caller = credential.caller
             for route in CoordinatorAPI.declarations(of: farm.api) {
                 let method = try #require(HTTPRequest.Method(route.method))
                 let path = route.path.replacing(/\{[a-z0-9]+\}/, with: "x")

@@ -164,7 +164,8 @@ import Testing
             AttemptView.self, AuditView.self, BlobList.self, BlobSweepView.self, BlockSizes.self,
             CancelOrder.self, CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self,
             ClaimAnswer.self,
-            ClaimRequest.self, ConditionSpecification.self, CostConstants.self, DeletePreview.self,
+            ClaimRequest.self, ConditionSpecification.self, CostConstants.self,
+            CredentialRequest.self, CredentialTerms.self, DeletePreview.self,
             DeliveryAnswer.self, ErasureView.self, FailureRequest.self, FailureView.self,
             FarmView.self,
             GroupEpoch.self, GroupFigures.self, GroupMemberAddress.self, GroupMemberView.self,
@@ -191,7 +192,8 @@ import Testing
         [
             AttemptEnding.self, CancelMode.self, ConditionTask.self, DesiredWorkerState.self,
             FailureClass.self, GroupOrigin.self, GroupPhase.self, GroupState.self,
-            ImageState.self, JobState.self, LogLevel.self, NoTaskReason.self, NoisePrecision.self,
+            ImageState.self, JobState.self, JoinKind.self, LogLevel.self, NoTaskReason.self,
+            NoisePrecision.self,
             PosteriorChoice.self, Preparation.self, ReleaseReason.self, RenderPhase.self,
             TaskState.self, TokenRole.self, WaitingReason.self, WorkerState.self,
         ]

@@ -114,16 +114,43 @@ struct TestFarm: Sendable {
         try await store.createToken(owner: owner, role: role, by: "test").secret
     }
 
+    /// A token by which workers join.
+    func joinToken(_ kind: JoinKind, pool: String? = nil) async throws -> TokenView {
+        try await call(
+            .post,
+            "/v1/tokens",
+            TokenRequest(owner: "fleet", role: .worker, join: kind, pool: pool)
+        )
+    }
+
     // MARK: - Workers and jobs
 
     func register(
         _ name: String = "w",
+        token: String = TestFarm.admin,
         _ change: (inout RegistrationRequest) -> Void = { _ in }
     ) async throws -> RegistrationAnswer {
+        try await call(.post, "/v1/workers", registration(name, change), token: token)
+    }
+
+    func registration(
+        _ name: String = "w",
+        _ change: (inout RegistrationRequest) -> Void = { _ in }
+    ) -> RegistrationRequest {
         var request = RegistrationRequest(name: name, instance: name, model: Self.model)
         request.speed = 1e12
         change(&request)
-        return try await call(.post, "/v1/workers", request)
+        return request
+    }
+
+    /// A worker that has joined, with the key that it shows.
+    func joined(_ name: String = "w") async throws -> (worker: RegistrationAnswer, key: String) {
+        let token = try #require(try await joinToken(.once).token)
+        let key = WorkerKey.random()
+        let worker = try await register(name, token: token) {
+            $0.credential = BlobDigest(ofText: key)
+        }
+        return (worker, key)
     }
 
     func submit(_ text: String, token: String = TestFarm.admin) async throws -> JobView {
@@ -137,12 +164,14 @@ struct TestFarm: Sendable {
     func claim(
         _ worker: WorkerID,
         wait: Double = 0,
-        for lead: GroupEpoch? = nil
+        for lead: GroupEpoch? = nil,
+        token: String = TestFarm.admin
     ) async throws -> ClaimAnswer {
         try await call(
             .post,
             "/v1/workers/\(worker)/claim",
-            ClaimRequest(waitSeconds: wait, lead: lead)
+            ClaimRequest(waitSeconds: wait, lead: lead),
+            token: token
         )
     }
 

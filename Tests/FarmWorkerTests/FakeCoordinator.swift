@@ -17,6 +17,8 @@ final class FakeCoordinator: CoordinatorCalls {
         var held: Set<String> = []
         var answers: [HeartbeatAnswer] = []
         var registrations: [RegistrationRequest] = []
+        var renewals: [CredentialRequest] = []
+        var terms: CredentialTerms?
         var heartbeats: [HeartbeatRequest] = []
         var claims: [ClaimRequest] = []
         var blobs: [BlobDigest: Data] = [:]
@@ -83,6 +85,11 @@ final class FakeCoordinator: CoordinatorCalls {
         state.update { $0.order = order }
     }
 
+    /// Answers who joins, and who renews its key, with how long that is good.
+    func grant(_ terms: CredentialTerms) {
+        state.update { $0.terms = terms }
+    }
+
     /// Answers every heartbeat from now on with the wish for a state.
     func want(_ desired: DesiredWorkerState) {
         state.update { $0.desired = desired }
@@ -105,6 +112,7 @@ final class FakeCoordinator: CoordinatorCalls {
     // MARK: - What it was told
 
     var registrations: [RegistrationRequest] { state.read { $0.registrations } }
+    var renewals: [CredentialRequest] { state.read { $0.renewals } }
     var heartbeats: [HeartbeatRequest] { state.read { $0.heartbeats } }
     var claims: [ClaimRequest] { state.read { $0.claims } }
     var artifacts: [ArtifactKey: Data] { state.read { $0.artifacts } }
@@ -152,8 +160,20 @@ final class FakeCoordinator: CoordinatorCalls {
                 model: request.model.name,
                 leaseSeconds: 60,
                 heartbeatSeconds: Self.heartbeatSeconds,
-                capabilities: state.capabilities
+                capabilities: state.capabilities,
+                credential: request.credential == nil ? nil : state.terms
             )
+        }
+    }
+
+    func renew(
+        _ worker: WorkerID,
+        _ request: CredentialRequest
+    ) async throws -> CredentialTerms {
+        try await begin("renew", "renew")
+        return state.update { state in
+            state.renewals.append(request)
+            return state.terms ?? CredentialTerms(lifetimeSeconds: 0)
         }
     }
 

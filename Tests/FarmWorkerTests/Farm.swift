@@ -10,6 +10,7 @@ import Hummingbird
 import HummingbirdTesting
 import Logging
 import ServiceLifecycle
+import Synchronization
 import TestSupport
 
 /// A coordinator in this process, with a database and a socket of its own.
@@ -67,18 +68,37 @@ struct Farm: Sendable {
         }
     }
 
-    /// Runs a worker while `body` runs, then shuts it down.
+    /// Runs a worker while `body` runs, then shuts it down; one that joins by a token where there is
+    /// one, and whose key is to be renewed whenever it looks.
     func withWorker(
         _ name: String,
         _ renderer: FakeRenderer,
+        joining token: String? = nil,
         _ body: () async throws -> Void
     ) async throws {
         var configuration = WorkerConfiguration(name: name, dataFolder: folder + "/" + name)
         configuration.claimWait = .seconds(1)
         configuration.backoff = .milliseconds(10)
         configuration.largestBackoff = .milliseconds(50)
+        var calls = client
+        if let token {
+            let bearer = BearerToken("")
+            calls = CoordinatorClient(coordinator: client.coordinator, bearer: bearer)
+            let looks = Mutex(0.0)
+            configuration.credential = try WorkerCredential(
+                of: configuration.instance,
+                in: configuration.dataFolder,
+                token: token,
+                bearer: bearer
+            ) {
+                looks.withLock { looks in
+                    looks += 1
+                    return Date(timeIntervalSinceNow: looks * 86_400)
+                }
+            }
+        }
         let worker = WorkerService(
-            calls: client,
+            calls: calls,
             renderer: renderer,
             configuration: configuration,
             logger: logger

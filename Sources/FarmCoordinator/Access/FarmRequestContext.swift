@@ -41,6 +41,14 @@ package struct FarmRequestContext: RequestContext {
         )
     }
 
+    /// Refuses a worker that shows its own key and names another worker in the path, as if there were
+    /// no such worker.
+    func checkWorker() throws {
+        guard let own = caller?.ownWorker else { return }
+        let named = try part("worker") { WorkerID($0) }
+        guard named == own else { throw WorkerDirectory.unknown(named) }
+    }
+
     /// The caller, whom the route has let in.
     func bearer() throws -> Caller {
         guard let caller else { throw CoordinatorProblem.unauthorized }

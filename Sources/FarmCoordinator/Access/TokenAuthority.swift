@@ -1,5 +1,6 @@
 import Crypto
 import FarmModel
+import FoundationEssentials
 import Synchronization
 
 /// Knows whose a bearer token is.
@@ -17,7 +18,7 @@ package protocol TokenAuthority: Sendable {
     func remembered(_ token: String, within age: Duration) -> Caller?
 }
 
-/// The coordinator's own admin token, and behind it the tokens of the store.
+/// The coordinator's own admin token, and behind it the tokens of the store and of an identity provider.
 ///
 /// What the store said is kept for a few seconds, so that a request costs no question to the
 /// database; a token that is revoked elsewhere opens nothing after that time.
@@ -32,6 +33,27 @@ package final class FarmTokens: TokenAuthority {
         /// When tokens were found to be unknown; apart, so that any number of them makes no known one
         /// forgotten.
         var unknown: [SHA256Digest: ContinuousClock.Instant] = [:]
+        /// The key that each worker of those showed last.
+        var keys: [WorkerID: SHA256Digest] = [:]
+
+        mutating func note(
+            _ caller: Caller,
+            at digest: SHA256Digest,
+            _ now: ContinuousClock.Instant
+        ) {
+            if known.count >= FarmTokens.capacity {
+                known.removeAll()
+                keys.removeAll()
+            }
+            // With its next key the one before is over.
+            if let worker = caller.ownWorker,
+                let before = keys.updateValue(digest, forKey: worker), before != digest
+            {
+                known[before] = nil
+            }
+            known[digest] = Entry(caller: caller, askedAt: now)
+            unknown[digest] = nil
+        }
     }
 
     /// How many answers of each kind are kept; when there are more, all are asked for anew.
@@ -68,9 +90,7 @@ package final class FarmTokens: TokenAuthority {
         let caller = try await find(token)
         memory.withLock { memory in
             if let caller {
-                if memory.known.count >= Self.capacity { memory.known.removeAll() }
-                memory.known[digest] = Entry(caller: caller, askedAt: now)
-                memory.unknown[digest] = nil
+                memory.note(caller, at: digest, now)
             } else {
                 if memory.unknown.count >= Self.capacity { memory.unknown.removeAll() }
                 memory.unknown[digest] = now
@@ -87,7 +107,8 @@ package final class FarmTokens: TokenAuthority {
     private func remembered(_ digest: SHA256Digest, within age: Duration) -> Caller? {
         if digest == adminDigest { return Caller(owner: "admin", role: .admin) }
         guard let entry = memory.withLock({ $0.known[digest] }),
-            ContinuousClock.now - entry.askedAt < age
+            ContinuousClock.now - entry.askedAt < age,
+            entry.caller.endsAt.map({ $0 > .now }) ?? true
         else { return nil }
         return entry.caller
     }

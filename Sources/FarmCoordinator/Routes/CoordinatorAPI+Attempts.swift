@@ -29,7 +29,7 @@ extension CoordinatorAPI {
         }
         table.on(.post, "/v1/attempts/{attempt}/complete", for: .least(.worker)) {
             let message: AttemptRequest = try await $0.message()
-            let fence = try Self.check(message.fence, $1)
+            let fence = try await check(message.fence, $1)
             return try await end(
                 fence,
                 store.completeAttempt(fence, totals: AttemptTotals(message.report)),
@@ -38,7 +38,7 @@ extension CoordinatorAPI {
         }
         table.on(.post, "/v1/attempts/{attempt}/fail", for: .least(.worker)) {
             let message: FailureRequest = try await $0.message()
-            let fence = try Self.check(message.fence, $1)
+            let fence = try await check(message.fence, $1)
             let failure = AttemptFailure(
                 failureClass: message.failureClass,
                 message: String(message.message.prefix(Self.longestMessage)),
@@ -51,7 +51,7 @@ extension CoordinatorAPI {
         }
         table.on(.post, "/v1/attempts/{attempt}/release", for: .least(.worker)) {
             let message: AttemptRequest = try await $0.message()
-            let fence = try Self.check(message.fence, $1)
+            let fence = try await check(message.fence, $1)
             return try await end(
                 fence,
                 store.releaseAttempt(
@@ -91,6 +91,7 @@ extension CoordinatorAPI {
                 query: { query.get($0) }
             )
         else { throw Self.noLease }
+        try await holders.check(delivery.fence, by: context.bearer())
         let stored = try await receive(
             request,
             expecting: delivery.digest,
@@ -131,6 +132,7 @@ extension CoordinatorAPI {
         guard let checkpoint = CheckpointRequest(attempt: attempt, query: { query.get($0) }) else {
             throw Self.noLease
         }
+        try await holders.check(checkpoint.fence, by: context.bearer())
         let stored = try await receive(request, limit: Self.largestPicture)
         let isCurrent = try await store.putCheckpoint(
             checkpoint.fence,
@@ -177,10 +179,14 @@ extension CoordinatorAPI {
         metrics.note(endOf: attempt, report)
     }
 
-    private static func check(_ fence: AttemptFence, _ context: Context) throws -> AttemptFence {
+    private func check(
+        _ fence: AttemptFence,
+        _ context: Context
+    ) async throws -> AttemptFence {
         guard try context.part("attempt", { AttemptID($0) }) == fence.attempt else {
             throw CoordinatorProblem(.malformed, "the path names another attempt than the body")
         }
+        try await holders.check(fence, by: context.bearer())
         return fence
     }
 
@@ -206,7 +212,7 @@ extension CoordinatorAPI {
     /// The artifact, among those of the owner whose task the caller works on.
     private func artifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request, needing: key)
+        let owner = try await owner(request, context, needing: key)
         guard let artifact = try await store.artifact(owner: owner, key: key),
             let digest = BlobDigest(rawValue: artifact.digest)
         else { throw CoordinatorProblem(.notFound, "nobody has computed \(key.rawValue) yet") }
@@ -215,7 +221,7 @@ extension CoordinatorAPI {
 
     private func keepArtifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request, needing: key, isWrite: true)
+        let owner = try await owner(request, context, needing: key, isWrite: true)
         let stored = try await receive(request, limit: Self.largestArtifact)
         _ = try await store.putArtifact(
             owner: owner,
@@ -228,6 +234,7 @@ extension CoordinatorAPI {
     /// Whose task the lease in a query is of; its job is noted as one that needs the artifact.
     private func owner(
         _ request: Request,
+        _ context: Context,
         needing key: ArtifactKey,
         isWrite: Bool = false
     ) async throws -> String {
@@ -237,6 +244,7 @@ extension CoordinatorAPI {
             let epoch = query.get("epoch").flatMap({ Int64($0) })
         else { throw Self.noLease }
         let fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
+        try await holders.check(fence, by: context.bearer())
         guard let owner = try await store.owner(of: fence) else {
             throw isWrite ? staleWrite() : Self.stale
         }

@@ -31,7 +31,7 @@ extension CoordinatorAPI {
             if caller.role != .worker { try await store.addHolder(caller.owner, of: digest) }
             return Response(status: .created)
         }
-        table.on(.get, "/v1/blobs/{sha256}", for: .token) { request, context in
+        table.on(.get, "/v1/blobs/{sha256}", for: .joiningOr(.token)) { request, context in
             let digest = try await readableBlob(context)
             return try await content(of: digest, type: "application/octet-stream", request)
         }
@@ -90,6 +90,12 @@ extension CoordinatorAPI {
     /// The blob that the path names, if the caller may know of it.
     private func readableBlob(_ context: Context) async throws -> BlobDigest {
         let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+        if try context.bearer().isJoining {
+            guard try await store.isModelFile(digest) else {
+                throw CoordinatorProblem.missingBlob(digest)
+            }
+            return digest
+        }
         guard let owner = try context.visibleOwner() else { return digest }
         guard try await store.mayRead(digest, owner: owner) else {
             throw CoordinatorProblem.missingBlob(digest)

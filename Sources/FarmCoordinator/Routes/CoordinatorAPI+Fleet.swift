@@ -20,6 +20,14 @@ extension CoordinatorAPI {
                 message: WorkerView(await worker(context), live, for: context.visibleOwner())
             )
         }
+        table.on(.delete, "/v1/workers/{worker}", for: .least(.operator)) { _, context in
+            let worker = try await worker(context)
+            guard try await store.removeWorker(worker.id, by: context.bearer().owner) else {
+                throw WorkerDirectory.unknown(worker.id)
+            }
+            forgetWorkers([worker.id])
+            return Response(status: .noContent)
+        }
         let wishes: [(String, DesiredWorkerState)] = [
             ("drain", .drain), ("sleep", .sleep), ("wake", .run), ("quarantine", .quarantine),
         ]
@@ -49,6 +57,16 @@ extension CoordinatorAPI {
                 return try await farm()
             }
         }
+    }
+
+    /// Forgets workers that were removed, and the tokens that they showed.
+    func forgetWorkers(_ ids: [WorkerID]) {
+        for id in ids {
+            live.forget(of: id, except: [])
+            workers.forget(id)
+            warm.forget(id)
+        }
+        tokens.forget()
     }
 
     /// The worker that the path names by its id or name.

@@ -5,7 +5,9 @@ import Hummingbird
 
 extension CoordinatorAPI {
     func addModelRoutes(to table: RouteTable) {
-        table.on(.get, "/v1/models", query: PageRequest.queryKeys, for: .token) { request, _ in
+        table.on(.get, "/v1/models", query: PageRequest.queryKeys, for: .joiningOr(.token)) {
+            request,
+            _ in
             let page = try PageRequest(request)
             return try Response(
                 message: page.page(ofAll: await store.models(), cursor: \.name) {
@@ -13,7 +15,7 @@ extension CoordinatorAPI {
                 }
             )
         }
-        table.on(.get, "/v1/models/{model}", for: .token) { _, context in
+        table.on(.get, "/v1/models/{model}", for: .joiningOr(.token)) { _, context in
             let model = try await model(context)
             var view = ModelView(model)
             view.files = try await store.modelFiles(of: model.name).map {

@@ -4,6 +4,9 @@ import FoundationEssentials
 import Hummingbird
 
 extension CoordinatorAPI {
+    /// How long a token is good by which one worker joins, where nobody says it.
+    private static let oneTimeSeconds = 86_400.0
+
     func addOperatorRoutes(to table: RouteTable) {
         table.on(.get, "/v1/tokens", query: PageRequest.queryKeys, for: .least(.admin)) {
             request,
@@ -18,12 +21,19 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/tokens", for: .least(.admin)) { request, context in
             try await createToken(await request.message(), context.bearer())
         }
-        table.on(.delete, "/v1/tokens/{token}", for: .least(.admin)) { _, context in
+        table.on(.delete, "/v1/tokens/{token}", query: ["workers"], for: .least(.admin)) {
+            request,
+            context in
             let id = try context.part("token") { TokenID($0) }
-            guard try await store.revokeToken(id, by: context.bearer().owner) else {
+            let removed = try await store.revokeToken(
+                id,
+                withWorkers: request.flag("workers"),
+                by: context.bearer().owner
+            )
+            guard let removed else {
                 throw CoordinatorProblem(.notFound, "there is no token \(id) that still counts")
             }
-            tokens.forget()
+            forgetWorkers(removed)
             return Response(status: .noContent)
         }
         table.on(.get, "/v1/accounts", query: PageRequest.queryKeys, for: .least(.operator)) {
@@ -74,28 +84,54 @@ extension CoordinatorAPI {
         guard !request.owner.isEmpty, request.owner.utf8.count <= 128 else {
             throw CoordinatorProblem(.malformed, "an owner is 1 to 128 characters")
         }
+        guard !request.owner.hasPrefix(IdentityProvider.ownerPrefix) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "owners that begin with '\(IdentityProvider.ownerPrefix)' are those of an identity "
+                    + "provider; choose another name"
+            )
+        }
         if let seconds = request.expiresInSeconds, !(seconds > 0 && seconds < 1e10) {
             throw CoordinatorProblem(.malformed, "'expires_in_seconds' is a number above 0")
         }
-        let expiresAt = request.expiresInSeconds.map { Date(timeIntervalSinceNow: $0) }
+        try Self.checkJoin(request)
+        let seconds =
+            request.expiresInSeconds ?? (request.join == .once ? Self.oneTimeSeconds : nil)
+        let expiresAt = seconds.map { Date(timeIntervalSinceNow: $0) }
+        let pool = request.join == .pool ? request.pool ?? TokenRequest.defaultPool : request.pool
         let token = try await store.createToken(
             owner: request.owner,
             role: request.role,
             expiresAt: expiresAt,
+            join: request.join,
+            pool: pool,
             by: caller.owner
         )
         tokens.forget()
-        return try Response(
-            message: TokenView(
-                id: token.id,
-                owner: request.owner,
-                role: request.role,
-                createdAt: Date(),
-                expiresAt: expiresAt,
-                token: token.secret
-            ),
-            status: .created
+        var view = TokenView(
+            id: token.id,
+            owner: request.owner,
+            role: request.role,
+            createdAt: Date(),
+            expiresAt: expiresAt,
+            token: token.secret
         )
+        view.join = request.join
+        view.pool = pool
+        return try Response(message: view, status: .created)
+    }
+
+    private static func checkJoin(_ request: TokenRequest) throws {
+        guard request.join == nil || request.role == .worker else {
+            throw CoordinatorProblem(.malformed, "'join' takes the role 'worker'")
+        }
+        guard let pool = request.pool else { return }
+        guard request.join != nil else {
+            throw CoordinatorProblem(.malformed, "'pool' takes a 'join': once or pool")
+        }
+        guard (1...128).contains(pool.utf8.count) else {
+            throw CoordinatorProblem(.malformed, "'pool' is a name of 1 to 128 characters")
+        }
     }
 }
 
@@ -109,6 +145,10 @@ extension TokenView {
             expiresAt: token.expiresAt,
             revokedAt: token.revokedAt
         )
+        join = token.join
+        pool = token.pool
+        spentAt = token.spentAt
+        workers = token.workers > 0 ? token.workers : nil
     }
 }
 

@@ -1,4 +1,5 @@
 import FarmModel
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -57,6 +58,8 @@ extension CoordinatorAPI {
 
     /// How long the page stays signed in, in seconds.
     private static let sessionAge = 30 * 24 * 3600
+    /// The longest token that fits into a cookie with its name and attributes, in bytes.
+    private static let longestOfCookie = 3800
 
     func addSessionRoutes(to table: RouteTable) {
         table.on(.get, "/v1/session", for: .token) { _, context in
@@ -70,12 +73,22 @@ extension CoordinatorAPI {
                 let caller = try await gate.caller(
                     bearing: token,
                     from: context.channel.remoteAddress?.ipAddress
-                )
+                ),
+                caller.binding == nil
             else { throw CoordinatorProblem(.unauthorized, "the token is not known") }
+            guard token.utf8.count <= Self.longestOfCookie else {
+                throw CoordinatorProblem(
+                    .tooLarge,
+                    "the token has \(token.utf8.count) bytes, and a page keeps \(Self.longestOfCookie); "
+                        + "have the identity provider put fewer claims into it"
+                )
+            }
+            // It ends with its token, where that says when.
+            let age = caller.endsAt.map { min($0.timeIntervalSinceNow, Double(Self.sessionAge)) }
             var response = try Response(
                 message: SessionView(owner: caller.owner, role: caller.role)
             )
-            response.setCookie(cookie(token, age: Self.sessionAge))
+            response.setCookie(cookie(token, age: age.map { Int($0) } ?? Self.sessionAge))
             return response
         }
         table.on(.delete, "/v1/session", for: .open) { _, _ in

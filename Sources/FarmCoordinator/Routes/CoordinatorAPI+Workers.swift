@@ -27,9 +27,10 @@ extension CoordinatorAPI {
     private static let formingHeartbeat = 1.0
 
     func addWorkerRoutes(to table: RouteTable) {
-        table.on(.post, "/v1/workers", for: .least(.worker)) { request, context in
-            try await register(try await request.message(), by: context.bearer().owner)
+        table.on(.post, "/v1/workers", for: .joiningOr(.least(.worker))) { request, context in
+            try await register(try await request.message(), by: context.bearer())
         }
+        addCredentialRoutes(to: table)
         table.on(.post, "/v1/workers/{worker}/heartbeat", for: .least(.worker)) {
             // Previews travel in it.
             let beat: HeartbeatRequest = try await $0.message(limit: 4 << 20)
@@ -56,7 +57,7 @@ extension CoordinatorAPI {
 
     private func register(
         _ request: RegistrationRequest,
-        by actor: String
+        by caller: Caller
     ) async throws -> Response {
         guard request.protocolVersion == RegistrationRequest.currentProtocol else {
             throw CoordinatorProblem(
@@ -99,9 +100,12 @@ extension CoordinatorAPI {
         registration.group = request.group
         registration.modelMemory = request.modelMemory
         registration.rendersAlone = request.rendersAlone
-        registration.actor = actor
+        registration.actor = caller.owner
+        registration.admission = try admission(of: caller, request)
         if let machine = request.machine { registration.info = try FarmJSON.text(machine) }
-        let worker = try await store.registerWorker(registration)
+        let worker = try await Self.answeringRefusals {
+            try await store.registerWorker(registration)
+        }
         workers.note(
             KnownWorker(
                 id: worker.id,
@@ -127,7 +131,8 @@ extension CoordinatorAPI {
                 name: worker.name,
                 model: worker.modelName,
                 leaseSeconds: settings.timing.lease.inSeconds,
-                heartbeatSeconds: settings.timing.heartbeat.inSeconds
+                heartbeatSeconds: settings.timing.heartbeat.inSeconds,
+                credential: caller.isJoining ? credentialTerms : nil
             ),
             status: .created
         )
@@ -354,6 +359,7 @@ extension CoordinatorAPI {
                 continue
             }
             live.noteClaim(of: task.fence.task, in: task.job)
+            holders.note(task.fence.attempt, of: worker.id)
             var assignment = TaskAssignment(
                 fence: task.fence,
                 job: task.job,

@@ -3,6 +3,7 @@ import FarmModel
 package import FarmStore
 import HTTPTypes
 package import Hummingbird
+import Logging
 import NIOCore
 
 /// The coordinator's HTTP API over a store of rows and a store of blobs.
@@ -15,6 +16,8 @@ package struct CoordinatorAPI: Sendable {
     let blobs: any BlobStorage
     let settings: CoordinatorAPISettings
     let tokens: FarmTokens
+    /// Who knows the tokens of an identity provider; nil where there is none.
+    let identity: IdentityVerifier?
     let gate: RequestGate
     let readiness: Readiness
     let live: LiveFarm
@@ -22,6 +25,7 @@ package struct CoordinatorAPI: Sendable {
     let jobs: JobCache
     let pictures: PictureCheck
     let workers: WorkerDirectory
+    let holders: AttemptHolders
     let warm: WarmJobs
     let desk: FarmDesk
     let sweep: BlobSweep
@@ -37,8 +41,17 @@ package struct CoordinatorAPI: Sendable {
         self.store = store
         self.blobs = blobs
         self.settings = settings
+        let identity = settings.identity.map {
+            IdentityVerifier($0, logger: Logger(label: "dreamfarm.identity"))
+        }
+        self.identity = identity
         tokens = FarmTokens(admin: admin) { secret in
-            try await store.bearer(secret: secret).map { Caller(owner: $0.owner, role: $0.role) }
+            if let identity, IdentityVerifier.isMeant(by: secret) {
+                return await identity.known(bearing: secret)
+            }
+            return try await store.bearer(secret: secret).map {
+                Caller(owner: $0.owner, role: $0.role, binding: $0.binding)
+            }
         }
         gate = RequestGate(tokens, settings.requests)
         readiness = Readiness(store: store, blobs: blobs)
@@ -47,6 +60,7 @@ package struct CoordinatorAPI: Sendable {
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
         workers = WorkerDirectory(store: store)
+        holders = AttemptHolders(store: store)
         warm = WarmJobs()
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
         let metrics = FarmMetrics(store)
@@ -127,6 +141,10 @@ package struct CoordinatorAPISettings: Sendable {
     package var blobReserve = 0.05
     /// How long pictures are kept from the end of their job on; nil for ever.
     package var keepOutputs: Duration?
+    /// The identity provider whose tokens open the farm, too; nil for none.
+    package var identity: IdentityProvider?
+    /// How long a worker's own key is good.
+    package var workerCredential: Duration = .seconds(86_400)
     /// How many requests a token may make.
     package var requests = RequestLimits()
     /// Whether it is served over TLS.

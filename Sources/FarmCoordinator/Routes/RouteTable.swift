@@ -10,6 +10,13 @@ package struct RouteDeclaration: Hashable, Sendable {
     /// The keys of the query that it reads.
     package var query: [String]
     package var access: RouteAccess
+
+    /// Whether it is about one worker or what it works on.
+    var namesWorkersThings: Bool {
+        access.isForWorkers
+            && ["{worker}", "{attempt}", "{key}"].contains { path.contains($0) }
+            || path == "/v1/workers"
+    }
 }
 
 /// The router's routes, each declared with the least role that may use it.
@@ -61,17 +68,20 @@ final class RouteTable {
             RouteDeclaration(method: method.rawValue, path: path, query: query, access: access)
         )
         let asksWorkers = asksWorkersForCertificates
+        let namesWorker = path.contains("{worker}")
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard access.admits(context.caller) else {
                 guard let caller = context.caller else { throw CoordinatorProblem.unauthorized }
+                guard !caller.isJoining else { throw CoordinatorProblem.joinsOnly }
                 throw CoordinatorProblem(
                     .notAllowed,
                     "the token's role is \(caller.role.rawValue); this takes \(access.description)"
                 )
             }
-            if asksWorkers, access == .least(.worker) || context.caller?.role == .worker {
+            if asksWorkers, access.isForWorkers || context.caller?.role == .worker {
                 try await context.checkCertificate()
             }
+            if namesWorker { try context.checkWorker() }
             return try await handler(request.asking(only: query), context)
         }
     }
@@ -98,6 +108,14 @@ extension CoordinatorProblem {
         CoordinatorProblem(
             .unauthorized,
             "send a token as 'Authorization: Bearer …'; the first one is in data-dir/token"
+        )
+    }
+
+    /// A request beyond joining with a token that is for joining.
+    static var joinsOnly: CoordinatorProblem {
+        CoordinatorProblem(
+            .notAllowed,
+            "the token lets a worker join and nothing else: dreamfarm-worker run --token TOKEN"
         )
     }
 }

@@ -17,6 +17,10 @@ package struct CoordinatorConfiguration: Sendable {
     package var tls: TLSFiles?
     /// How many requests a second a token may make over time; nil for any number.
     package var requestRate: Double? = 200
+    /// The identity provider whose tokens open the farm, too; nil for none.
+    package var identity: IdentityProvider?
+    /// How long a worker's own key is good.
+    package var workerCredential: Duration = .seconds(86_400)
     /// What webhooks are signed with; nil for a secret that is kept in the data folder.
     package var webhookSecret: String?
     /// Whether webhooks may have addresses that are not of the public internet.

@@ -52,10 +52,7 @@ struct Presence: Sendable {
         }
         request.warmArtifacts = await worker.conditions.atHand()
         let sent = request
-        let answer = try await worker.retrying.untilAnswered("register", unless: { false }) {
-            try await worker.calls.register(sent)
-        }
-        guard let answer else { return }
+        guard let answer = try await answer(to: sent) else { return }
         worker.ledger.count { $0.registrations += 1 }
         worker.desk.register(answer, telling: sent.warmArtifacts)
         worker.logger.notice(
@@ -66,6 +63,39 @@ struct Presence: Sendable {
         )
         if answer.desiredState == .drain {
             worker.desk.beginDrain(configuration.drain)
+        }
+    }
+
+    /// Registers by the worker's own key, or joins by its token where it has none that is good.
+    private func answer(
+        to request: RegistrationRequest
+    ) async throws -> RegistrationAnswer? {
+        let credential = worker.configuration.credential
+        let answer = try await WorkerCredential.presenting(credential) { right in
+            var request = request
+            if case .join(let key) = right { request.credential = key }
+            let sent = request
+            return try await worker.retrying.untilAnswered("register", unless: { false }) {
+                try await worker.calls.register(sent)
+            }
+        }
+        if let terms = answer?.credential { try credential?.joined(terms) }
+        return answer
+    }
+
+    /// Tells the next key when that is due; where nobody answers, it is told again.
+    private func renew(_ registration: RegistrationAnswer) async {
+        guard let credential = worker.configuration.credential, credential.isDue else { return }
+        do {
+            let key = try credential.next()
+            let terms = try await worker.calls.renew(
+                registration.id,
+                CredentialRequest(credential: key)
+            )
+            try credential.renewed(terms)
+        } catch {
+            guard !Task.isCancelled else { return }
+            worker.logger.warning("The key was not renewed", metadata: ["error": "\(error)"])
         }
     }
 
@@ -113,10 +143,15 @@ struct Presence: Sendable {
             for attempt in held { attempt.forget(request.log) }
             if let artifacts = request.warmArtifacts { worker.desk.told(artifacts) }
             await follow(answer)
+            await renew(registration)
             return .clamped(seconds: answer.heartbeatSeconds)
         } catch {
             worker.ledger.putBack(figures)
-            if (error as? FarmClientError)?.isNotFound == true {
+            let refusal = error as? FarmClientError
+            if refusal?.isUnauthorized == true, worker.configuration.credential != nil {
+                worker.logger.notice("The coordinator does not take the worker's key any more")
+                worker.desk.forget(registration)
+            } else if refusal?.isNotFound == true {
                 worker.logger.notice("The coordinator does not know this worker any more")
                 worker.desk.forget(registration)
             } else if !Task.isCancelled {

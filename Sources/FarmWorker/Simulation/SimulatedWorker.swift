@@ -130,6 +130,13 @@ struct SimulatedCalls: CoordinatorCalls {
         try await over { try await calls.register(request) }
     }
 
+    func renew(
+        _ worker: WorkerID,
+        _ request: CredentialRequest
+    ) async throws -> CredentialTerms {
+        try await over { try await calls.renew(worker, request) }
+    }
+
     func heartbeat(
         _ worker: WorkerID,
         _ request: HeartbeatRequest

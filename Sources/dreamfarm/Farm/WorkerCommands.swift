@@ -56,12 +56,12 @@ struct WorkersCommand: AsyncParsableCommand {
     }
 }
 
-/// Usage: `dreamfarm worker drain|wake|quarantine WORKER [--reason TEXT]`.
+/// Usage: `dreamfarm worker drain|wake|quarantine WORKER [--reason TEXT]`, `worker remove WORKER`.
 struct WorkerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker",
         abstract: "Tell a worker what to do.",
-        subcommands: [Drain.self, Wake.self, Quarantine.self]
+        subcommands: [Drain.self, Wake.self, Quarantine.self, Remove.self]
     )
 
     struct Drain: AsyncParsableCommand {
@@ -97,6 +97,28 @@ struct WorkerCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await target.tell { try await $0.quarantine($1, reason: $2) }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Remove a worker: the key that it joined with is over.",
+            discussion: """
+                What it holds goes back to the farm. A process that goes on and has a token that still \
+                counts joins again: revoke that, or quarantine the worker.
+                """
+        )
+
+        @Argument(help: "The worker's name or id.")
+        var worker: String
+
+        @OptionGroup var farm: FarmOptions
+
+        func run() async throws {
+            try await CommandExit.run {
+                try await farm.client().remove(worker)
+                return .done
+            }
         }
     }
 }
