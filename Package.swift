@@ -233,6 +233,18 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
+// What deploy/fuzz builds: it links libFuzzer, whose place in the toolchain that script knows.
+if Context.environment["DREAMFARM_FUZZ"] != nil {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: ["CLibFuzzer", "FarmModel", "Imaging", "Tensors"],
+            path: "Tests/Fuzz/Driver"
+        ),
+    ]
+}
+
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let crypto = product(name: "Crypto", package: "swift-crypto")

@@ -36,7 +36,9 @@ extension FarmStore {
                 (SELECT count(*) FROM pictures) AS outputs,
                 (SELECT coalesce(sum(size), 0)::bigint FROM pictures) AS output_bytes,
                 (SELECT count(*) FROM artifact WHERE owner = \(owner)) AS artifacts,
-                (SELECT count(*) FROM token WHERE owner = \(owner)) AS tokens,
+                (SELECT count(*) FROM token WHERE owner = \(owner) AND (revoked_at IS NULL
+                    OR NOT EXISTS (SELECT FROM worker_credential
+                        WHERE worker_credential.token_id = token.id))) AS tokens,
                 (SELECT count(*) FROM named WHERE NOT EXISTS (
                         SELECT FROM blob_holder WHERE blob_holder.digest = named.digest
                             AND blob_holder.owner <> \(owner))
@@ -65,8 +67,24 @@ extension FarmStore {
 
     /// Takes an owner's tokens away and returns how many there were: the first step of an erasure, after
     /// which nothing new comes.
+    ///
+    /// One by which workers have joined is revoked; they are the farm's.
     package func eraseTokens(of owner: String) async throws -> Int {
-        try await pool.execute("DELETE FROM token WHERE owner = \(owner)")
+        try await withRetriedTransaction { connection in
+            let deleted = try await connection.execute(
+                """
+                DELETE FROM token WHERE owner = \(owner) AND NOT EXISTS (
+                    SELECT FROM worker_credential WHERE worker_credential.token_id = token.id)
+                """
+            )
+            return deleted
+                + (try await connection.execute(
+                    """
+                    UPDATE token SET revoked_at = now()
+                    WHERE owner = \(owner) AND revoked_at IS NULL
+                    """
+                ))
+        }
     }
 
     /// Returns some of an owner's jobs that are not over.
