@@ -44,6 +44,8 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case groupSeatsAreWhole
     /// The first rank of a group that is ready, and nobody else, stands in for its group.
     case leadStandsForGroup
+    /// A worker shows one key, and has told one more at most.
+    case workerShowsOneKey
 }
 
 /// One thing that is not as it must be.
@@ -106,6 +108,12 @@ extension DatabaseInvariant {
         case .outputOfKnownAttempt: Self.unknownAttempts
         case .groupSeatsAreWhole: Self.brokenSeats
         case .leadStandsForGroup: Self.wrongLeads
+        case .workerShowsOneKey:
+            """
+            SELECT format('worker %s has %s keys, and has shown %s', worker_id, count(*),
+                count(used_at)) AS detail
+            FROM worker_credential GROUP BY worker_id HAVING count(used_at) > 1 OR count(*) > 2
+            """
         case .leaseOfLiveTask:
             """
             SELECT format('task %s has a lease and is %s', lease.task_id,

@@ -111,7 +111,7 @@ package final class WorkerCredential: Sendable {
     ///   - credential: What it has; nil where the client shows a token anyway.
     ///   - body: Calls the coordinator, and is told what is shown.
     /// - Returns: What `body` returns.
-    /// - Throws: ``WorkerCredentialError`` where there is nothing to show, else what `body` throws.
+    /// - Throws: ``WorkerCredentialError`` where nothing is left to show, else what `body` throws.
     package static func presenting<Answer: Sendable>(
         _ credential: WorkerCredential?,
         _ body: (Right?) async throws -> Answer
@@ -121,7 +121,8 @@ package final class WorkerCredential: Sendable {
             do {
                 return try await body(right)
             } catch let error as FarmClientError where error.isUnauthorized {
-                guard let right, credential?.refused(right) == true else { throw error }
+                guard let right, let credential else { throw error }
+                try credential.refused(right)
             }
         }
     }
@@ -129,18 +130,20 @@ package final class WorkerCredential: Sendable {
     /// Notes that what was shown does not count.
     ///
     /// - Parameter right: What was shown.
-    /// - Returns: Whether there is something else to show.
-    package func refused(_ right: Right) -> Bool {
-        guard right == .own else { return false }
-        return state.withLock { state in
+    /// - Throws: ``WorkerCredentialError`` where that was a token to join by; without its own key and
+    ///   such a token ``present()`` throws.
+    package func refused(_ right: Right) throws(WorkerCredentialError) {
+        guard right == .own else {
+            throw WorkerCredentialError(
+                path: path,
+                reason: "the token to join by is over, revoked or unknown"
+            )
+        }
+        state.withLock { state in
+            guard let next = state.kept.next else { return state.isRefused = true }
             // A renewal of which the answer was lost.
-            if let next = state.kept.next {
-                state.kept.key = next
-                state.kept.next = nil
-                return true
-            }
-            state.isRefused = true
-            return token != nil
+            state.kept.key = next
+            state.kept.next = nil
         }
     }
 

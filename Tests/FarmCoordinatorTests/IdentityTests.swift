@@ -233,6 +233,13 @@ extension Logger {
         }
         let token = try await scene.token(header: ["crit": .array([.string("exp")])])
         #expect(try await refusal(token) == .critical)
+        // Anybody may send a header, however deep.
+        for depth in [500, 5000] {
+            let lists = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+            let header = Data(#"{"alg":"ES256","kid":"key-1","crit":\#(lists)}"#.utf8).base64URL
+            let found = try await refusal("\(header).e30.AAAA")
+            #expect(found == .critical || found == .malformed)
+        }
     }
 
     @Test("keys that are not for signatures, or cannot be read, are left out of a set")

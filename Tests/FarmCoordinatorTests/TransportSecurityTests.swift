@@ -108,8 +108,19 @@ private enum Certificates {
             let blob = "/v1/blobs/\(BlobDigest(ofText: "a"))"
             #expect(try await bare.send("GET", blob, token: token.token).status == 403)
 
+            let joining: TokenView = try await bare.call(
+                "POST",
+                "/v1/tokens",
+                TokenRequest(owner: "fleet", role: .worker, join: .once)
+            )
+            var joiner = RegistrationRequest(name: "j", instance: "j", model: TestFarm.model)
+            joiner.credential = BlobDigest(ofText: WorkerKey.random())
+            let path = "/v1/workers"
+            #expect(try await bare.send("POST", path, joiner, token: joining.token).status == 403)
+
             let shown = farm.trusting(Certificates.client("farm", showing: "worker"))
-            #expect(try await shown.send("POST", "/v1/workers", registration).status == 201)
+            #expect(try await shown.send("POST", path, joiner, token: joining.token).status == 201)
+            #expect(try await shown.send("POST", path, registration).status == 201)
             #expect(try await shown.send("GET", blob, token: token.token).status == 404)
 
             let stranger = farm.trusting(Certificates.client("farm", showing: "stranger"))

@@ -92,6 +92,14 @@ import Testing
             """
         ],
         .leadStandsForGroup: ["UPDATE worker SET own_class = '', own_speed = 0"],
+        .workerShowsOneKey: [
+            "INSERT INTO token (owner, role, hash) VALUES ('fleet', 'worker', 'h')",
+            """
+            INSERT INTO worker_credential (hash, worker_id, token_id, pool, expires_at, used_at)
+            SELECT repeat(digit, 64), worker.id, token.id, 'default', now(), now()
+            FROM worker, token, unnest('{0,1}'::text[]) AS digit
+            """,
+        ],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]
 

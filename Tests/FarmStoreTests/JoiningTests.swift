@@ -208,6 +208,7 @@ import Testing
         #expect(try await worker(farm, showing: keys[2]) == joined.id)
         let actions = try await farm.store.auditTrail(limit: 20).map(\.action)
         #expect(actions.count { $0 == "worker.credential_renewed" } == 3)
+        #expect(try await farm.store.audit() == [])
     }
 
     @Test("whoever shows the next key at once, one key is left")
@@ -231,6 +232,7 @@ import Testing
             return try await group.reduce(into: []) { $0.append($1) }
         }
         #expect(found == Array(repeating: joined.id, count: 8))
+        #expect(try await farm.store.audit() == [])
         #expect(try await worker(farm, showing: keys[0]) == nil)
     }
 

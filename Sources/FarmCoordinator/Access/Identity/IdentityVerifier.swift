@@ -7,9 +7,19 @@ import Logging
 struct IdentityVerifier: Sendable {
     /// What is read of a token's header before anything is believed.
     private struct Header: Decodable {
-        var alg: String
-        var kid: String?
-        var crit: ClaimValue?
+        private enum CodingKeys: String, CodingKey { case alg, kid, crit }
+
+        let alg: String
+        let kid: String?
+        /// Whether it asks for something that has to be understood; what, nobody looks at.
+        let isCritical: Bool
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            alg = try container.decode(String.self, forKey: .alg)
+            kid = try container.decodeIfPresent(String.self, forKey: .kid)
+            isCritical = container.contains(.crit)
+        }
     }
 
     private let provider: IdentityProvider
@@ -66,7 +76,7 @@ struct IdentityVerifier: Sendable {
     /// - Throws: ``IdentityRefusal``.
     func caller(bearing token: String) async throws(IdentityRefusal) -> Caller {
         let header = try Self.header(of: token)
-        guard header.crit == nil else { throw .critical }
+        guard !header.isCritical else { throw .critical }
         // What the token says of itself chooses among the settings' algorithms, no others.
         guard let algorithm = IdentityProvider.Algorithm(rawValue: header.alg),
             provider.algorithms.contains(algorithm)
