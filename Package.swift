@@ -207,6 +207,7 @@ let package = Package(
                 .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
+        .testTarget(name: "FaultHarnessTests", dependencies: ["fault-harness"]),
         .testTarget(
             name: "HTTPTransportTests",
             dependencies: [
