@@ -209,6 +209,7 @@ let package = Package(
                 .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
+        .testTarget(name: "FaultHarnessTests", dependencies: ["fault-harness"]),
         .testTarget(
             name: "HTTPTransportTests",
             dependencies: [

@@ -62,7 +62,7 @@ package enum Migrations {
         ),
         Migration(
             number: 14,
-            name: "0014_worker_credentials",
+            name: "0011_worker_credentials",
             sql: text(PackageResources._014_worker_credentials_sql)
         ),
     ]

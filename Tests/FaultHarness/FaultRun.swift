@@ -99,9 +99,15 @@ struct FaultRun: Sendable {
     /// Waits until all jobs are over, and retries what was given up because its workers died again and again.
     private func waitUntilOver(_ farm: Farm, _ log: RunLog) async throws -> Int {
         var retried = 0
+        let begin = ContinuousClock.now
+        var isSlow = false
         while true {
             try await farm.wait("all jobs are over", within: .seconds(180)) {
-                try await farm.pool.query(
+                if !isSlow, ContinuousClock.now - begin > .seconds(20) {
+                    isSlow = true
+                    log.say("after 20 s not over: \(try await left(farm))")
+                }
+                return try await farm.pool.query(
                     "SELECT FROM job WHERE state NOT IN ('succeeded', 'failed', 'cancelled')"
                 ).isEmpty
             }
@@ -128,6 +134,23 @@ struct FaultRun: Sendable {
             }
             guard retried < 1000 else { throw HarnessError("images fail again and again") }
         }
+    }
+
+    /// What is still to be done, in words.
+    private func left(_ farm: Farm) async throws -> String {
+        try await farm.pool.query(
+            """
+            SELECT string_agg(line, '; ') AS line FROM (
+                SELECT format('%s claimable of %s', count(*), model_name) AS line
+                    FROM ready JOIN job ON job.id = job_id GROUP BY model_name
+                UNION ALL SELECT format('%s rest until %s', count(*), max(until))
+                    FROM resting HAVING count(*) > 0
+                UNION ALL SELECT format('%s holds %s until %s at step %s', worker.name,
+                        lease.task_id, deadline, step)
+                    FROM lease JOIN worker ON worker.id = worker_id
+            ) AS part
+            """
+        ).first?.decodeIfPresent("line") ?? "nothing"
     }
 
     private func audit(

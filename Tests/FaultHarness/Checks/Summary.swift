@@ -66,18 +66,26 @@ struct Summary: Sendable, Codable {
         }
         let head = row("fault", ["times", "median s", "worst s"])
         let rows = kinds.map {
-            row($0.kind, ["\($0.count)", "\($0.median.tenths)", "\($0.worst.tenths)"])
+            row($0.kind, ["\($0.count)", "\($0.median.hundredths)", "\($0.worst.hundredths)"])
         }
         return
             ([head] + rows + [
                 "\(runs) runs, \(kinds.reduce(0) { $0 + $1.count }) faults, \(kinds.count) kinds, \(images) images, "
                     + "\(blobs) blobs hashed, \(audits) audits on the way, \(lapses) leases lapsed, "
                     + "\(retried) images given up and retried, \(Int(seconds)) s",
-                findings.isEmpty
-                    ? "clean: no image lost, none delivered twice, no two leases on a task, no stale write, every digest right"
-                    : "FOUND \(findings.count): "
-                        + Set(findings.map(\.name)).sorted().joined(separator: ", "),
+                verdict,
             ]).joined(separator: "\n")
+    }
+
+    private var verdict: String {
+        guard findings.isEmpty else {
+            return "FOUND \(findings.count): "
+                + Set(findings.map(\.name)).sorted().joined(separator: ", ")
+        }
+        return images == 0
+            ? "clean: every schema as one that nobody disturbed"
+            : "clean: no image lost, none delivered twice, no two leases on a task, no stale write, "
+                + "every digest right"
     }
 
     var json: String {

@@ -47,7 +47,9 @@ final class Supply: Sendable {
     private func next(_ number: Int) async throws -> JobID? {
         guard state.withLock({ $0.isOpen }) else { return nil }
         if number == 0 { return try await submit("first", "1-\(images)", isReal: false, chunk: 1) }
-        if farm.shape.realWorkers > 0, try await waiting("starter") < farm.shape.realWorkers {
+        if farm.shape.realWorkers > 0,
+            try await isWanted("starter", workers: farm.shape.realWorkers)
+        {
             return try await submit(
                 "real-\(number)",
                 "1-\(RealPictures.count)",
@@ -55,19 +57,23 @@ final class Supply: Sendable {
                 chunk: 2
             )
         }
-        guard try await waiting("simulated") < farm.workers.count else { return nil }
+        guard try await isWanted("simulated", workers: farm.workers.count) else { return nil }
         return try await submit("more-\(number)", "1-24", isReal: false, chunk: 1 + number % 3)
     }
 
-    /// How many tasks of a model can be claimed.
-    private func waiting(_ model: String) async throws -> Int {
+    /// Whether so many workers may run out of tasks of a model.
+    ///
+    /// A worker that failed in a job too often gets no more of it: each has to find two.
+    private func isWanted(_ model: String, workers: Int) async throws -> Bool {
         let row = try await farm.pool.query(
             """
-            SELECT count(*)::integer AS n FROM ready JOIN job ON job.id = job_id
-            WHERE model_name = \(model)
+            SELECT count(*)::integer AS tasks, count(DISTINCT job_id)::integer AS jobs
+            FROM ready JOIN job ON job.id = job_id WHERE model_name = \(model)
             """
         ).first
-        return try row?.decode("n") ?? 0
+        guard let row else { return false }
+        return try row.decode("tasks", as: Int.self) < workers
+            || row.decode("jobs", as: Int.self) < 2
     }
 
     /// Submits a job under a key, so that one whose answer is lost is not there twice.

@@ -107,6 +107,9 @@ struct SeededGenerator: RandomNumberGenerator {
 }
 
 extension Double {
+    /// To two places behind the point.
+    var hundredths: Double { (self * 100).rounded() / 100 }
+
     /// To one place behind the point.
     var tenths: Double { (self * 10).rounded() / 10 }
 }
