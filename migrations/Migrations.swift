@@ -61,9 +61,9 @@ package enum Migrations {
             sql: text(PackageResources._010_audit_origin_sql)
         ),
         Migration(
-            number: 14,
+            number: 11,
             name: "0011_worker_credentials",
-            sql: text(PackageResources._014_worker_credentials_sql)
+            sql: text(PackageResources._011_worker_credentials_sql)
         ),
     ]
 
