@@ -60,6 +60,11 @@ package enum Migrations {
             name: "0010_audit_origin",
             sql: text(PackageResources._010_audit_origin_sql)
         ),
+        Migration(
+            number: 11,
+            name: "0011_preemption",
+            sql: text(PackageResources._011_preemption_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

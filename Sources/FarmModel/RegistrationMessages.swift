@@ -86,6 +86,8 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
     package var modelMemory: ModelMemory?
     /// Whether it renders without others: false where it holds no whole model.
     package var rendersAlone = true
+    /// Whether it parks what it renders when the coordinator says so.
+    package var parks = false
 
     package init(
         name: String,
@@ -100,7 +102,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         self.model = model
     }
 
-    /// Reads a registration; a worker of an earlier release renders alone.
+    /// Reads a registration; a worker of an earlier release renders alone and parks nothing.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         protocolVersion = try container.decode(Int.self, forKey: .protocolVersion)
@@ -117,6 +119,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         group = try container.decodeIfPresent(GroupOffer.self, forKey: .group)
         modelMemory = try container.decodeIfPresent(ModelMemory.self, forKey: .modelMemory)
         rendersAlone = try container.decodeIfPresent(Bool.self, forKey: .rendersAlone) ?? true
+        parks = try container.decodeIfPresent(Bool.self, forKey: .parks) ?? false
     }
 }
 

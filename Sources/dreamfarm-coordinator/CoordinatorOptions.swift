@@ -70,6 +70,22 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var requestRate: String?
 
+    @Option(
+        help: """
+            Whether tasks of a higher band of priority take the place of those that render: on or off \
+            (environment: DREAMFARM_PREEMPTION).
+            """
+    )
+    var preemption: String?
+
+    @Option(
+        help: """
+            How long an attempt renders before it may be parked for one (environment: \
+            DREAMFARM_PREEMPT_QUANTUM).
+            """
+    )
+    var preemptQuantum: String?
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -92,7 +108,7 @@ struct CoordinatorOptions: ParsableArguments {
         "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease", "heartbeat",
         "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
         "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
-        "request-rate",
+        "request-rate", "preemption", "preempt-quantum",
     ]
 
     /// The settings from wherever they come.
@@ -101,7 +117,8 @@ struct CoordinatorOptions: ParsableArguments {
         let flags: [String: String?] = [
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
-            "request-rate": requestRate,
+            "request-rate": requestRate, "preemption": preemption,
+            "preempt-quantum": preemptQuantum,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -150,6 +167,10 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.areMetricsOpen = try flag(source, "metrics-open")
+        configuration.preempts = try isOn(source, "preemption") ?? true
+        if let quantum = try duration(source, "preempt-quantum") {
+            configuration.preemptQuantum = quantum
+        }
         configuration.environment = source.environment
         if let text = source.value("request-rate") {
             guard let rate = Double(text), rate == 0 || (0.01...1_000_000).contains(rate) else {
@@ -184,6 +205,8 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
+            ("preemption", configuration.preempts ? "on" : "off"),
+            ("preempt-quantum", "\(configuration.preemptQuantum)"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
@@ -221,6 +244,15 @@ struct CoordinatorOptions: ParsableArguments {
             throw ValidationError("--\(name) must be like 5% or 0, not '\(text)'")
         }
         return value / 100
+    }
+
+    private func isOn(_ source: SettingsSource, _ name: String) throws -> Bool? {
+        switch source.value(name) {
+        case nil: return nil
+        case "on", "true", "1": return true
+        case "off", "false", "0": return false
+        case let text?: throw ValidationError("--\(name) must be on or off, not '\(text)'")
+        }
     }
 
     private func flag(_ source: SettingsSource, _ name: String) throws -> Bool {
