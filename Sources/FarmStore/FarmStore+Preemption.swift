@@ -19,6 +19,9 @@ extension FarmStore {
     /// How many tasks of a job are looked at in one run.
     private static let preemptionWidth = 64
 
+    /// How long a promise is kept beyond a lease at most, in seconds.
+    private static let longestPromise = 3600.0
+
     /// Lets tasks of a higher band take the place of those that render: the preemption duty, to be run
     /// every second.
     ///
@@ -246,7 +249,7 @@ extension FarmStore {
     ) async throws {
         guard let promise = decision.promise else { return }
         // A step may take long, and the order comes with a heartbeat.
-        let until = configuration.lease.inSeconds + 2 * decision.seconds
+        let until = configuration.lease.inSeconds + min(2 * decision.seconds, Self.longestPromise)
         let noted = try await connection.execute(
             """
             UPDATE worker SET promised_task = \(decision.task), promised_head = \(promise.head),

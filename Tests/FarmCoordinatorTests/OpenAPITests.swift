@@ -175,7 +175,7 @@ import Testing
             LoraSpecification.self,
             MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelMemory.self,
             ModelRequest.self,
-            ModelView.self, PicturePreview.self, PlanView.self, PoolView.self, PriorityRequest.self,
+            ModelView.self, ParkedView.self, PicturePreview.self, PlanView.self, PoolView.self, PriorityRequest.self,
             ProblemDetails.self, RegistrationAnswer.self, RegistrationRequest.self,
             RenderSettings.self, RendererModel.self, RetryRequest.self, SessionRequest.self,
             SessionView.self, SpecificationProblem.self, StepView.self, TableView.self,

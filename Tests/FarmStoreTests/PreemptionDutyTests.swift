@@ -142,6 +142,17 @@ import Testing
         #expect(try await scene.farm.violations() == [])
     }
 
+    @Test("a speed at which nothing ever ends is no reason to fail")
+    func slow() async throws {
+        let scene = try await PreemptionScene()
+        _ = try await scene.job(10)
+        let busy = try await scene.busy("a")
+        try await scene.farm.pool.execute("UPDATE worker SET speed = 1")
+        _ = try await scene.job(90)
+        #expect(try await scene.store.runPreemption() == Self.took(1, 1))
+        #expect(try await scene.beat(busy.id, busy.running, step: 11).park.count == 1)
+    }
+
     @Test("of unlike workers that one is parked which has least at risk")
     func victim() async throws {
         let scene = try await PreemptionScene()
