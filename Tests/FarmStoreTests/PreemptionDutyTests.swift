@@ -142,6 +142,22 @@ import Testing
         #expect(try await scene.farm.violations() == [])
     }
 
+    @Test("what ends about as soon as it could be parked is not; its worker is promised the task")
+    func soonFree() async throws {
+        let scene = try await PreemptionScene()
+        let low = try await scene.job(10, tasks: 2)
+        let busy = try await scene.busy("a")
+        let ahead = try #require(busy.ahead)
+        try await scene.beat(busy.id, busy.running, step: 98, ahead: [ahead])
+        let high = try await scene.job(90)
+        #expect(try await scene.store.runPreemption() == Self.took(0, 1))
+        let record = try await scene.beat(busy.id, busy.running, step: 99, ahead: [ahead])
+        #expect(record.park == [] && record.stale == [ahead.fence.attempt])
+        #expect(try await scene.ready(low) == 1)
+        #expect(try await scene.farm.claimOne(busy.id).job == high)
+        #expect(try await scene.farm.violations() == [])
+    }
+
     @Test("a speed at which nothing ever ends is no reason to fail")
     func slow() async throws {
         let scene = try await PreemptionScene()
