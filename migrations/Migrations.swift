@@ -65,6 +65,11 @@ package enum Migrations {
             name: "0011_worker_credentials",
             sql: text(PackageResources._011_worker_credentials_sql)
         ),
+        Migration(
+            number: 12,
+            name: "0012_preemption",
+            sql: text(PackageResources._012_preemption_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -45,6 +45,10 @@ package struct AttemptRequest: Codable, Hashable, Sendable {
     package var report: AttemptReport?
     /// Why it was given back; nil at a completion.
     package var reason: ReleaseReason?
+    /// The index of the image that it was at when it was parked; nil between two images.
+    package var image: Int?
+    /// How many steps of that image were done.
+    package var step: Int?
 
     package init(
         fence: AttemptFence,
@@ -69,6 +73,8 @@ package enum ReleaseReason: String, Codable, CaseIterable, Sendable {
     case noMemory = "no_memory"
     /// A member of the group that rendered it is gone.
     case groupLost = "group_lost"
+    /// The coordinator told it to make room for a task of a higher band, and its checkpoint is stored.
+    case parked
 }
 
 /// The end of an attempt that failed.

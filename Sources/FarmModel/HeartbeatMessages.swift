@@ -183,8 +183,11 @@ package struct CancelOrder: Codable, Hashable, Sendable {
 
 /// What the coordinator wants of the worker.
 package struct HeartbeatAnswer: Codable, Hashable, Sendable {
-    /// Attempts to stop, because they are cancelled, hung or preempted.
+    /// Attempts to stop, because they are cancelled.
     package var cancel: [CancelOrder]
+    /// Attempts to park: to end after the step that runs, with a checkpoint, since a task of a higher band
+    /// takes their place; nil for none.
+    package var park: [AttemptID]?
     /// Attempts whose lease is over: to be dropped, because nothing of them counts any more.
     package var stale: [AttemptID]
     package var desiredState: DesiredWorkerState

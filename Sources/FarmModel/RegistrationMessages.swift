@@ -88,6 +88,8 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
     package var rendersAlone = true
     /// The hash of the key that the worker will show, where it joins by a token for that.
     package var credential: BlobDigest?
+    /// Whether it parks what it renders when the coordinator says so.
+    package var parks = false
 
     package init(
         name: String,
@@ -102,7 +104,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         self.model = model
     }
 
-    /// Reads a registration; a worker of an earlier release renders alone.
+    /// Reads a registration; a worker of an earlier release renders alone and parks nothing.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         protocolVersion = try container.decode(Int.self, forKey: .protocolVersion)
@@ -120,6 +122,7 @@ package struct RegistrationRequest: Codable, Hashable, Sendable {
         modelMemory = try container.decodeIfPresent(ModelMemory.self, forKey: .modelMemory)
         rendersAlone = try container.decodeIfPresent(Bool.self, forKey: .rendersAlone) ?? true
         credential = try container.decodeIfPresent(BlobDigest.self, forKey: .credential)
+        parks = try container.decodeIfPresent(Bool.self, forKey: .parks) ?? false
     }
 }
 

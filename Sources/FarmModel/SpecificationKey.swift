@@ -42,7 +42,10 @@ package struct SpecificationKey: Hashable, Sendable {
         SpecificationKey("model", "the name of a recorded model", "the farm's default"),
         SpecificationKey(
             "priority",
-            "whole number 0…100; orders the jobs of one owner, higher goes first",
+            """
+            whole number 0…100; orders the jobs of one owner, higher goes first; one of a higher band \
+            (0…24, 25…74, 75…100) takes the place of what renders in a lower one
+            """,
             "50"
         ),
         SpecificationKey(

@@ -23,6 +23,10 @@ package struct TaskView: Codable, Hashable, Sendable {
     package var failure: FailureView?
     /// Predicted work, in floating point operations.
     package var cost: Double?
+    /// How often it was parked; nil for never.
+    package var parks: Int?
+    /// Where it was parked last, and for what, while it is not over.
+    package var parked: ParkedView?
 
     package init(
         id: TaskID,
@@ -48,6 +52,33 @@ package enum AttemptEnding: String, Codable, CaseIterable, Sendable {
     case lapsed
     case released
     case cancelled
+    /// It made room for a task of a higher band, and is gone on with from its checkpoint.
+    case parked
+}
+
+/// Where an attempt was when a task of a higher band took its place.
+package struct ParkedView: Codable, Hashable, Sendable {
+    /// The index of the image that it was at; nil between two images.
+    package var image: Int?
+    /// How many steps of the image were done.
+    package var step: Int
+    /// The job whose task took its place; nil where it is not to be told: another owner's, which an operator
+    /// lifted.
+    package var job: JobID?
+
+    package init(image: Int?, step: Int, job: JobID?) {
+        self.image = image
+        self.step = step
+        self.job = job
+    }
+
+    /// What happened, as the end of a sentence on a task that waits.
+    package var sentence: String {
+        let place = image.map { "after step \(step) of image \($0)" } ?? "between two images"
+        let cause =
+            job.map { "the job \($0), which is of a higher band" } ?? "a task that went first"
+        return "it was parked \(place) for \(cause), and goes on from there"
+    }
 }
 
 /// One try at a task as the API gives it.
@@ -63,6 +94,8 @@ package struct AttemptView: Codable, Hashable, Sendable {
     package var finishedAt: Date?
     package var failure: FailureView?
     package var numericClass: String?
+    /// Where it was, and for what, if it was parked.
+    package var parked: ParkedView?
     package var report: AttemptReport?
     package var progress: StepView?
 
@@ -138,6 +171,8 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case taskFailedAttempt = "task.failed_attempt"
     case taskLapsed = "task.lapsed"
     case taskReleased = "task.released"
+    /// It made room for a task of a higher band.
+    case taskParked = "task.parked"
     /// A group renders it that has fewer members than it asks for.
     case taskFellBack = "task.fell_back"
 
@@ -185,6 +220,12 @@ package struct EventData: Codable, Hashable, Sendable {
     package var mode: CancelMode?
     /// How many images or tasks it is about, where it is about several at once.
     package var count: Int?
+    /// How many steps of the image were done.
+    package var step: Int?
+    /// How many of them are to be computed again.
+    package var repeatedSteps: Int?
+    /// The job whose task took its place; nil where that is another owner's, which an operator lifted.
+    package var job: JobID?
 
     package init() {}
 }

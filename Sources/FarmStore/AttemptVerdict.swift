@@ -14,6 +14,8 @@ enum AttemptEnd: Sendable, Hashable {
     case released
     /// The group that rendered it lost a member, for a reason in words.
     case memberLost(String)
+    /// It made room for a task of a higher band.
+    case parked(Parking)
 
     /// The outcome as the attempt's row has it.
     var outcome: String { ending.rawValue }
@@ -25,6 +27,7 @@ enum AttemptEnd: Sendable, Hashable {
         case .failed: .failed
         case .lapsed, .replaced: .lapsed
         case .released, .memberLost: .released
+        case .parked: .parked
         }
     }
 
@@ -48,8 +51,14 @@ enum AttemptEnd: Sendable, Hashable {
         case .replaced: Self.replacement
         case .memberLost(let reason):
             AttemptFailure(failureClass: .transient, message: "the group lost a member: \(reason)")
-        case .succeeded, .released: nil
+        case .succeeded, .released, .parked: nil
         }
+    }
+
+    /// Where it was, if it made room.
+    var parking: Parking? {
+        guard case .parked(let parking) = self else { return nil }
+        return parking
     }
 
     /// The same of an attempt of a group, whose first rank it befell.
@@ -57,7 +66,7 @@ enum AttemptEnd: Sendable, Hashable {
         switch self {
         case .lapsed: .memberLost("its first rank was not heard of until the lease ran out")
         case .replaced: .memberLost("its first rank ended without a word and was started again")
-        case .succeeded, .failed, .released, .memberLost: self
+        case .succeeded, .failed, .released, .memberLost, .parked: self
         }
     }
 
@@ -65,7 +74,7 @@ enum AttemptEnd: Sendable, Hashable {
     var blamesWorker: Bool {
         switch self {
         case .failed, .lapsed, .replaced: true
-        case .succeeded, .released, .memberLost: false
+        case .succeeded, .released, .memberLost, .parked: false
         }
     }
 }
@@ -148,7 +157,7 @@ struct AttemptVerdict: Sendable, Hashable {
         }
         if scope.delivered > 0 { tally.clear() }
         switch end {
-        case .succeeded, .released:
+        case .succeeded, .released, .parked:
             self.init(event: .release, tally: tally, backoff: .zero, failure: nil)
         case .memberLost(let reason):
             tally.groupLosses += 1

@@ -18,6 +18,8 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case readyRowOfReadyTask
     /// A task that is not over can be claimed, rests, or is leased: one of them.
     case liveTaskHasOnePlace
+    /// A task that waits for a worker was promised to it, and to no other.
+    case promisedTaskHasWorker
     /// A head that is marked empty has no ready task.
     case emptyHeadHasNoReadyTask
     /// A lease has the epoch that follows its task's last.
@@ -123,6 +125,14 @@ extension DatabaseInvariant {
             """
         case .readyRowOfReadyTask: Self.wrongReadyRows
         case .liveTaskHasOnePlace: Self.wrongPlaces
+        case .promisedTaskHasWorker:
+            """
+            SELECT format('task %s waits for the worker %s, which was promised %s', ready.task_id,
+                ready.promised, coalesce(worker.promised_task::text, 'nothing')) AS detail
+            FROM ready LEFT JOIN worker ON worker.id = ready.promised
+            WHERE ready.promised IS NOT NULL
+                AND worker.promised_task IS DISTINCT FROM ready.task_id
+            """
         case .emptyHeadHasNoReadyTask:
             """
             SELECT format('head %s is marked empty and has ready tasks', head.id) AS detail

@@ -20,6 +20,8 @@ package enum Duty: Int, CaseIterable, Sendable {
     case blobs
     /// Groups that are to be made, mended or ended.
     case groups
+    /// Tasks that take the place of those of a lower band.
+    case preemption
 
     /// The duty's name, as the metrics show it.
     package var name: String { String(describing: self) }

@@ -9,7 +9,12 @@ package final class FarmCounts: Sendable {
         var attempts: [AttemptEnding: Int] = [:]
         var images: [ImageState: Int] = [:]
         var expirations = 0
+        var parks: [String: Int] = [:]
+        var repeatedSteps: [String: Int] = [:]
     }
+
+    /// How many models are counted by name; the rest is put together as `other`.
+    private static let mostModels = 100
 
     private let state = Mutex(State())
 
@@ -21,6 +26,21 @@ package final class FarmCounts: Sendable {
 
     /// Leases that ran out.
     package var expirations: Int { state.withLock(\.expirations) }
+
+    /// Attempts that made room for a task of a higher band, by the model's name.
+    package var parks: [String: Int] { state.withLock(\.parks) }
+
+    /// Steps of them that no checkpoint kept, by the model's name.
+    package var repeatedSteps: [String: Int] { state.withLock(\.repeatedSteps) }
+
+    func note(_ parking: Parking) {
+        state.withLock { state in
+            let isKept = state.parks[parking.model] != nil || state.parks.count < Self.mostModels
+            let model = isKept ? parking.model : "other"
+            state.parks[model, default: 0] += 1
+            state.repeatedSteps[model, default: 0] += parking.repeatedSteps
+        }
+    }
 
     func note(_ ending: AttemptEnding, _ count: Int = 1) {
         state.withLock { $0.attempts[ending, default: 0] += count }

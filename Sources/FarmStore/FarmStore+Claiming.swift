@@ -85,12 +85,12 @@ extension FarmStore {
                 continue
             }
             // A second one would begin when the first one ends.
-            if worker.reservation != nil { member.claim.limit = 1 }
+            if worker.reservation != nil || worker.promise != nil { member.claim.limit = 1 }
             let warm = member.claim.warm.intersection(rivals)
             var key = Key(worker: worker, warm: warm)
             // Where limits count workers, or some task is not for this one, each is looked at for
             // itself: else what one may not have is kept from those it came with.
-            if !special, !apart.contains(worker.name) {
+            if !special, !apart.contains(worker.name), worker.promise == nil {
                 key.worker.id = WorkerID(rawValue: Self.anyone)
                 key.worker.epoch = 0
                 key.worker.name = ""
@@ -146,7 +146,9 @@ extension FarmStore {
         in view: QueueView
     ) async throws -> [(place: Int, tasks: [ClaimedTask])] {
         var choices = choices
-        guard !choices.isEmpty else { return [] }
+        let promise = group.worker.promise
+        if let promise { choices = Self.choices(for: promise, in: view) }
+        guard !choices.isEmpty || promise != nil else { return [] }
         let slots = group.members.flatMap { member in
             repeatElement(
                 ClaimSlot(
@@ -159,7 +161,9 @@ extension FarmStore {
             )
         }
         let claimed: [(WorkerID, ClaimedTask)]
-        if let special = choices.first(where: \.head.isSpecial) {
+        if let promise {
+            claimed = try await claimPromised(promise, choices, slots, group, in: view)
+        } else if let special = choices.first(where: \.head.isSpecial) {
             if choices[0].head.id == special.head.id {
                 choices = [special]
             } else {
@@ -197,14 +201,58 @@ extension FarmStore {
     ) async throws -> [(WorkerID, ClaimedTask)] {
         try await withRetriedTransaction { connection in
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
-            for choice in choices where choice.head.isSpecial {
-                guard try await admit(group.worker, to: choice.head, on: connection) else {
-                    desk.forget([choice.head.id])
-                    return []
-                }
-            }
+            guard try await admit(group.worker, to: choices, on: connection) else { return [] }
             return try await lease(choices, slots, group, in: view, on: connection)
         }
+    }
+
+    /// What a promise leaves to choose: its task's head, if that is open.
+    private static func choices(
+        for promise: TaskPromise,
+        in view: QueueView
+    ) -> [Placement.Choice] {
+        view.heads.filter { $0.id == promise.head }.map { head in
+            var head = head
+            head.first = promise.number
+            return Placement.Choice(head: head, count: 1)
+        }
+    }
+
+    /// Claims what a worker was promised, which is over with it: where the task is not to be had any more,
+    /// the worker's next claim is like any.
+    private func claimPromised(
+        _ promise: TaskPromise,
+        _ choices: [Placement.Choice],
+        _ slots: [ClaimSlot],
+        _ group: Group,
+        in view: QueueView
+    ) async throws -> [(WorkerID, ClaimedTask)] {
+        let claimed = try await withRetriedTransaction { connection in
+            if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
+            var claimed: [(WorkerID, ClaimedTask)] = []
+            if !choices.isEmpty, try await admit(group.worker, to: choices, on: connection) {
+                claimed = try await lease(choices, slots, group, in: view, on: connection)
+            }
+            try await endPromise(promise, of: group.worker.id, on: connection)
+            return claimed
+        }
+        desk.expire()
+        return claimed
+    }
+
+    /// Locks the heads whose limit or class has to hold, and tells whether a worker may claim from each.
+    private func admit(
+        _ worker: WorkerCapability,
+        to choices: [Placement.Choice],
+        on connection: PostgresConnection
+    ) async throws -> Bool {
+        for choice in choices where choice.head.isSpecial {
+            guard try await admit(worker, to: choice.head, on: connection) else {
+                desk.forget([choice.head.id])
+                return false
+            }
+        }
+        return true
     }
 
     /// Locks a head and tells whether a worker may claim from it; fixes its class where that is
@@ -264,6 +312,7 @@ extension FarmStore {
                 choices,
                 slots,
                 names,
+                promise: group.worker.promise,
                 until: group.worker.reservation,
                 able: choices.map { view.able(toRun: $0.head) }
             )

@@ -92,6 +92,7 @@ extension FarmStore {
             )
             try await endLease(lease, end, totals, on: connection)
             try await writeTask(lease, verdict, on: connection)
+            if let parking = end.parking { try await notePark(of: lease, parking, on: connection) }
             if let failure = end.failure, end.blamesWorker {
                 try await recordFailure(lease, failure, on: connection)
             }
@@ -129,14 +130,17 @@ extension FarmStore {
             )
             INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,
                 started_at, outcome, failure_class, failure_message, cost, steps_computed,
-                conditions_computed, conditions_found, busy_seconds)
+                conditions_computed, conditions_found, busy_seconds, parked_image, parked_step,
+                parked_for)
             SELECT ended.attempt_id, ended.task_id, ended.job_id, ended.worker_id, worker.name,
                 worker.numeric_class, ended.epoch, ended.claimed_at, \(end.outcome),
                 \(end.failure?.failureClass), \(end.failure?.message), \(lease.charge),
                 greatest(ended.steps_computed, \(totals.stepsComputed)),
                 greatest(ended.conditions_computed, \(totals.conditionsComputed)),
                 greatest(ended.conditions_found, \(totals.conditionsFound)),
-                greatest(ended.busy_seconds, \(totals.busySeconds))
+                greatest(ended.busy_seconds, \(totals.busySeconds)),
+                \(end.parking?.image?.asRowCount), \(end.parking?.step.asRowCount),
+                \(end.parking?.visibleJob)
             FROM ended JOIN worker ON worker.id = ended.worker_id
             """
         )
@@ -291,6 +295,12 @@ extension FarmStore {
             data.task = lease.task
             data.attempt = lease.attempt
             data.worker = lease.workerName
+            if let parking = end.parking {
+                data.index = parking.image
+                data.step = parking.step
+                data.repeatedSteps = parking.repeatedSteps
+                data.job = parking.visibleJob
+            }
             data.failure = end.failure.map {
                 FailureView(failureClass: $0.failureClass, message: $0.message)
             }
@@ -371,6 +381,7 @@ extension AttemptEnd {
         case .failed: "task.failed_attempt"
         case .lapsed, .replaced: "task.lapsed"
         case .released, .memberLost: "task.released"
+        case .parked: EventKind.taskParked.rawValue
         }
     }
 }

@@ -7,7 +7,7 @@ extension FarmStore {
 
     /// What is left to compute of a lease, as SQL: the images that are not delivered yet, less the
     /// steps of the one that renders.
-    private static let restOfLease = """
+    static let restOfLease = """
         SELECT task.cost / task.image_count * greatest(0,
             least(count(*), CASE WHEN task.is_narrow THEN 1 ELSE task.image_count END)
             - coalesce(max(least(1, lease.step::double precision / greatest(lease.steps, 1)))

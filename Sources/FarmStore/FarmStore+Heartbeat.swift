@@ -16,6 +16,8 @@ package struct HeartbeatRecord: Sendable, Hashable {
     package var cancel: [CancelOrder] = []
     /// Attempts whose lease is over.
     package var stale: [AttemptID] = []
+    /// Attempts that are to make room for a task of a higher band.
+    package var park: [AttemptID] = []
     package var state: WorkerState
     package var desiredState: DesiredWorkerState
     /// Why it is wanted.
@@ -62,6 +64,8 @@ extension FarmStore {
         let held = Set(
             try rows.compactMap { try $0.decodeIfPresent("attempt_id", as: AttemptID.self) }
         )
+        record.park = try rows.filter { try $0.decodeIfPresent("parks") ?? false }
+            .map { try $0.decode("attempt_id") }
         for fence in beat.fences {
             if held.contains(fence.attempt) {
                 record.extended.append(fence)
@@ -126,7 +130,8 @@ extension FarmStore {
                     conditions_found = greatest(conditions_found, held.found),
                     busy_seconds = greatest(busy_seconds, held.busy)
                 FROM held WHERE lease.task_id = held.task_id
-                RETURNING lease.task_id, lease.attempt_id
+                RETURNING lease.task_id, lease.attempt_id,
+                    held.has_begun AND lease.park_for IS NOT NULL AS parks
             ),
             measured AS (
                 SELECT avg(task.cost / task.image_count / held.steps / held.seconds) AS speed
@@ -146,7 +151,7 @@ extension FarmStore {
                 RETURNING state, desired_state, state_reason, group_id IS NOT NULL AS is_member
             )
             SELECT heard.state, heard.desired_state, heard.state_reason, heard.is_member,
-                extended.attempt_id
+                extended.attempt_id, extended.parks
             FROM heard LEFT JOIN extended ON true
             """
         )

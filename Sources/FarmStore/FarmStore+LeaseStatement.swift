@@ -13,6 +13,8 @@ extension FarmStore {
     ///   - choices: The heads, each once, with how many tasks to take.
     ///   - slots: The worker that gets the first task, the second, and so on.
     ///   - names: The workers' names: what one of them failed is not for them.
+    ///   - promise: What the workers were promised, and take before anything else; nil where nothing: they
+    ///     take nothing while they are promised something after all.
     ///   - reservation: By when a task has to end; nil for any time.
     ///   - able: For each choice the workers, by name, that could run it: what they all failed is
     ///     for any.
@@ -21,6 +23,7 @@ extension FarmStore {
         _ choices: [Placement.Choice],
         _ slots: [ClaimSlot],
         _ names: [String],
+        promise: TaskPromise?,
         until reservation: GroupReservation?,
         able: [[String]]
     ) -> Query {
@@ -49,6 +52,7 @@ extension FarmStore {
                 JOIN worker ON worker.id = slot.worker_id AND slot.epoch IN (0, worker.epoch)
                 WHERE worker.state NOT IN ('draining', 'asleep', 'quarantined')
                     AND worker.desired_state = 'run'
+                    AND worker.promised_task IS NOT DISTINCT FROM \(promise?.task)::uuid
                     AND slot.is_member = (worker.group_id IS NOT NULL)
                     AND (slot.lead = '' OR slot.lead = (
                         SELECT led.key FROM led WHERE led.id = worker.group_id
@@ -72,6 +76,9 @@ extension FarmStore {
                     CROSS JOIN LATERAL (
                         SELECT ready.ctid AS at, ready.* FROM ready
                         WHERE ready.head_id = choice.head_id AND ready.number >= choice.first
+                            AND ready.number <= \(promise?.number ?? Int(Int32.max))::integer
+                            AND (ready.promised IS NULL
+                                OR ready.task_id = \(promise?.task)::uuid)
                             AND (SELECT head.blocked_by IS NULL FROM head
                                 WHERE head.id = choice.head_id)
                             AND (\(reservation == nil)::boolean

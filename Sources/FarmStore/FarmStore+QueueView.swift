@@ -150,6 +150,7 @@ extension FarmStore {
             """
             SELECT worker.id, worker.epoch, worker.name, worker.model_digest, worker.precision,
                 worker.memory_bytes, worker.pool, worker.tags, worker.numeric_class, worker.speed,
+                worker.promised_task, worker.promised_head, worker.promised_number,
                 CASE WHEN worker.state IN ('draining', 'asleep', 'quarantined') THEN worker.state
                     WHEN desired_state = 'drain' THEN 'draining'
                     WHEN desired_state = 'sleep' THEN 'asleep'
@@ -184,6 +185,13 @@ extension FarmStore {
                     GroupReservation(until: $0, speed: try row.decode("speed"))
                 }
             )
+            if let task = try row.decodeIfPresent("promised_task", as: TaskID.self) {
+                worker.promise = TaskPromise(
+                    task: task,
+                    head: try row.decode("promised_head"),
+                    number: try row.decode("promised_number")
+                )
+            }
             if let group, worker.groupSize > 1 {
                 worker.lead = GroupEpoch(group: group, epoch: try row.decode("group_epoch"))
             }

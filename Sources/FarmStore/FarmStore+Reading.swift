@@ -40,12 +40,18 @@ extension FarmStore {
             task.epoch, task.first_index, task.image_count, task.undelivered, task.cost,
             task.failure_class, task.failure_message, resting.until, lease.attempt_id,
             lease.epoch AS lease_epoch, lease.worker_id, lease.claimed_at, lease.deadline,
-            lease.begun_at, lease.image_index, lease.step, lease.steps,
+            lease.begun_at, lease.image_index, lease.step, lease.steps, task.parks,
+            parked.parked_image, parked.parked_step, parked.parked_for,
             CASE WHEN task.state <> 'ready' THEN task.state
                 WHEN lease.task_id IS NOT NULL THEN 'leased'
                 WHEN head.blocked_by IS NOT NULL THEN 'blocked' ELSE 'ready' END AS state
         FROM task LEFT JOIN lease ON lease.task_id = task.id
         LEFT JOIN resting ON resting.task_id = task.id LEFT JOIN head ON head.id = task.head_id
+        LEFT JOIN LATERAL (
+            SELECT parked_image, parked_step, parked_for FROM attempt
+            WHERE attempt.task_id = task.id AND attempt.outcome = 'parked'
+            ORDER BY attempt.epoch DESC LIMIT 1
+        ) AS parked ON task.parks > 0
         """
 
     /// Returns a job by its farm-wide id; nil when there is none.
@@ -140,11 +146,11 @@ extension FarmStore {
         try await pool.query(
             """
             SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
-                outcome, failure_class, failure_message
+                outcome, failure_class, failure_message, parked_image, parked_step, parked_for
             FROM attempt WHERE task_id = \(task)
             UNION ALL
             SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
-                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
             FROM lease JOIN worker ON worker.id = lease.worker_id WHERE lease.task_id = \(task)
             ORDER BY epoch
             """

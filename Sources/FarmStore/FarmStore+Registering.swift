@@ -132,14 +132,14 @@ extension FarmStore {
             INSERT INTO worker (name, instance, pool, model_name, model_digest, precision,
                 numeric_class, memory_bytes, speed, engine, tags, info, joins_groups,
                 offered_group, offered_size, renders_alone, sharded_bytes, replicated_bytes,
-                working_bytes, most_ranks)
+                working_bytes, most_ranks, parks)
             VALUES (\(name), \(worker.instance), \(worker.pool), \(model), \(worker.modelDigest),
                 \(worker.precision), \(worker.numericClass), \(worker.memory),
                 \(max(worker.speed, 0)), \(worker.engine), \(worker.tags)::text[],
                 \(worker.info)::jsonb, \(worker.group != nil), \(worker.group?.name),
                 \(worker.group?.size), \(worker.rendersAlone), \(worker.modelMemory?.sharded),
                 \(worker.modelMemory?.replicated), \(worker.modelMemory?.working),
-                \(worker.modelMemory?.mostRanks))
+                \(worker.modelMemory?.mostRanks), \(worker.parks))
             RETURNING id
             """
         ).first
@@ -178,7 +178,7 @@ extension FarmStore {
                 sharded_bytes = \(worker.modelMemory?.sharded),
                 replicated_bytes = \(worker.modelMemory?.replicated),
                 working_bytes = \(worker.modelMemory?.working),
-                most_ranks = \(worker.modelMemory?.mostRanks),
+                most_ranks = \(worker.modelMemory?.mostRanks), parks = \(worker.parks),
                 registered_at = now(), last_seen_at = now()
             WHERE id = \(id) RETURNING name, epoch, desired_state
             """

@@ -101,6 +101,15 @@ package struct FarmStoreConfiguration: Sendable {
     /// The same where nothing waits for them.
     package var groupRest: Duration = .seconds(600)
 
+    /// Whether tasks of a higher band of priority take the place of those that render.
+    package var preempts = true
+
+    /// How long an attempt renders before it may be parked.
+    package var preemptQuantum: Duration = .seconds(60)
+
+    /// How often a task is parked at most.
+    package var maxParks = 2
+
     /// Creates the configuration with every value at its default.
     package init() {}
 }

@@ -143,6 +143,9 @@ package struct TaskRecord: Sendable, Hashable {
     package let restsUntil: Date?
     package let lease: LeaseRecord?
     package let failure: FailureView?
+    /// How often it was parked, and where and for what the last time.
+    package let parks: Int
+    package let parked: ParkedView?
 
     init(_ row: Row) throws {
         id = try row.decode("id")
@@ -161,6 +164,8 @@ package struct TaskRecord: Sendable, Hashable {
         restsUntil = try row.decodeIfPresent("until")
         self.lease = lease
         failure = try FailureView(row)
+        parks = try row.decode("parks")
+        parked = try ParkedView(row)
     }
 }
 

@@ -92,6 +92,8 @@ struct WorkerCapability: Sendable, Hashable {
     var lead: GroupEpoch?
     /// Set while it is reserved for a group.
     var reservation: GroupReservation?
+    /// The task that it claims before any other, and nobody else.
+    var promise: TaskPromise?
 }
 
 /// What a worker that is reserved for a group may still take: what ends before the group starts.

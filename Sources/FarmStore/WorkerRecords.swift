@@ -33,6 +33,8 @@ package struct WorkerRegistration: Sendable {
     package var modelMemory: ModelMemory?
     /// Whether it renders without others.
     package var rendersAlone = true
+    /// Whether it parks what it renders when it is told to.
+    package var parks = false
     /// The owner of the token that it shows, for the audit.
     package var actor: String?
     /// By what right it registers.
@@ -160,9 +162,11 @@ package struct AttemptRecord: Sendable, Hashable {
     package let job: JobID
     package let startedAt: Date
     package let finishedAt: Date?
-    /// `succeeded`, `failed`, `lapsed`, `released` or `cancelled`; nil while it runs.
+    /// `succeeded`, `failed`, `lapsed`, `released`, `cancelled` or `parked`; nil while it runs.
     package let outcome: String?
     package let failure: FailureView?
+    /// Where it was, and for what, if it was parked.
+    package let parked: ParkedView?
 
     init(_ row: Row) throws {
         fence = AttemptFence(
@@ -177,6 +181,7 @@ package struct AttemptRecord: Sendable, Hashable {
         finishedAt = try row.decodeIfPresent("finished_at")
         outcome = try row.decodeIfPresent("outcome")
         failure = try FailureView(row)
+        parked = try ParkedView(row)
     }
 }
 

@@ -72,6 +72,8 @@ package struct WorkerCounts: Hashable, Sendable {
     package var delivered = 0
     package var failed = 0
     package var released = 0
+    /// Attempts that made room for a task of a higher band.
+    package var parked = 0
     /// Attempts that were dropped because their lease was over.
     package var stale = 0
     package var checkpoints = 0

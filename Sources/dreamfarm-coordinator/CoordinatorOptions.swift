@@ -80,6 +80,22 @@ struct CoordinatorOptions: ParsableArguments {
 
     @OptionGroup(title: "Identity provider") var identity: IdentityOptions
 
+    @Option(
+        help: """
+            Whether tasks of a higher band of priority take the place of those that render: on or off \
+            (environment: DREAMFARM_PREEMPTION).
+            """
+    )
+    var preemption: String?
+
+    @Option(
+        help: """
+            How long an attempt renders before it may be parked for one (environment: \
+            DREAMFARM_PREEMPT_QUANTUM).
+            """
+    )
+    var preemptQuantum: String?
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -104,7 +120,7 @@ struct CoordinatorOptions: ParsableArguments {
             "heartbeat",
             "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
             "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
-            "request-rate", "worker-credential",
+            "request-rate", "worker-credential", "preemption", "preempt-quantum",
         ]
 
     /// The settings from wherever they come.
@@ -114,6 +130,7 @@ struct CoordinatorOptions: ParsableArguments {
             "data-dir": dataDir, "listen": listen, "database-url": databaseURL,
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
             "request-rate": requestRate, "worker-credential": workerCredential,
+            "preemption": preemption, "preempt-quantum": preemptQuantum,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -162,6 +179,10 @@ struct CoordinatorOptions: ParsableArguments {
         configuration.webhookSecret = source.value("webhook-secret")
         configuration.allowsPrivateWebhooks = try flag(source, "webhooks-private")
         configuration.areMetricsOpen = try flag(source, "metrics-open")
+        configuration.preempts = try isOn(source, "preemption") ?? true
+        if let quantum = try duration(source, "preempt-quantum") {
+            configuration.preemptQuantum = quantum
+        }
         configuration.environment = source.environment
         configuration.identity = try IdentityProvider(source)
         if let text = source.value("request-rate") {
@@ -204,6 +225,8 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
             ("worker-credential", "\(configuration.workerCredential)"),
+            ("preemption", configuration.preempts ? "on" : "off"),
+            ("preempt-quantum", "\(configuration.preemptQuantum)"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
@@ -242,6 +265,15 @@ struct CoordinatorOptions: ParsableArguments {
             throw ValidationError("--\(name) must be like 5% or 0, not '\(text)'")
         }
         return value / 100
+    }
+
+    private func isOn(_ source: SettingsSource, _ name: String) throws -> Bool? {
+        switch source.value(name) {
+        case nil: return nil
+        case "on", "true", "1": return true
+        case "off", "false", "0": return false
+        case let text?: throw ValidationError("--\(name) must be on or off, not '\(text)'")
+        }
     }
 
     private func flag(_ source: SettingsSource, _ name: String) throws -> Bool {

@@ -24,7 +24,8 @@ import Testing
         "dreamfarm_database_dead_tuples", "dreamfarm_duty_held", "dreamfarm_build_info",
         "dreamfarm_group_formation_seconds", "dreamfarm_group_steps_total",
         "dreamfarm_group_reduce_seconds", "dreamfarm_group_reduce_bytes_total",
-        "dreamfarm_group_wait_ratio",
+        "dreamfarm_group_wait_ratio", "dreamfarm_preemptions_total",
+        "dreamfarm_preemption_repeated_steps_total",
     ]
 
     @Test("every family and known value of a label is there at the first scrape")

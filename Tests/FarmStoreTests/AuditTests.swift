@@ -65,6 +65,9 @@ import Testing
             """
         ],
         .liveTaskHasOnePlace: ["DELETE FROM lease"],
+        .promisedTaskHasWorker: [
+            "UPDATE ready SET promised = (SELECT id FROM worker LIMIT 1)"
+        ],
         .emptyHeadHasNoReadyTask: ["UPDATE head SET is_empty = true"],
         .leaseEpochFollowsTasks: ["UPDATE lease SET epoch = epoch + 1"],
         .attemptEpochsRise: ["UPDATE task SET epoch = 0 WHERE state = 'succeeded'"],

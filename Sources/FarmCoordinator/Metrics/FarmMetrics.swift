@@ -132,7 +132,8 @@ final class FarmMetrics: Sendable {
             database.families
             + [
                 taskWait, claimDuration, placements, Self.attempts(store), Self.images(store),
-                staleWrites, Self.expirations(store), steps, denoiseTokens, costRatio, busy,
+                Self.preemptions(store), Self.repeatedSteps(store), staleWrites,
+                Self.expirations(store), steps, denoiseTokens, costRatio, busy,
             ] + groups.families + [requests, Self.connections(store), duties, Self.build]
     }
 
@@ -161,6 +162,34 @@ final class FarmMetrics: Sendable {
                 labels: [MetricLabel("outcome", outcomes)]
             )
         ) { store.counts.images.series }
+    }
+
+    private static func preemptions(_ store: FarmStore) -> ReadFamily {
+        ReadFamily(
+            MetricDescription(
+                "dreamfarm_preemptions_total",
+                .counter,
+                unit: "attempts",
+                help: """
+                    Attempts that were parked for a task of a higher band of priority, as this coordinator \
+                    was told
+                    """,
+                labels: [MetricLabel("model", ["other"], isOpen: true)]
+            )
+        ) { store.counts.parks.seriesOfNames }
+    }
+
+    private static func repeatedSteps(_ store: FarmStore) -> ReadFamily {
+        ReadFamily(
+            MetricDescription(
+                "dreamfarm_preemption_repeated_steps_total",
+                .counter,
+                unit: "steps",
+                help:
+                    "Steps of parked attempts that no checkpoint kept, and that are computed again",
+                labels: [MetricLabel("model", ["other"], isOpen: true)]
+            )
+        ) { store.counts.repeatedSteps.seriesOfNames }
     }
 
     private static func expirations(_ store: FarmStore) -> ReadFamily {
@@ -202,6 +231,13 @@ final class FarmMetrics: Sendable {
                 labels: [MetricLabel("version", [FarmSettings.version])]
             )
         )
+    }
+}
+
+extension [String: Int] {
+    /// The counts by the one label's value, which is a name.
+    fileprivate var seriesOfNames: [[String]: Double] {
+        [[String]: Double](uniqueKeysWithValues: map { ([$0.key], Double($0.value)) })
     }
 }
 

@@ -52,14 +52,7 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/attempts/{attempt}/release", for: .least(.worker)) {
             let message: AttemptRequest = try await $0.message()
             let fence = try await check(message.fence, $1)
-            return try await end(
-                fence,
-                store.releaseAttempt(
-                    fence,
-                    lostMember: message.reason == .groupLost,
-                    totals: AttemptTotals(message.report)
-                )
-            )
+            return try await end(fence, release(fence, message))
         }
         table.on(
             .get,
@@ -152,6 +145,26 @@ extension CoordinatorAPI {
     }
 
     // MARK: - Ends
+
+    private func release(
+        _ fence: AttemptFence,
+        _ message: AttemptRequest
+    ) async throws -> AttemptOutcome {
+        let totals = AttemptTotals(message.report)
+        guard message.reason == .parked else {
+            return try await store.releaseAttempt(
+                fence,
+                lostMember: message.reason == .groupLost,
+                totals: totals
+            )
+        }
+        return try await store.parkAttempt(
+            fence,
+            image: message.image,
+            step: message.step,
+            totals: totals
+        )
+    }
 
     private func end(
         _ fence: AttemptFence,

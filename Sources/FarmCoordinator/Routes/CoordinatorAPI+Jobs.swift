@@ -151,7 +151,7 @@ extension CoordinatorAPI {
                     task,
                     progress: task.lease.flatMap { live.step(of: $0.attempt) }
                 )
-                view.waiting = causes[task.id].map { WhyView($0, task: task.id) }
+                view.waiting = causes[task.id].map { WhyView($0, of: task) }
                 return view
             }
         )

@@ -7,7 +7,7 @@ extension CoordinatorAPI {
         table.on(.get, "/v1/tasks/{task}", for: .least(.viewer)) { _, context in
             let task = try await task(context)
             var view = TaskView(task, progress: task.lease.flatMap { live.step(of: $0.attempt) })
-            view.waiting = try await why(task.id)
+            view.waiting = try await why(task)
             return try Response(message: view)
         }
         table.on(
@@ -27,7 +27,7 @@ extension CoordinatorAPI {
         }
         table.on(.get, "/v1/tasks/{task}/why", for: .least(.viewer)) { _, context in
             let task = try await task(context)
-            guard let why = try await why(task.id) else {
+            guard let why = try await why(task) else {
                 throw CoordinatorProblem(.wrongState, "the task is \(task.state) and does not wait")
             }
             return try Response(message: why)
@@ -49,9 +49,9 @@ extension CoordinatorAPI {
         }
     }
 
-    /// Why a task waits; nil where it does not.
-    private func why(_ task: TaskID) async throws -> WhyView? {
-        try await store.why(task: task, blobs: reserve.room()).map { WhyView($0, task: task) }
+    /// Why a task waits, and where it was parked; nil where it does not wait.
+    private func why(_ task: TaskRecord) async throws -> WhyView? {
+        try await store.why(task: task.id, blobs: reserve.room()).map { WhyView($0, of: task) }
     }
 
     /// The task that the path names, if its job is one that the caller sees.

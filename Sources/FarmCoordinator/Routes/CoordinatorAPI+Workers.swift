@@ -100,6 +100,7 @@ extension CoordinatorAPI {
         registration.group = request.group
         registration.modelMemory = request.modelMemory
         registration.rendersAlone = request.rendersAlone
+        registration.parks = request.parks
         registration.actor = caller.owner
         registration.admission = try admission(of: caller, request)
         if let machine = request.machine { registration.info = try FarmJSON.text(machine) }
@@ -218,18 +219,18 @@ extension CoordinatorAPI {
         if !beat.log.isEmpty { try await store.appendLog(worker: id, beat.log) }
         // Last, since a heartbeat that fails comes again with the same figures.
         metrics.note(beat, in: worker.key.precision, answeredWith: record)
-        return try Response(
-            message: HeartbeatAnswer(
-                cancel: record.cancel,
-                stale: record.stale,
-                desiredState: record.desiredState,
-                stateReason: record.stateReason,
-                heartbeatSeconds: record.isForming
-                    ? min(settings.timing.heartbeat.inSeconds, Self.formingHeartbeat)
-                    : settings.timing.heartbeat.inSeconds,
-                group: record.group
-            )
+        var answer = HeartbeatAnswer(
+            cancel: record.cancel,
+            stale: record.stale,
+            desiredState: record.desiredState,
+            stateReason: record.stateReason,
+            heartbeatSeconds: record.isForming
+                ? min(settings.timing.heartbeat.inSeconds, Self.formingHeartbeat)
+                : settings.timing.heartbeat.inSeconds,
+            group: record.group
         )
+        answer.park = record.park.isEmpty ? nil : record.park
+        return try Response(message: answer)
     }
 
     /// The job of a task that is leased: remembered since its claim, else looked up.

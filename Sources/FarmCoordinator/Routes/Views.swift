@@ -73,8 +73,18 @@ extension TaskView {
         imageCount = task.imageCount
         undelivered = task.undelivered
         cost = task.cost
+        parks = task.parks > 0 ? task.parks : nil
+        parked = task.state.isFinal ? nil : task.parked
         workerName = progress?.workerName
         self.progress = progress
+    }
+}
+
+extension WhyView {
+    /// Why a task waits, and where it was parked, if it was.
+    init(_ cause: WaitingCause, of task: TaskRecord) {
+        self.init(cause, task: task.id)
+        if let parked = task.parked { sentence += "; " + parked.sentence }
     }
 }
 
@@ -91,6 +101,7 @@ extension AttemptView {
             finishedAt: attempt.finishedAt,
             failure: attempt.failure
         )
+        parked = attempt.parked
         self.progress = progress
     }
 }

@@ -25,6 +25,10 @@ package struct CoordinatorConfiguration: Sendable {
     package var webhookSecret: String?
     /// Whether webhooks may have addresses that are not of the public internet.
     package var allowsPrivateWebhooks = false
+    /// Whether tasks of a higher band of priority take the place of those that render.
+    package var preempts = true
+    /// How long an attempt renders before it may be parked for one.
+    package var preemptQuantum: Duration = .seconds(60)
     /// Whether `/metrics` takes no token.
     package var areMetricsOpen = false
     /// How long pictures are kept from the end of their job on; nil for ever.

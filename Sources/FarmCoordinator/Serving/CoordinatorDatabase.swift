@@ -73,6 +73,8 @@ struct CoordinatorDatabase: Sendable {
         settings.heartbeat = configuration.timing.heartbeat
         settings.workerTimeout = configuration.timing.lease * 2
         settings.dutyGap = configuration.timing.expiryGap
+        settings.preempts = configuration.preempts
+        settings.preemptQuantum = configuration.preemptQuantum
         let open = OpenDatabase(
             store: FarmStore(pool: pool, configuration: settings),
             configuration: database,

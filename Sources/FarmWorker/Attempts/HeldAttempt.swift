@@ -133,6 +133,11 @@ final class HeldAttempt: Sendable {
         }
     }
 
+    /// Goes on, where it was to be parked and cannot be.
+    func refusePark() {
+        state.withLock { if $0.stop == .park { $0.stop = nil } }
+    }
+
     // MARK: - Log
 
     /// How many lines wait at most; further ones are counted away.
@@ -168,6 +173,8 @@ final class HeldAttempt: Sendable {
 
 /// Why an attempt is to stop at its next step; the later case is the stronger.
 enum AttemptStop: Int, Comparable, Sendable {
+    /// A task of a higher band takes its place: it is given back with a checkpoint of that very step.
+    case park
     /// The worker drains: it is given back with a checkpoint.
     case drain
     /// The coordinator stops it after the step, keeping a checkpoint.
@@ -181,6 +188,9 @@ enum AttemptStop: Int, Comparable, Sendable {
 
     /// Whether what is done so far is to be kept in a checkpoint.
     var keepsCheckpoint: Bool { self <= .cancelAfterStep }
+
+    /// Whether a picture whose steps are all done is still made and delivered.
+    var letsPictureEnd: Bool { self <= .drain }
 
     static func < (first: AttemptStop, second: AttemptStop) -> Bool {
         first.rawValue < second.rawValue

@@ -53,7 +53,7 @@ final class RenderObserver: Sendable {
             worker.desk.post(Parcel(attempt: attempt, content: .condition(key, bytes)))
         }
         attempt.enter(.denoising)
-        if let reason = attempt.stop, reason != .drain {
+        if let reason = attempt.stop, !reason.letsPictureEnd {
             throw RenderingStopped(reason: reason)
         }
     }
@@ -63,7 +63,9 @@ final class RenderObserver: Sendable {
         let (stop, wantsPreview) = attempt.note(step: step.step, seconds: measured)
         worker.ledger.noteStep(seconds: measured, cost)
         let isLast = step.step >= step.steps
-        if let stop, !(isLast && stop == .drain) {
+        if stop == .park {
+            if !isLast { try park(step) }
+        } else if let stop, !(isLast && stop.letsPictureEnd) {
             throw RenderingStopped(
                 reason: stop,
                 checkpoint: stop.keepsCheckpoint && !isLast ? try? saved(step) : nil
@@ -74,6 +76,23 @@ final class RenderObserver: Sendable {
         if wantsPreview || step.seconds >= Self.longStep, let preview = try? step.preview() {
             attempt.show(preview)
         }
+    }
+
+    /// Ends the attempt with a checkpoint of the step; where none can be made, it goes on, since all that is
+    /// done would be lost.
+    private func park(_ step: RenderStep) throws {
+        let checkpoint: SavedCheckpoint
+        do {
+            checkpoint = try saved(step)
+        } catch {
+            attempt.refusePark()
+            attempt.log(
+                .warning,
+                "image \(image.index): not parked, since no checkpoint was made: \(error)"
+            )
+            return
+        }
+        throw RenderingStopped(reason: .park, checkpoint: checkpoint)
     }
 
     /// From how many seconds on a step is worth a preview of its own, heartbeat or not.

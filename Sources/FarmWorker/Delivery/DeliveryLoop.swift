@@ -117,11 +117,25 @@ struct DeliveryLoop: Sendable {
                 try await worker.calls.release(
                     AttemptRequest(fence: attempt.fence, report: report, reason: reason)
                 )
+            case .parked(let image, let step):
+                try await park(attempt, report, image, step)
             }
         }
         guard answer != nil else { return await leave(attempt) }
         note(end, report)
         worker.drop(attempt)
+    }
+
+    private func park(
+        _ attempt: HeldAttempt,
+        _ report: AttemptReport,
+        _ image: Int?,
+        _ step: Int?
+    ) async throws -> AttemptAnswer {
+        var request = AttemptRequest(fence: attempt.fence, report: report, reason: .parked)
+        request.image = image
+        request.step = step
+        return try await worker.calls.release(request)
     }
 
     private func note(_ end: AttemptEnd, _ report: AttemptReport) {
@@ -133,6 +147,10 @@ struct DeliveryLoop: Sendable {
         case .released:
             worker.ledger.count { $0.released += 1 }
             worker.ledger.note { $0.lostToPreemptionSeconds += report.seconds }
+        case .parked:
+            worker.ledger.count { $0.parked += 1 }
+            // its checkpoint keeps what it computed
+            worker.ledger.note { $0.usefulSeconds += report.seconds }
         }
     }
 

@@ -43,4 +43,6 @@ enum AttemptEnd: Sendable {
     case failed(RenderFailure)
     /// Given back unharmed.
     case released(ReleaseReason)
+    /// Given back for a task of a higher band, after so many steps of an image; nil between two images.
+    case parked(image: Int?, step: Int?)
 }

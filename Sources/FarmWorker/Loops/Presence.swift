@@ -43,6 +43,7 @@ struct Presence: Sendable {
         request.tags = configuration.tags
         request.memoryBytes = configuration.memory
         request.speed = worker.ledger.speed ?? speed
+        request.parks = true
         request.engine = "dreamfarm-worker \(FarmSettings.version)"
         request.machine = configuration.machine
         if let renderer = worker.member {
@@ -203,6 +204,12 @@ struct Presence: Sendable {
         for order in answer.cancel {
             guard let attempt = worker.desk.held(order.attempt) else { continue }
             await cancel(attempt, order.mode)
+        }
+        for id in answer.park ?? [] {
+            guard let attempt = worker.desk.held(id), attempt.hasBegun, !attempt.isEnding,
+                attempt.stop(.park)
+            else { continue }
+            worker.logger(of: attempt).notice("The attempt is to make room at its next step")
         }
         let mode = worker.configuration.drain
         if worker.desk.want(answer.desiredState, drain: mode) {

@@ -29,7 +29,7 @@ struct RenderLoop: Sendable {
             }
             do {
                 let picture = try await render(image, task)
-                if let reason = attempt.stop, reason != .drain {
+                if let reason = attempt.stop, !reason.letsPictureEnd {
                     throw RenderingStopped(reason: reason)
                 }
                 post(picture, image, attempt, isFinal: position == images.count - 1)
@@ -108,6 +108,12 @@ struct RenderLoop: Sendable {
             worker.desk.post(Parcel(attempt: attempt, content: .checkpoint(checkpoint)))
         }
         switch stopped.reason {
+        case .park:
+            worker.logger(of: attempt).notice("Parked for a task of a higher band")
+            worker.post(
+                .parked(image: stopped.checkpoint?.image, step: stopped.checkpoint?.step),
+                of: attempt
+            )
         case .drain: worker.post(.released(.draining), of: attempt)
         case .cancelAfterStep, .cancelNow: worker.post(.released(.cancelled), of: attempt)
         case .lost: await worker.lose(attempt)

@@ -117,6 +117,8 @@ struct WatchCommand: AsyncParsableCommand {
         if let name = data.name { text += " \(name)" }
         if let worker = data.worker { text += " by \(worker)" }
         if let count = data.count { text += " (\(count))" }
+        if let step = data.step { text += " after step \(step)" }
+        if let job = data.job { text += " for the job \(job)" }
         if let failure = data.failure { text += ": \(failure.message)" }
         if let reason = data.reason { text += ": \(reason)" }
         print(shown(text))

@@ -132,7 +132,7 @@ struct TasksCommand: AsyncParsableCommand {
         if let step = task.progress, step.steps > 0 {
             return "image \(step.image ?? 0): step \(step.step) of \(step.steps)"
         }
-        return task.waiting?.sentence ?? task.failure?.message ?? ""
+        return task.waiting?.sentence ?? task.parked?.sentence ?? task.failure?.message ?? ""
     }
 }
 
