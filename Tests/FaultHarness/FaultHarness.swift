@@ -123,7 +123,13 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError("\(work) is there already; give another --folder")
         }
         let session = Session(command: self, work: work)
-        let summary = try await Interruption.whileWatching { try await session.runAll() }
+        let summary: Summary
+        do {
+            summary = try await Interruption.whileWatching { try await session.runAll() }
+        } catch {
+            RunLog.write("kept in \(work)")
+            throw error
+        }
         print(summary.text)
         if let jsonFile { try Data(try summary.json.utf8).write(to: URL(filePath: jsonFile)) }
         let isRight = withoutFence ? summary.findsMissingFence : summary.findings.isEmpty
