@@ -6,16 +6,28 @@ import FoundationEssentials
 /// The first byte names the message, the rest is its JSON. What can be read is written and read again
 /// as the same.
 enum MessageReader {
+    /// A message by its type's name.
+    struct Kind: Sendable {
+        let name: String
+        fileprivate let check: @Sendable (Data) -> Void
+
+        fileprivate init<Message: Codable & Equatable & SendableMetatype>(_ type: Message.Type) {
+            name = "\(type)"
+            check = { MessageReader.check(Message.self, $0) }
+        }
+    }
+
     /// The messages, each with a number that is its place; new ones come last.
-    static let messages: [any (Codable & Equatable).Type] = [
-        ClaimRequest.self, ClaimAnswer.self, AttemptRequest.self, FailureRequest.self,
-        HeartbeatRequest.self, HeartbeatAnswer.self, RegistrationRequest.self,
-        RegistrationAnswer.self, DeliveryAnswer.self, CheckpointAnswer.self, AttemptAnswer.self,
+    static let kinds = [
+        Kind(ClaimRequest.self), Kind(ClaimAnswer.self), Kind(AttemptRequest.self),
+        Kind(FailureRequest.self), Kind(HeartbeatRequest.self), Kind(HeartbeatAnswer.self),
+        Kind(RegistrationRequest.self), Kind(RegistrationAnswer.self), Kind(DeliveryAnswer.self),
+        Kind(CheckpointAnswer.self), Kind(AttemptAnswer.self), Kind(CredentialRequest.self),
     ]
 
     static func read(_ bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
-        guard let kind = bytes.first, Int(kind) < messages.count else { return .dropped }
-        check(messages[Int(kind)], Data(bytes.dropFirst()))
+        guard let kind = bytes.first, Int(kind) < kinds.count else { return .dropped }
+        kinds[Int(kind)].check(Data(bytes.dropFirst()))
         return .taken
     }
 

@@ -106,9 +106,10 @@ enum Seeds {
                 registration,
             ]
             return try samples.map { sample in
+                let name = "\(type(of: sample))"
                 guard
-                    let kind = MessageReader.messages.firstIndex(where: { $0 == type(of: sample) })
-                else { preconditionFailure("\(type(of: sample)) is no message that is read") }
+                    let kind = MessageReader.kinds.firstIndex(where: { $0.name == name })
+                else { preconditionFailure("\(name) is no message that is read") }
                 return Data([UInt8(kind)]) + (try FarmJSON.encode(sample))
             }
         }
