@@ -70,6 +70,11 @@ package enum Migrations {
             name: "0012_preemption",
             sql: text(PackageResources._012_preemption_sql)
         ),
+        Migration(
+            number: 13,
+            name: "0013_retention",
+            sql: text(PackageResources._013_retention_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -138,12 +138,34 @@ extension CoordinatorClient {
         )
     }
 
-    /// Who changed what, newest first.
-    package func auditTrail() -> PagedList<AuditView> {
-        list("/v1/audit")
+    /// Who changed what, as far as asked for.
+    package func auditTrail(_ filter: AuditFilter = AuditFilter()) -> PagedList<AuditView> {
+        list("/v1/audit", filter.query)
     }
 
     // MARK: - Owners
+
+    /// The owners whose things are kept for another time than the settings say.
+    package func retentionRules() -> PagedList<RetentionView> {
+        list("/v1/retention")
+    }
+
+    /// Says how long an owner's things are kept.
+    package func setRetention(
+        of owner: String,
+        _ request: RetentionRequest
+    ) async throws -> RetentionView {
+        try await call("PUT", "/v1/retention/\(URLText.encode(owner))", request)
+    }
+
+    /// Takes an owner's rule away.
+    package func removeRetention(of owner: String) async throws {
+        try await send(
+            "DELETE",
+            "/v1/retention/\(URLText.encode(owner))",
+            contentType: "application/json"
+        )
+    }
 
     /// Erases everything of an owner, or only says what that would take away.
     package func erase(_ owner: String, isPreview: Bool) async throws -> ErasureView {

@@ -1,3 +1,4 @@
+package import FarmModel
 package import FoundationEssentials
 import Postgres
 
@@ -46,12 +47,31 @@ extension FarmStore {
         }
     }
 
-    /// Returns what was changed, the newest first, before the record that ended the last page.
-    package func auditTrail(before: Int64? = nil, limit: Int) async throws -> [AuditRecord] {
-        try await pool.query(
+    /// Returns a page of what was changed.
+    ///
+    /// - Parameters:
+    ///   - filter: What of it, and in which order.
+    ///   - last: The record that ended the page before; nil for the first page.
+    ///   - limit: At most so many.
+    /// - Returns: The records in the filter's order.
+    /// - Throws: `DatabaseError`.
+    package func auditTrail(
+        _ filter: AuditFilter = AuditFilter(),
+        after last: Int64? = nil,
+        limit: Int
+    ) async throws -> [AuditRecord] {
+        let (further, order) = filter.order == .newest ? ("<", "DESC") : (">", "ASC")
+        return try await pool.query(
             """
             SELECT id, at, actor, action, target, detail::text AS detail, origin FROM audit
-            WHERE \(before)::bigint IS NULL OR id < \(before) ORDER BY id DESC LIMIT \(limit)
+            WHERE (\(last)::bigint IS NULL OR id \(raw: further) \(last))
+                AND (\(filter.actor)::text IS NULL OR actor = \(filter.actor))
+                AND (\(filter.target)::text IS NULL OR target = \(filter.target))
+                AND (\(filter.action)::text IS NULL OR action = \(filter.action)
+                    OR starts_with(action, \(filter.action) || '.'))
+                AND (\(filter.since)::timestamptz IS NULL OR at >= \(filter.since))
+                AND (\(filter.until)::timestamptz IS NULL OR at < \(filter.until))
+            ORDER BY id \(raw: order) LIMIT \(limit)
             """
         ).map(AuditRecord.init)
     }

@@ -23,8 +23,11 @@ extension FarmStore {
             WHERE NOT EXISTS (SELECT FROM job_blob WHERE job_blob.digest = asked.digest)
                 AND NOT EXISTS (
                     SELECT FROM output LEFT JOIN job ON job.id = output.job_id
-                    WHERE output.digest = asked.digest AND (job.finished_at
-                        < now() - make_interval(secs => \(outputs?.inSeconds)::double precision))
+                        LEFT JOIN retention ON retention.owner = job.owner
+                    WHERE output.digest = asked.digest
+                        AND (extract(epoch FROM now() - job.finished_at)::double precision
+                            > coalesce(retention.outputs,
+                                \(outputs?.inSeconds ?? .infinity)::double precision))
                         IS NOT TRUE
                 )
                 AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = asked.digest)

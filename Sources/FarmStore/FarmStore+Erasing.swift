@@ -160,6 +160,7 @@ extension FarmStore {
                     AND NOT EXISTS (SELECT FROM head WHERE head.owner = \(owner))
                 """
             )
+            try await connection.execute("DELETE FROM retention WHERE owner = \(owner)")
             try await Self.recordAudit(
                 "owner.erased",
                 owner,

@@ -1,7 +1,7 @@
 import FarmModel
 import Postgres
 
-/// How long what is kept is kept; nil for ever.
+/// How long what is kept is kept, where no rule of its owner says otherwise; nil for ever.
 package struct RetentionPolicy: Sendable, Hashable {
     /// Lines that workers logged.
     package var logs: Duration? = .seconds(14 * 86_400)
@@ -30,15 +30,16 @@ extension FarmStore {
     /// How many jobs one transaction deletes.
     private static let retentionBatch = 10
 
+    /// In seconds, longer than a job can have been over: what the server can still reckon with.
+    private static let longestHistory = 3e9
+
     /// Takes away what is kept no longer: the retention duty, to be run every hour or so.
     ///
     /// Checkpoints go with the end of their job. The audit trail stays.
     package func runRetention(_ policy: RetentionPolicy) async throws -> RetentionReport {
         var report = RetentionReport()
+        while case let count = try await deleteOldJobs(policy), count > 0 { report.jobs += count }
         if let history = policy.history {
-            while case let count = try await deleteOldJobs(history, policy.outputs), count > 0 {
-                report.jobs += count
-            }
             report.webhooks = try await pool.execute(
                 """
                 DELETE FROM webhook WHERE coalesce(sent_at, given_up_at)
@@ -73,15 +74,25 @@ extension FarmStore {
         return report
     }
 
-    private func deleteOldJobs(_ history: Duration, _ outputs: Duration?) async throws -> Int {
-        try await withRetriedTransaction(isLong: true) { connection in
+    private func deleteOldJobs(_ policy: RetentionPolicy) async throws -> Int {
+        let history = policy.history?.inSeconds ?? .infinity
+        let outputs = policy.outputs?.inSeconds ?? .infinity
+        return try await withRetriedTransaction(isLong: true) { connection in
+            // The youngest that any rule takes away, which is found by the index.
+            let least = try await connection.query(
+                "SELECT min(history) AS least FROM retention"
+            ).first?.decodeIfPresent("least", as: Double.self)
+            let youngest = min(history, least ?? .infinity, Self.longestHistory)
             let jobs = try await connection.query(
                 """
-                SELECT id FROM job
-                WHERE finished_at < now() - make_interval(secs => \(history.inSeconds))
-                    AND (delivered_count = 0 OR finished_at
-                        < now() - make_interval(secs => \(outputs?.inSeconds)::double precision))
-                ORDER BY id LIMIT \(Self.retentionBatch) FOR UPDATE
+                SELECT job.id FROM job LEFT JOIN retention ON retention.owner = job.owner,
+                    LATERAL (SELECT extract(epoch FROM now() - job.finished_at)::double precision
+                        AS seconds) AS age
+                WHERE job.finished_at < now() - make_interval(secs => \(youngest))
+                    AND age.seconds > coalesce(retention.history, \(history)::double precision)
+                    AND (job.delivered_count = 0 OR age.seconds
+                        > coalesce(retention.outputs, \(outputs)::double precision))
+                ORDER BY job.id LIMIT \(Self.retentionBatch) FOR UPDATE OF job
                 """
             ).map { try $0.decode("id", as: JobID.self) }
             guard !jobs.isEmpty else { return 0 }

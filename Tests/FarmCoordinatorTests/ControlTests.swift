@@ -204,6 +204,73 @@ import Testing
         }
     }
 
+    @Test("the audit is narrowed by who, what, of what and when, and read page by page")
+    func auditFilter() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.register("node")
+            let token = try await farm.token("olga", .operator)
+            for path in ["farm/pause", "workers/node/drain", "workers/node/wake", "farm/resume"] {
+                _ = try await farm.send(.post, "/v1/\(path)", as: token)
+            }
+            func actions(_ query: String) async throws -> [String] {
+                let page: Page<AuditView> = try await farm.call(.get, "/v1/audit?\(query)")
+                return page.items.map(\.action)
+            }
+            let mine = try await actions("actor=olga&order=oldest")
+            #expect(mine.count == 4)
+            #expect(try await actions("actor=olga") == mine.reversed())
+            #expect(try await actions("actor=olga&action=\(mine[0])") == [mine[0]])
+            let word = String(mine[1].prefix { $0 != "." })
+            #expect(try await actions("actor=olga&action=\(word)") == [mine[2], mine[1]])
+            #expect(try await actions("actor=olga&action=\(word.dropLast())") == [])
+            #expect(try await actions("actor=nobody") == [])
+            #expect(try await actions("actor=olga&since=2100-01-01T00:00:00Z") == [])
+            #expect(try await actions("actor=olga&until=2100-01-01T00:00:00.5Z").count == 4)
+            #expect(try await actions("actor=olga&until=2000-01-01T00:00:00Z") == [])
+
+            var read: [String] = []
+            var path: String? = "/v1/audit?actor=olga&order=oldest&limit=3"
+            while let next = path {
+                let page: Page<AuditView> = try await farm.call(.get, next)
+                read += page.items.map(\.action)
+                path = page.next.map { "/v1/audit?actor=olga&order=oldest&limit=3&after=\($0)" }
+            }
+            #expect(read == mine)
+            for wrong in ["order=up", "since=today", "until=1"] {
+                #expect(try await farm.problem(.get, "/v1/audit?\(wrong)") == .malformed)
+            }
+        }
+    }
+
+    @Test("an owner's rule of retention is made, listed and taken away")
+    func retention() async throws {
+        try await TestFarm.withAPI { farm in
+            let path = "/v1/retention/alice"
+            let made: RetentionView = try await farm.call(
+                .put,
+                path,
+                RetentionRequest(outputs: "720h", history: "forever")
+            )
+            #expect(made == RetentionView(owner: "alice", outputs: "720h", history: "forever"))
+            let changed: RetentionView = try await farm.call(
+                .put,
+                path,
+                RetentionRequest(outputs: "90s")
+            )
+            #expect(changed == RetentionView(owner: "alice", outputs: "90s"))
+            let listed: Page<RetentionView> = try await farm.call(.get, "/v1/retention")
+            #expect(listed.items == [changed])
+            for wrong in [
+                RetentionRequest(), RetentionRequest(outputs: "a while"),
+                RetentionRequest(history: "-1s"),
+            ] {
+                #expect(try await farm.problem(.put, path, wrong) == .malformed)
+            }
+            #expect(try await farm.send(.delete, path).status == .noContent)
+            #expect(try await farm.problem(.delete, path) == .notFound)
+        }
+    }
+
     @Test("weights of owners are set and listed; the capacity counts workers and what waits")
     func accounts() async throws {
         try await TestFarm.withAPI { farm in

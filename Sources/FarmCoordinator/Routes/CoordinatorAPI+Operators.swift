@@ -66,12 +66,16 @@ extension CoordinatorAPI {
             let webhooks = try await store.webhooks(of: job, limit: limit)
             return try Response(message: Page(items: webhooks.map { WebhookView($0) }))
         }
-        table.on(.get, "/v1/audit", query: PageRequest.queryKeys, for: .least(.operator)) {
-            request,
-            _ in
+        table.on(
+            .get,
+            "/v1/audit",
+            query: AuditFilter.queryKeys + PageRequest.queryKeys,
+            for: .least(.operator)
+        ) { request, _ in
             let page = try PageRequest(request)
             let rows = try await store.auditTrail(
-                before: page.cursor { Int64($0) },
+                try AuditFilter(request),
+                after: page.cursor { Int64($0) },
                 limit: page.limit + 1
             )
             return try Response(
@@ -149,6 +153,27 @@ extension TokenView {
         pool = token.pool
         spentAt = token.spentAt
         workers = token.workers > 0 ? token.workers : nil
+    }
+}
+
+extension AuditFilter {
+    /// Reads the filter of a query.
+    fileprivate init(_ request: Request) throws {
+        self.init()
+        let query = request.uri.queryParameters
+        actor = query.get("actor")
+        action = query.get("action")
+        target = query.get("target")
+        since = try request.moment("since")
+        until = try request.moment("until")
+        guard let text = query.get("order") else { return }
+        guard let known = Order(rawValue: text) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'order' in the query is newest or oldest, not '\(text)'"
+            )
+        }
+        order = known
     }
 }
 

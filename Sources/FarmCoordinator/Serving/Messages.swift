@@ -80,6 +80,18 @@ extension Request {
         return number
     }
 
+    /// The moment that a key of the query has; nil where there is no such key.
+    func moment(_ name: String) throws -> Date? {
+        guard let text = uri.queryParameters.get(name) else { return nil }
+        guard let moment = FarmJSON.date(text) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'\(name)' in the query is a moment as 2026-11-29T08:00:00Z, not '\(text)'"
+            )
+        }
+        return moment
+    }
+
     private static func describe(_ error: DecodingError) -> String {
         let what = "the body is not the message of this route"
         let path: [any CodingKey]

@@ -136,37 +136,6 @@ struct TokensCommand: AsyncParsableCommand {
     }
 }
 
-/// Usage: `dreamfarm audit [--limit N]`.
-struct AuditCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "audit",
-        abstract: "Show who changed what, newest first."
-    )
-
-    @Option(help: "At most so many.")
-    var limit = 100
-
-    @OptionGroup var farm: FarmOptions
-
-    func run() async throws {
-        try await CommandExit.run {
-            let entries = try await farm.client().auditTrail().all(limit: limit)
-            var table = TextTable("WHEN", "WHO", "WHAT", "OF", "FROM")
-            for entry in entries {
-                table.add(
-                    entry.at.formatted(.iso8601),
-                    entry.actor,
-                    entry.action,
-                    entry.target,
-                    entry.origin ?? "-"
-                )
-            }
-            try farm.show(entries, table, none: "nothing was changed yet")
-            return .done
-        }
-    }
-}
-
 /// Usage: `dreamfarm blobs gc [--dry-run]`.
 struct BlobsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
