@@ -44,16 +44,18 @@ struct EndingLease: Sendable {
 }
 
 extension FarmStore {
-    /// Locks the leases of tasks, their heads before them, and returns those that are there.
+    /// Locks the leases of tasks, their heads before them and with these other heads, and returns those
+    /// that are there.
     func lockLeases(
         of tasks: [TaskID],
+        andHeads heads: [Int64] = [],
         on connection: PostgresConnection
     ) async throws -> [EndingLease] {
         try await connection.execute(
             """
             SELECT FROM head WHERE id = ANY (ARRAY(
                 SELECT head_id FROM lease WHERE task_id = ANY(\(tasks)::uuid[])
-            )) ORDER BY id FOR SHARE
+            ) || \(heads)::bigint[]) ORDER BY id FOR SHARE
             """
         )
         try await connection.execute(

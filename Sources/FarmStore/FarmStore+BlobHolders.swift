@@ -1,5 +1,4 @@
 package import FarmModel
-package import FoundationEssentials
 import Postgres
 
 extension FarmStore {
@@ -48,13 +47,14 @@ extension FarmStore {
     ///
     /// - Parameters:
     ///   - digest: The blob.
-    ///   - moment: Those that showed it before this moment are forgotten.
+    ///   - age: Those are forgotten that showed it longer ago.
     /// - Throws: What the database throws.
-    package func removeHolders(of digest: BlobDigest, before moment: Date) async throws {
+    package func removeHolders(of digest: BlobDigest, olderThan age: Duration) async throws {
         try await pool.execute(
             """
             DELETE FROM blob_holder
-            WHERE digest = \(digest.rawValue) AND shown_at < \(moment)::timestamptz
+            WHERE digest = \(digest.rawValue)
+                AND shown_at < now() - make_interval(secs => \(age.inSeconds))
             """
         )
     }

@@ -229,6 +229,7 @@ extension FarmStore {
     ) async throws -> [(WorkerID, ClaimedTask)] {
         let claimed = try await withRetriedTransaction { connection in
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
+            try await lockHead(of: promise, on: connection)
             var claimed: [(WorkerID, ClaimedTask)] = []
             if !choices.isEmpty, try await admit(group.worker, to: choices, on: connection) {
                 claimed = try await lease(choices, slots, group, in: view, on: connection)

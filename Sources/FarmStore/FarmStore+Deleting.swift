@@ -141,6 +141,12 @@ extension FarmStore {
                 """
             )
         }
+        try await connection.execute(
+            """
+            DELETE FROM ready USING head
+            WHERE head.job_id = ANY(\(jobs)::uuid[]) AND ready.head_id = head.id
+            """
+        )
         for table in ["image", "task", "event", "webhook", "head", "job_blob", "worker_block"] {
             try await connection.execute(
                 "DELETE FROM \(raw: table) WHERE job_id = ANY(\(jobs)::uuid[])"

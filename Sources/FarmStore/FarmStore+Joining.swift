@@ -161,6 +161,7 @@ extension FarmStore {
     ) async throws {
         if case .own = registration.admission { return }
         let key = registration.admission.join?.key.rawValue ?? ""
+        try await Self.lockCredentials(of: worker, on: connection)
         try await connection.execute(
             "DELETE FROM worker_credential WHERE worker_id = \(worker) AND hash <> \(key)"
         )
@@ -241,6 +242,14 @@ extension FarmStore {
         by actor: String
     ) async throws -> Bool {
         try await withRetriedTransaction { connection in
+            // Tokens are locked before the keys that came by them, as where one is revoked.
+            try await connection.execute(
+                """
+                SELECT FROM token WHERE id IN (
+                    SELECT token_id FROM worker_credential WHERE worker_id = \(worker)
+                ) ORDER BY id FOR KEY SHARE
+                """
+            )
             try await Self.lockCredentials(of: worker, on: connection)
             let made = try await connection.execute(
                 """
@@ -318,6 +327,8 @@ extension FarmStore {
             """
         ).first?.decode("name", as: String.self)
         guard let name else { return false }
+        // A renewal that is under way ends first, so that its key is among those that go.
+        try await Self.lockCredentials(of: id, on: connection)
         try await connection.execute("DELETE FROM worker_credential WHERE worker_id = \(id)")
         var detail = detail
         detail["id"] = id.description

@@ -79,7 +79,7 @@ extension FarmStore {
                             AND ready.number <= \(promise?.number ?? Int(Int32.max))::integer
                             AND (ready.promised IS NULL
                                 OR ready.task_id = \(promise?.task)::uuid)
-                            AND (SELECT head.blocked_by IS NULL FROM head
+                            AND (SELECT head.blocked_by IS NULL AND NOT head.is_empty FROM head
                                 WHERE head.id = choice.head_id)
                             AND (\(reservation == nil)::boolean
                                 OR ready.cost <= \(reservation?.speed ?? 0)::double precision * extract(

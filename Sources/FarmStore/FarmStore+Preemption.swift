@@ -183,8 +183,7 @@ extension FarmStore {
         }
     }
 
-    /// Takes the order of the locks: leases with their heads, then the waiting task, for which it does not
-    /// wait, then what the end of leases writes, then the worker.
+    /// Takes the order of the locks: heads, leases, then the waiting task, for which it does not wait, then what the end of leases writes, then the worker.
     private func carryOut(
         _ decision: PreemptionDecision,
         on connection: PostgresConnection
@@ -193,6 +192,7 @@ extension FarmStore {
         let victim = decision.victim
         let held = try await lockLeases(
             of: (ahead + [victim].compactMap(\.self)).map(\.task),
+            andHeads: [decision.promise?.head].compactMap(\.self),
             on: connection
         )
         if let promise = decision.promise {
@@ -200,7 +200,8 @@ extension FarmStore {
                 decision.task,
                 head: promise.head,
                 number: promise.number,
-                promisedTo: decision.worker,
+                from: nil,
+                to: decision.worker,
                 on: connection
             )
             guard isThere else { throw Overtaken() }

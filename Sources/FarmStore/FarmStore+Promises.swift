@@ -5,29 +5,31 @@ import Postgres
 // on the worker's own, by which a claim that does not know of it gets nothing.
 
 extension FarmStore {
-    /// Writes the row of a task that can be claimed anew, promised to a worker or to nobody; false where it
-    /// is not there, or is to be promised and a claim looks at it.
+    /// Writes the row of a task that can be claimed anew, promised to another worker than before, nil for
+    /// nobody; false where it is not there so, or is to be promised and a claim looks at it.
     ///
-    /// Never an update: a claim that began before could lock the new version of the row and not see it to
-    /// delete it.
+    /// Its head has to be locked: who ends a job takes away the rows that there are then, and the new one
+    /// would be left. Never an update: a claim that began before could lock the new version of the row and
+    /// not see it to delete it.
     func requeueReady(
         _ task: TaskID,
         head: Int64,
         number: Int,
-        promisedTo worker: WorkerID?,
+        from former: WorkerID?,
+        to worker: WorkerID?,
         on connection: PostgresConnection
     ) async throws -> Bool {
         let taken = try await connection.execute(
             """
             DELETE FROM ready WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM ready WHERE head_id = \(head) AND number = \(number)
-                    AND task_id = \(task) AND (promised IS NULL) = \(worker != nil)
+                    AND task_id = \(task) AND promised IS NOT DISTINCT FROM \(former)::uuid
                 FOR UPDATE \(raw: worker == nil ? "" : "SKIP LOCKED")
             ))
             """
         )
         guard taken == 1 else { return false }
-        try await connection.execute(
+        return try await connection.execute(
             """
             INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count,
                 cost, is_narrow, promised, avoid)
@@ -36,13 +38,20 @@ extension FarmStore {
                     SELECT array_agg(DISTINCT worker_name) FROM failure
                     WHERE failure.task_id = task.id
                 )
-            FROM task WHERE id = \(task)
+            FROM task WHERE id = \(task) AND state = 'ready'
             """
-        )
-        return true
+        ) == 1
     }
 
-    /// Ends a worker's promise, and lets others have the task where it is still there.
+    /// Locks the head of a promised task, so that its row may be written anew.
+    func lockHead(of promise: TaskPromise, on connection: PostgresConnection) async throws {
+        try await connection.execute(
+            "SELECT FROM head WHERE id = \(promise.head) FOR NO KEY UPDATE"
+        )
+    }
+
+    /// Ends a worker's promise, and lets others have the task where it is still there; its head has to be
+    /// locked.
     func endPromise(
         _ promise: TaskPromise,
         of worker: WorkerID,
@@ -52,7 +61,8 @@ extension FarmStore {
             promise.task,
             head: promise.head,
             number: promise.number,
-            promisedTo: nil,
+            from: worker,
+            to: nil,
             on: connection
         )
         try await connection.execute(
@@ -88,8 +98,9 @@ extension FarmStore {
                 number: try row.decode("promised_number")
             )
             let worker = try row.decode("id", as: WorkerID.self)
-            try await withRetriedTransaction {
-                try await endPromise(promise, of: worker, on: $0)
+            try await withRetriedTransaction { connection in
+                try await lockHead(of: promise, on: connection)
+                try await endPromise(promise, of: worker, on: connection)
             }
         }
         if !rows.isEmpty { desk.expire() }

@@ -41,7 +41,8 @@ extension FarmStore {
             "SELECT task_id FROM lease WHERE worker_id = \(id) ORDER BY task_id"
         ).map { try $0.decode("task_id", as: TaskID.self) }
         guard !tasks.isEmpty else { return 0 }
-        let held = try await lockLeases(of: tasks, on: connection)
+        // While it waited for the locks, another worker may have got one of them.
+        let held = try await lockLeases(of: tasks, on: connection).filter { $0.worker == id }
         let ends =
             end == .released
             ? held.map { ($0, end) } : try await endings(of: held, byDeath: end, on: connection)

@@ -102,7 +102,7 @@ extension FarmStore {
             WITH part AS MATERIALIZED (
                 SELECT task_id, number, first_index, cost FROM ready
                 WHERE head_id = \(job.head) AND number >= \(first) AND epoch = 0
-                    AND image_count = 1 AND NOT is_narrow
+                    AND image_count = 1 AND NOT is_narrow AND promised IS NULL
                 ORDER BY number LIMIT \(Self.sizingBatch) FOR UPDATE SKIP LOCKED
             ), member AS MATERIALIZED (
                 SELECT task_id, number, first_index, cost,

@@ -36,8 +36,11 @@ struct Preemption: Sendable {
         var taken = Set(decisions.map(\.worker))
         var heads = Dictionary(uniqueKeysWithValues: view.heads.map { ($0.id, $0) })
         let loaded = Dictionary(uniqueKeysWithValues: loads.map { ($0.worker, $0) })
+        // Heads of which a task that is for any worker found no place.
+        var closed: Set<Int64> = []
         for task in waiting.sorted(by: Self.goesBefore) {
-            guard let head = heads[task.head.id] else { continue }
+            guard taken.count < view.workers.count else { break }
+            guard let head = heads[task.head.id], !closed.contains(head.id) else { continue }
             let fit = view.workers.values.filter {
                 !taken.contains($0.id) && fits($0, task, head)
             }
@@ -48,7 +51,10 @@ struct Preemption: Sendable {
                 ? fit.compactMap { worker in
                     loaded[worker.id].flatMap { self.place(for: task, at: $0, worker) }
                 }.min { $0.goesBefore($1) } : nil
-            guard let worker = idle?.id ?? place?.decision.worker else { continue }
+            guard let worker = idle?.id ?? place?.decision.worker else {
+                if task.avoid.isEmpty { closed.insert(head.id) }
+                continue
+            }
             taken.insert(worker)
             heads[head.id]?.workersAtIt.insert(worker)
             if let place { decisions.append(place.decision) }

@@ -217,8 +217,28 @@ import Testing
             #expect(try found() == [".19700101T000000Z"])
             #expect(scene.folder.names().isEmpty)
             #expect(throws: BackupError.self) { try scene.folder.record(nil) }
+            try Data("key".utf8).write(to: URL(filePath: scene.folder.path + "/.ssh"))
             let record = try await scene.backup()
-            #expect(Set(try found()) == [record.name, "blobs"])
+            // What is hidden and none of it stays.
+            #expect(Set(try found()) == [record.name, "blobs", ".ssh"])
+        }
+    }
+
+    @Test("a folder that has other things in it takes no backup")
+    func otherThings() async throws {
+        try await Scene.run { scene in
+            try scene.folder.create()
+            let file = URL(filePath: scene.folder.path + "/notes.txt")
+            try Data("mine".utf8).write(to: file)
+            #expect(throws: BackupError.self) { try scene.folder.create() }
+            try FileManager.default.removeItem(at: file)
+            try FileManager.default.createDirectory(
+                atPath: scene.folder.path + "/lost+found",
+                withIntermediateDirectories: false
+            )
+            try scene.folder.create()
+            _ = try await scene.backup()
+            try scene.folder.create()
         }
     }
 }

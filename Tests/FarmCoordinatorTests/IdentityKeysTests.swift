@@ -90,7 +90,7 @@ import Testing
         let log = LogRecorder()
         let keys = place.keys(log.logger())
         await keys.load()
-        for answer in [nil, Data("<html>".utf8), Data(#"{"keys": []}"#.utf8)] {
+        for answer in [nil, Data("<html>".utf8), Data(#"{"keys": 1}"#.utf8)] {
             place.show(answer)
             place.pass(.seconds(3600))
             let before = log.lines.count
@@ -128,6 +128,30 @@ import Testing
         try await log.wait { $0.count > before }
         #expect(await !has(keys, scene.name))
         #expect(await has(keys, "next"))
+    }
+
+    @Test("keys of a provider that withdraws all of them, or has others only, count no more")
+    func noneLeft() async throws {
+        let point = try #require(IdentityScene().key.parameters)
+        let other = """
+            {"keys": [{"kty": "EC", "crv": "P-384", "kid": "k", "x": "\(point.x)", "y": "\(point.y)"}]}
+            """
+        for answer in [#"{"keys": []}"#, other] {
+            let scene = IdentityScene()
+            let place = Place()
+            place.show(try scene.keySet())
+            let log = LogRecorder()
+            let keys = place.keys(log.logger())
+            await keys.load()
+            #expect(await has(keys, scene.name))
+            place.show(Data(answer.utf8))
+            place.pass(.seconds(3600))
+            let before = log.lines.count
+            _ = await has(keys, scene.name)
+            try await log.wait { $0.count > before }
+            #expect(log.lines.last?.level == .warning)
+            #expect(await !has(keys, scene.name))
+        }
     }
 
     @Test("a file is read again when it changes, and left as it was where that cannot be read")

@@ -5,6 +5,7 @@ import HummingbirdTesting
 import NIOCore
 import NIOEmbedded
 import NIOHTTPTypes
+import Synchronization
 import TestSupport
 import Testing
 
@@ -125,6 +126,30 @@ import Testing
             #expect(try await farm.send(.get, "/v1/jobs", as: known).status == .ok)
             #expect(try await farm.send(.get, "/healthz", headers: [:]).status == .ok)
         }
+    }
+
+    @Test("a token that was revoked elsewhere is over within seconds, whatever comes beside it")
+    func revokedAmongUnknown() async throws {
+        var limits = RequestLimits()
+        limits.unknownPerSecond = 0.01
+        limits.burstSeconds = 300
+        let isRevoked = Mutex(false)
+        let authority = FarmTokens(admin: "root", lifetime: .milliseconds(50)) { token in
+            guard token == "known", !isRevoked.withLock(\.self) else { return nil }
+            return Caller(owner: "ann", role: .viewer)
+        }
+        let gate = RequestGate(authority, limits)
+        #expect(try await gate.caller(bearing: "known", from: "a") != nil)
+        for number in 0..<3 {
+            #expect(try await gate.caller(bearing: "guess-\(number)", from: "a") == nil)
+        }
+        await #expect(throws: RequestExcess.self) {
+            try await gate.caller(bearing: "guess", from: "a")
+        }
+        #expect(try await gate.caller(bearing: "known", from: "a") != nil)
+        isRevoked.withLock { $0 = true }
+        try await Task.sleep(for: .milliseconds(60))
+        #expect(try await gate.caller(bearing: "known", from: "a") == nil)
     }
 }
 

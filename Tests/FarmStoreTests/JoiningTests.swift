@@ -333,4 +333,32 @@ import Testing
         let again = try await join(farm, token, WorkerKey.random())
         #expect(again.id == joined.id)
     }
+
+    @Test("a worker that renews its key while it is removed has none afterwards")
+    func removedWhileRenewing() async throws {
+        let farm = try await Farm()
+        let keys = keys(2)
+        let joined = try await join(farm, try await token(farm, .once), keys[0])
+        #expect(try await worker(farm, showing: keys[0]) == joined.id)
+        let (renewal, removal) = try await farm.pool.withTransaction { connection in
+            // The renewal has written its key when it comes to the audit.
+            try await connection.execute("LOCK TABLE audit IN SHARE MODE")
+            let renewal = Task {
+                try await farm.store.renewCredential(
+                    of: joined.id,
+                    next: BlobDigest(ofText: keys[1]),
+                    lifetime: Self.day,
+                    by: "fleet"
+                )
+            }
+            try await farm.pool.waitForWaiters(1)
+            let removal = Task { try await farm.store.removeWorker(joined.id, by: "ops") }
+            try await farm.pool.waitForWaiters(2)
+            return (renewal, removal)
+        }
+        #expect(try await renewal.value)
+        #expect(try await removal.value)
+        for key in keys { #expect(try await worker(farm, showing: key) == nil) }
+        #expect(try await farm.store.audit() == [])
+    }
 }

@@ -126,6 +126,29 @@ import Testing
         await pool.close()
     }
 
+    @Test("a job that is cancelled while a promise of its task ends leaves nothing to be claimed")
+    func cancelledMeanwhile() async throws {
+        let scene = try await PreemptionScene()
+        let (busy, high) = try await ordered(scene)
+        let pool = scene.farm.pool
+        try await pool.execute(
+            "UPDATE worker SET promised_until = now() - interval '1 s', parks = false"
+        )
+        let (duty, cancel) = try await pool.withTransaction { connection in
+            // The task's row is written anew when the duty comes to the worker's.
+            try await connection.execute("SELECT FROM worker WHERE id = \(busy.id) FOR UPDATE")
+            let duty = Task { try await scene.store.runPreemption() }
+            try await pool.waitForWaiters(1)
+            let cancel = Task { try await scene.store.cancelJob(high, by: "ann") }
+            try await pool.waitForWaiters(2)
+            return (duty, cancel)
+        }
+        _ = try await duty.value
+        _ = try await cancel.value
+        #expect(try await scene.ready(high) == 0)
+        #expect(try await scene.farm.violations() == [])
+    }
+
     @Test("a job that is cancelled or paused takes no place any more", arguments: [true, false])
     func withdrawn(isCancelled: Bool) async throws {
         let scene = try await PreemptionScene()

@@ -4,7 +4,7 @@ import Hummingbird
 
 /// Holds each token to its number of requests, and each address to its number of unknown tokens.
 final class RequestGate: Sendable {
-    /// How long ago a token may have been known that is let in from an address which shows too many
+    /// How long ago a token may have been known that is asked about from an address which shows too many
     /// that are not: those behind one address have it in common.
     private static let memory: Duration = .seconds(600)
     /// Up to how many bytes an answer is sent at once, and over when it is made.
@@ -46,11 +46,12 @@ final class RequestGate: Sendable {
             do throws(RequestExcess) {
                 try addresses.check(address)
             } catch {
-                if let caller = authority.remembered(token, within: Self.memory) { return caller }
-                throw RequestExcess(
-                    retryAfter: error.retryAfter,
-                    reason: "too many unknown tokens came from \(address)"
-                )
+                guard authority.remembered(token, within: Self.memory) != nil else {
+                    throw RequestExcess(
+                        retryAfter: error.retryAfter,
+                        reason: "too many unknown tokens came from \(address)"
+                    )
+                }
             }
         }
         let caller = try await authority.caller(bearing: token, rememberedFor: age)

@@ -25,7 +25,8 @@ struct BackupFolder {
 
     // MARK: - Writing
 
-    /// Makes the folder where it is not there, for its owner alone.
+    /// Makes the folder where it is not there, for its owner alone; one that is there and has other things
+    /// in it is refused.
     func create() throws(BackupError) {
         do {
             try FileManager.default.createDirectory(
@@ -35,6 +36,14 @@ struct BackupFolder {
             )
         } catch {
             throw .folder(path, reason: "the folder cannot be made")
+        }
+        let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        let others = found.filter { !$0.hasPrefix(".") && $0 != "lost+found" }
+        guard others.isEmpty || others.contains("blobs") || !names().isEmpty else {
+            throw .folder(
+                path,
+                reason: "it has other things in it; give a folder that is empty, or one of backups"
+            )
         }
     }
 
@@ -161,10 +170,10 @@ struct BackupFolder {
         return old
     }
 
-    /// Removes what backups that were cut short have left.
+    /// Removes what backups that were cut short have left, and nothing else that is hidden.
     func removeUnfinished() {
         let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        for name in found where name.hasPrefix(".") { remove(name) }
+        for name in found where name.wholeMatch(of: /\.\d{8}T\d{6}Z(-\d+)?/) != nil { remove(name) }
     }
 }
 

@@ -88,7 +88,8 @@ struct BlobSweep: Sendable {
     private func isRemoved(_ entry: BlobEntry, storedBefore oldest: Date) async throws -> Bool {
         let moment = min(oldest, entry.storedAt.addingTimeInterval(0.001))
         guard try await blobs.remove(entry.digest, storedBefore: moment) else { return false }
-        try await store.removeHolders(of: entry.digest, before: oldest)
+        let age = Duration.seconds(Date.now.timeIntervalSince(oldest))
+        try await store.removeHolders(of: entry.digest, olderThan: age)
         return true
     }
 }

@@ -23,10 +23,12 @@ extension CoordinatorAPI {
         table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
             let isNew = try await blobs.size(of: digest) == nil
-            let start = Date.now
+            let start = ContinuousClock.now
             _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
             // Who had a blob that was removed since has not shown this one.
-            if isNew { try await store.removeHolders(of: digest, before: start) }
+            if isNew {
+                try await store.removeHolders(of: digest, olderThan: ContinuousClock.now - start)
+            }
             let caller = try context.bearer()
             if caller.role != .worker { try await store.addHolder(caller.owner, of: digest) }
             return Response(status: .created)

@@ -149,11 +149,17 @@ actor IdentityKeys {
     // MARK: - What was read
 
     private func take(_ data: Data, from place: String) async {
-        let found = await IdentityKeySet(data, for: provider.algorithms)
-        guard !found.isEmpty else {
-            return complain("it holds no key for \(provider.algorithmNames)", place)
+        guard let found = await IdentityKeySet(data, for: provider.algorithms) else {
+            return complain("it is no set of keys", place)
         }
         set = found
+        guard !found.isEmpty else {
+            logger.warning(
+                "The identity provider has no keys any more: none of its tokens counts",
+                metadata: ["place": "\(place)", "for": "\(provider.algorithmNames)"]
+            )
+            return
+        }
         logger.info("Read the identity provider's keys", metadata: ["keys": "\(found.names)"])
     }
 
@@ -205,10 +211,12 @@ private struct IdentityKeySet {
 
     init() {}
 
-    /// Reads the public keys of a set that are for signatures by `algorithms`.
-    init(_ data: Data, for algorithms: Set<IdentityProvider.Algorithm>) async {
-        let entries = (try? JSONDecoder().decode(Document.self, from: data))?.keys ?? []
-        for entry in entries where entry.use ?? "sig" == "sig" {
+    /// Reads the public keys of a set that are for signatures by `algorithms`; nil where it is no set.
+    init?(_ data: Data, for algorithms: Set<IdentityProvider.Algorithm>) async {
+        guard let document = try? JSONDecoder().decode(Document.self, from: data) else {
+            return nil
+        }
+        for entry in document.keys where entry.use ?? "sig" == "sig" {
             guard var key = entry.key, let name = key.keyIdentifier?.string else { continue }
             key.privateExponent = nil
             key.prime1 = nil
