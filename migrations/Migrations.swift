@@ -70,6 +70,7 @@ package enum Migrations {
             name: "0012_preemption",
             sql: text(PackageResources._012_preemption_sql)
         ),
+        Migration(number: 13, name: "0013_quotas", sql: text(PackageResources._013_quotas_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {
