@@ -122,6 +122,9 @@ extension FarmStore {
     }
 
     /// Makes the first tasks of a head narrow that have too many images.
+    ///
+    /// Their rows are written anew, never updated: a claim that began before could lock the new version
+    /// and not see it to delete it.
     private func narrow(
         _ head: HeadView,
         tasks: Int,
@@ -136,10 +139,17 @@ extension FarmStore {
                     AND NOT is_narrow
                 ORDER BY number LIMIT \(tasks) FOR UPDATE SKIP LOCKED
             ), told AS (
-                UPDATE ready SET is_narrow = true FROM wide
+                UPDATE task SET is_narrow = true FROM wide WHERE task.id = wide.task_id
+            ), gone AS (
+                DELETE FROM ready USING wide
                 WHERE ready.head_id = \(head.id) AND ready.number = wide.number
+                RETURNING ready.*
             )
-            UPDATE task SET is_narrow = true FROM wide WHERE task.id = wide.task_id
+            INSERT INTO ready (head_id, number, task_id, job_id, epoch, first_index, image_count,
+                cost, is_narrow, promised, avoid)
+            SELECT head_id, number, task_id, job_id, epoch, first_index, image_count, cost, true,
+                promised, avoid
+            FROM gone
             """
         )
     }
