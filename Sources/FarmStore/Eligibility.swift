@@ -239,7 +239,8 @@ extension QueueView {
         return .none(
             .notEligible(
                 lacking,
-                detail: "\(heads.count) jobs wait and this worker can run none of them"
+                detail: "\(heads.count) jobs wait and this worker can run none of them "
+                    + "(\(lacking.rawValue))"
             )
         )
     }

@@ -132,9 +132,10 @@ extension FarmStore {
             ),
             charged AS (
                 INSERT INTO account_usage (owner, slot, charge, compute_seconds)
-                SELECT owner, pg_backend_pid() % 16, sum(cost), sum(ranks * greatest(0, coalesce(
-                    extract(epoch FROM now() - begun_at)::double precision,
-                    (SELECT max(busy) FROM current WHERE current.task_id = ended.task_id), 0)))
+                SELECT owner, pg_backend_pid() % 16, sum(cost), sum(ranks * greatest(0, least(
+                    extract(epoch FROM now() - claimed_at)::double precision, coalesce(
+                        extract(epoch FROM now() - begun_at)::double precision,
+                        (SELECT max(busy) FROM current WHERE current.task_id = ended.task_id), 0))))
                 FROM ended
                 WHERE EXISTS (SELECT FROM settled) GROUP BY owner ORDER BY owner
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),

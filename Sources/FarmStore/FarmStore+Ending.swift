@@ -123,9 +123,10 @@ extension FarmStore {
             ), charged AS (
                 INSERT INTO account_usage (owner, slot, charge, compute_seconds)
                 SELECT owner, pg_backend_pid() % 16, \(lease.charge),
-                    ranks * greatest(0, coalesce(
-                        extract(epoch FROM now() - begun_at)::double precision,
-                        greatest(busy_seconds, \(totals.busySeconds))))
+                    ranks * greatest(0, least(
+                        extract(epoch FROM now() - claimed_at)::double precision, coalesce(
+                            extract(epoch FROM now() - begun_at)::double precision,
+                            greatest(busy_seconds, \(totals.busySeconds)))))
                 FROM ended
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
                     compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,

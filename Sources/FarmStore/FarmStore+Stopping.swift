@@ -159,8 +159,9 @@ extension FarmStore {
                 INSERT INTO account_usage (owner, slot, charge, compute_seconds)
                 SELECT owner, pg_backend_pid() % 16,
                     sum(cost * least(1, step::double precision / greatest(steps, 1))),
-                    sum(ranks * greatest(0, coalesce(
-                        extract(epoch FROM now() - begun_at)::double precision, busy_seconds)))
+                    sum(ranks * greatest(0, least(
+                        extract(epoch FROM now() - claimed_at)::double precision, coalesce(
+                            extract(epoch FROM now() - begun_at)::double precision, busy_seconds))))
                 FROM ended GROUP BY owner
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
                     compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
