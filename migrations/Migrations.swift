@@ -75,6 +75,7 @@ package enum Migrations {
             name: "0013_retention",
             sql: text(PackageResources._013_retention_sql)
         ),
+        Migration(number: 14, name: "0014_quotas", sql: text(PackageResources._014_quotas_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -143,7 +143,39 @@ extension CoordinatorClient {
         list("/v1/audit", filter.query)
     }
 
-    // MARK: - Owners
+    // MARK: - Owners and limits
+
+    /// The owners, with what they may use and use.
+    package func accounts() -> PagedList<AccountView> {
+        list("/v1/accounts")
+    }
+
+    /// Changes an owner's part of the farm or its quotas.
+    package func changeAccount(
+        of owner: String,
+        _ request: AccountRequest
+    ) async throws -> AccountView {
+        try await call("PUT", "/v1/accounts/\(URLText.encode(owner))", request)
+    }
+
+    /// The named limits.
+    package func limits() -> PagedList<LimitView> {
+        list("/v1/limits")
+    }
+
+    /// Sets how many places a named limit has.
+    package func setLimit(_ name: String, count: Int) async throws -> LimitView {
+        try await call("PUT", "/v1/limits/\(URLText.encode(name))", LimitRequest(count: count))
+    }
+
+    /// Takes a named limit away.
+    package func removeLimit(_ name: String) async throws {
+        try await send(
+            "DELETE",
+            "/v1/limits/\(URLText.encode(name))",
+            contentType: "application/json"
+        )
+    }
 
     /// The owners whose things are kept for another time than the settings say.
     package func retentionRules() -> PagedList<RetentionView> {

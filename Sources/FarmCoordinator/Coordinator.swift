@@ -128,6 +128,13 @@ package struct Coordinator: Sendable {
             GroupsDuty.service(store, outage: outage, logger: logger),
             PreemptionDuty.service(store, outage: outage, logger: logger),
             LimitsDuty.service(store, outage: outage, logger: logger),
+            QuotasDuty.service(
+                store,
+                blobs: api.blobs,
+                keepingOutputs: configuration.keepOutputs,
+                outage: outage,
+                logger: logger
+            ),
             VacuumDuty.service(store, outage: outage, logger: logger),
             HeadsDuty.service(store, outage: outage, logger: logger),
             RetentionDuty.service(

@@ -1,5 +1,8 @@
 /// What the workers of a job have to be; what is left out may be anything.
 package struct JobRequirements: Codable, Hashable, Sendable {
+    /// How many named limits a job may have.
+    static let mostLimits = 16
+
     /// The precision of the arithmetic, as `int8`.
     package var precision: String?
     /// The numeric class of the pictures, as a worker and a picture name it.
@@ -11,6 +14,8 @@ package struct JobRequirements: Codable, Hashable, Sendable {
     package var pool: String?
     /// Sorted, each once.
     package var tags: [String]
+    /// The named limits of which each leased task takes a place: sorted, each once; nil for none.
+    package var limits: [String]?
 
     package init(
         precision: String? = nil,
@@ -18,7 +23,8 @@ package struct JobRequirements: Codable, Hashable, Sendable {
         memoryBytes: Int64? = nil,
         group: Int? = nil,
         pool: String? = nil,
-        tags: [String] = []
+        tags: [String] = [],
+        limits: [String]? = nil
     ) {
         self.precision = precision
         self.numericClass = numericClass
@@ -26,6 +32,7 @@ package struct JobRequirements: Codable, Hashable, Sendable {
         self.group = group
         self.pool = pool
         self.tags = tags
+        self.limits = limits
     }
 }
 

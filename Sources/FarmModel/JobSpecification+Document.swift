@@ -87,6 +87,7 @@ extension JobRequirements {
         if let group { entries["group"] = .integer(group) }
         if let pool { entries["pool"] = .string(pool) }
         if !tags.isEmpty { entries["tags"] = .list(tags.map { .string($0) }) }
+        if let limits { entries["limits"] = .list(limits.map { .string($0) }) }
         return entries
     }
 }

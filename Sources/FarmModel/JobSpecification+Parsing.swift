@@ -132,7 +132,33 @@ extension ParameterReader {
             let tags = elements.enumerated().compactMap { label($1, "\(path).tags[\($0)]") }
             result.tags = Set(tags).sorted()
         }
+        result.limits = entries["limits"].flatMap { limitNames($0, path + ".limits") }
         return result
+    }
+
+    /// The names of limits, each once; nil for none.
+    private mutating func limitNames(
+        _ value: SpecificationValue,
+        _ path: String
+    ) -> [String]? {
+        let elements = if case .list(let elements) = value { elements } else { [value] }
+        guard elements.count <= JobRequirements.mostLimits else {
+            findings.refuse(
+                path,
+                "names \(elements.count) limits; name at most \(JobRequirements.mostLimits)"
+            )
+            return nil
+        }
+        var names: [String] = []
+        for (position, element) in elements.enumerated() {
+            guard let name = label(element, "\(path)[\(position)]") else { continue }
+            if names.contains(name) {
+                findings.refuse("\(path)[\(position)]", "names '\(name)' again; name it once")
+            } else {
+                names.append(name)
+            }
+        }
+        return names.isEmpty ? nil : names.sorted()
     }
 
     /// Refuses a class that no group of the size makes.

@@ -63,6 +63,8 @@ package enum ProblemKind: String, CaseIterable, Sendable {
     case unknownModel = "unknown-model"
     /// No live worker can run the job, and it asked to be refused then.
     case unrunnable
+    /// The owner holds as much as it may.
+    case quotaExceeded = "quota-exceeded"
     /// The blob store has no room left but its reserve.
     case blobStoreFull = "blob-store-full"
     /// Something that the coordinator stands on does not answer.
@@ -75,7 +77,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         switch self {
         case .malformed: 400
         case .unauthorized: 401
-        case .forbidden, .notAllowed: 403
+        case .forbidden, .notAllowed, .quotaExceeded: 403
         case .notFound: 404
         case .methodNotAllowed: 405
         case .stale, .conflict, .wrongState: 409
@@ -110,6 +112,7 @@ package enum ProblemKind: String, CaseIterable, Sendable {
         case .missingBlobs: "Blobs are missing"
         case .unknownModel: "The model is unknown"
         case .unrunnable: "No live worker can run the job"
+        case .quotaExceeded: "The owner's quota is used up"
         case .blobStoreFull: "The blob store is full"
         case .unavailable: "The farm is not ready"
         case .internal: "The coordinator failed"

@@ -49,30 +49,6 @@ package struct CapacityView: Codable, Hashable, Sendable {
     }
 }
 
-/// An owner's part of the farm.
-package struct AccountView: Codable, Hashable, Sendable {
-    package var owner: String
-    /// The part relative to other owners'; 1 where nobody said otherwise.
-    package var weight: Double
-    /// Floating point operations that count against it now; they fade by half an hour.
-    package var charge: Double
-
-    package init(owner: String, weight: Double, charge: Double) {
-        self.owner = owner
-        self.weight = weight
-        self.charge = charge
-    }
-}
-
-/// A new weight of an owner: the body of `PUT /v1/accounts/{owner}`.
-package struct AccountRequest: Codable, Hashable, Sendable {
-    package var weight: Double
-
-    package init(weight: Double) {
-        self.weight = weight
-    }
-}
-
 /// A message to a job's webhook.
 package struct WebhookView: Codable, Hashable, Sendable {
     package var id: String

@@ -215,6 +215,12 @@ package struct SpecificationKey: Hashable, Sendable {
         ),
         SpecificationKey("requirements.pool", "a pool's name", "any"),
         SpecificationKey("requirements.tags", "list of tags, all of which a worker has", "none"),
+        SpecificationKey(
+            "requirements.limits",
+            "list of at most \(JobRequirements.mostLimits) named limits, as `dreamfarm limits ls` "
+                + "shows them: each task at work takes a place of each",
+            "none"
+        ),
         SpecificationKey("limits.max_workers", "whole number 1…100000: tasks at one time", "none"),
         SpecificationKey(
             "limits.max_attempts",

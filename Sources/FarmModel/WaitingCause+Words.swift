@@ -30,9 +30,8 @@ extension WaitingCause {
         case .limit(let workers):
             "the job has \(workers) tasks at work, as many as its limits.max_workers allows; "
                 + "the next begins when one ends"
-        case .quota(let owner, let limit):
-            "the owner '\(owner)' has reached the limit of \(limit); it goes on when running work "
-                + "ends, or an operator raises the limit"
+        case .namedLimit(let shortage): shortage.sentence
+        case .quota(let shortage): shortage.sentence
         case .fairShare(let owner):
             "other owners have had less of the farm lately; the share of '\(owner)' comes back "
                 + "by itself, within an hour or two"
@@ -67,8 +66,8 @@ extension WaitingCause {
                     .merging(failure.map { ["failure": .string($0)] } ?? [:]) { first, _ in first }
             )
         case .limit(let workers): .mapping(["max_workers": .integer(workers)])
-        case .quota(let owner, let limit):
-            .mapping(["owner": .string(owner), "limit": .string(limit)])
+        case .namedLimit(let shortage): shortage.details
+        case .quota(let shortage): shortage.details
         case .fairShare(let owner): .mapping(["owner": .string(owner)])
         case .behind(let tasks): .mapping(["tasks": .integer(tasks)])
         case .blobStoreFull(let free, let reserve):
@@ -92,7 +91,7 @@ extension WaitingCause {
 }
 
 /// Text as it stands in a command line.
-private enum ShellText {
+enum ShellText {
     private static let punctuation = "0123456789._-/".unicodeScalars
 
     /// The text as one word of a shell.

@@ -39,8 +39,10 @@ package enum WaitingCause: Hashable, Sendable {
     case backoff(until: Date, failure: String?)
     /// So many workers are at the job, which is as many as it may have.
     case limit(maxWorkers: Int)
+    /// A named limit has no place left, or is not known.
+    case namedLimit(LimitShortage)
     /// The owner uses as much as it may.
-    case quota(owner: String, limit: String)
+    case quota(QuotaShortage)
     /// Other owners have had less of the farm.
     case fairShare(owner: String)
     /// So many tasks of the same owner go first.
@@ -79,7 +81,7 @@ package enum WaitingCause: Hashable, Sendable {
         case .dependency: .dependency
         case .startAfter: .startAfter
         case .backoff: .backoff
-        case .limit: .limit
+        case .limit, .namedLimit: .limit
         case .quota: .quota
         case .fairShare: .fairShare
         case .behind: .behind

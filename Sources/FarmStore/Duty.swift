@@ -22,6 +22,8 @@ package enum Duty: Int, CaseIterable, Sendable {
     case groups
     /// Tasks that take the place of those of a lower band.
     case preemption
+    /// What owners use of what they may.
+    case quotas
 
     /// The duty's name, as the metrics show it.
     package var name: String { String(describing: self) }

@@ -152,11 +152,12 @@ extension QueueView {
     /// Why a worker cannot claim from a head now; nil where it can.
     func exclusion(of head: HeadView, for worker: WorkerCapability) -> WaitingReason? {
         if let reason = exclusionForLong(of: head, for: worker) { return reason }
+        if let bound = bound(of: head) { return bound.reason }
         if head.isAtLimit, !head.workersAtIt.contains(worker.id) { return .limit }
         return nil
     }
 
-    /// The same, but for the limit of workers, which frees by itself.
+    /// The same, but for limits and quotas, which free by themselves.
     private func exclusionForLong(
         of head: HeadView,
         for worker: WorkerCapability
@@ -238,7 +239,8 @@ extension QueueView {
         return .none(
             .notEligible(
                 lacking,
-                detail: "\(heads.count) jobs wait and this worker can run none of them"
+                detail: "\(heads.count) jobs wait and this worker can run none of them "
+                    + "(\(lacking.rawValue))"
             )
         )
     }

@@ -73,7 +73,7 @@ extension FarmStore {
         var places: [Key: Int] = [:]
         // What is warm counts only where it decides, so that else workers stay equal.
         let rivals = claims.allSatisfy(\.claim.warm.isEmpty) ? [] : Placement.rivals(in: view)
-        let special = view.heads.contains(where: \.isSpecial)
+        let isForSome = view.heads.contains(where: \.isForSome)
         let apart = view.heads.reduce(into: Set(view.blocks.map(\.worker))) {
             $0.formUnion($1.avoided)
         }
@@ -90,7 +90,7 @@ extension FarmStore {
             var key = Key(worker: worker, warm: warm)
             // Where limits count workers, or some task is not for this one, each is looked at for
             // itself: else what one may not have is kept from those it came with.
-            if !special, !apart.contains(worker.name), worker.promise == nil {
+            if !isForSome, !apart.contains(worker.name), worker.promise == nil {
                 key.worker.id = WorkerID(rawValue: Self.anyone)
                 key.worker.epoch = 0
                 key.worker.name = ""
@@ -163,19 +163,8 @@ extension FarmStore {
         let claimed: [(WorkerID, ClaimedTask)]
         if let promise {
             claimed = try await claimPromised(promise, choices, slots, group, in: view)
-        } else if let special = choices.first(where: \.head.isSpecial) {
-            if choices[0].head.id == special.head.id {
-                choices = [special]
-            } else {
-                choices.removeAll(where: \.head.isSpecial)
-            }
-            claimed = try await claimLocked(choices, slots, group, in: view)
         } else {
-            claimed = try await pool.withRetries {
-                try await pool.withConnection(for: "claim") {
-                    try await lease(choices, slots, group, in: view, on: $0)
-                }
-            }
+            (claimed, choices) = try await claimInTurn(choices, slots, group, in: view)
         }
         // What does not end before a group starts is still there for others.
         if claimed.count < group.wanted, group.worker.reservation == nil {
@@ -191,19 +180,83 @@ extension FarmStore {
         }
     }
 
-    /// Claims from a head whose limit or class has to hold across all coordinators: it is locked
-    /// first, so that what is counted then stays so.
-    private func claimLocked(
+    /// How many heads that have to be locked one claim takes from.
+    private static let lockedWidth = 8
+
+    /// Claims from the heads in their order: alone from those that are bounded, while these come
+    /// first, then from the others together; a bounded one behind others waits for the next claim.
+    ///
+    /// - Returns: What was claimed, and from which heads was tried. What fails once there are leases
+    ///   is not told: who has leases keeps them.
+    private func claimInTurn(
         _ choices: [Placement.Choice],
+        _ slots: [ClaimSlot],
+        _ group: Group,
+        in view: QueueView
+    ) async throws -> (claimed: [(WorkerID, ClaimedTask)], tried: [Placement.Choice]) {
+        let bounded = choices.prefix(while: \.head.isSpecial).prefix(Self.lockedWidth)
+        let open = choices.filter { !$0.head.isSpecial }
+        var slots = slots
+        var claimed: [(WorkerID, ClaimedTask)] = []
+        var tried: [Placement.Choice] = []
+        do {
+            for choice in bounded where !slots.isEmpty {
+                tried.append(choice)
+                let own = Array(slots.prefix(choice.count))
+                let new = try await claimLocked(choice, own, group, in: view)
+                for (worker, _) in new {
+                    if let slot = slots.firstIndex(where: { $0.worker == worker }) {
+                        slots.remove(at: slot)
+                    }
+                }
+                claimed += new
+            }
+            guard !slots.isEmpty, !open.isEmpty else { return (claimed, tried) }
+            tried += open
+            claimed += try await pool.withRetries { [slots] in
+                try await pool.withConnection(for: "claim") {
+                    try await lease(open, slots, group, in: view, on: $0)
+                }
+            }
+        } catch  where !claimed.isEmpty {}
+        return (claimed, tried)
+    }
+
+    /// Claims from a head whose bounds or class have to hold across all coordinators: what bounds it
+    /// is locked first, so that what is counted then stays so.
+    private func claimLocked(
+        _ choice: Placement.Choice,
         _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView
     ) async throws -> [(WorkerID, ClaimedTask)] {
         try await withRetriedTransaction { connection in
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
-            guard try await admit(group.worker, to: choices, on: connection) else { return [] }
-            return try await lease(choices, slots, group, in: view, on: connection)
+            return try await claimAdmitted(choice, slots, group, in: view, on: connection)
         }
+    }
+
+    /// Claims as much of a head as the worker may have of it.
+    private func claimAdmitted(
+        _ choice: Placement.Choice,
+        _ slots: [ClaimSlot],
+        _ group: Group,
+        in view: QueueView,
+        on connection: PostgresConnection
+    ) async throws -> [(WorkerID, ClaimedTask)] {
+        guard let room = try await admit(group.worker, to: choice, on: connection) else {
+            return []
+        }
+        var choice = choice
+        choice.count = room.tasks
+        return try await lease(
+            [choice],
+            Array(slots.prefix(room.tasks)),
+            group,
+            in: view,
+            images: room.images,
+            on: connection
+        )
     }
 
     /// What a promise leaves to choose: its task's head, if that is open.
@@ -231,8 +284,8 @@ extension FarmStore {
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
             try await lockHead(of: promise, on: connection)
             var claimed: [(WorkerID, ClaimedTask)] = []
-            if !choices.isEmpty, try await admit(group.worker, to: choices, on: connection) {
-                claimed = try await lease(choices, slots, group, in: view, on: connection)
+            if let choice = choices.first {
+                claimed = try await claimAdmitted(choice, slots, group, in: view, on: connection)
             }
             try await endPromise(promise, of: group.worker.id, on: connection)
             return claimed
@@ -241,70 +294,13 @@ extension FarmStore {
         return claimed
     }
 
-    /// Locks the heads whose limit or class has to hold, and tells whether a worker may claim from each.
-    private func admit(
-        _ worker: WorkerCapability,
-        to choices: [Placement.Choice],
-        on connection: PostgresConnection
-    ) async throws -> Bool {
-        for choice in choices where choice.head.isSpecial {
-            guard try await admit(worker, to: choice.head, on: connection) else {
-                desk.forget([choice.head.id])
-                return false
-            }
-        }
-        return true
-    }
-
-    /// Locks a head and tells whether a worker may claim from it; fixes its class where that is
-    /// still open.
-    private func admit(
-        _ worker: WorkerCapability,
-        to head: HeadView,
-        on connection: PostgresConnection
-    ) async throws -> Bool {
-        let row = try await connection.query(
-            """
-            SELECT awaits_class, numeric_class, max_workers FROM head WHERE id = \(head.id)
-            FOR NO KEY UPDATE
-            """
-        ).first
-        guard let row else { return false }
-        if let numericClass = try row.decodeIfPresent("numeric_class", as: String.self),
-            numericClass != worker.numericClass
-        {
-            return false
-        }
-        if let most = try row.decodeIfPresent("max_workers", as: Int.self) {
-            let others = try await connection.query(
-                """
-                SELECT count(DISTINCT worker_id) AS n FROM lease
-                WHERE job_id = \(head.job) AND worker_id <> \(worker.id)
-                """
-            ).first?.decode("n", as: Int.self)
-            guard (others ?? 0) < most else { return false }
-        }
-        if try row.decode("awaits_class") {
-            try await connection.execute(
-                """
-                UPDATE head SET awaits_class = false, numeric_class = \(worker.numericClass)
-                WHERE job_id = \(head.job)
-                """
-            )
-            try await connection.execute(
-                "UPDATE job SET numeric_class = \(worker.numericClass) WHERE id = \(head.job)"
-            )
-            desk.expire()
-        }
-        return true
-    }
-
     /// Leases tasks of the heads to the slots, and notes it.
     private func lease(
         _ choices: [Placement.Choice],
         _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView,
+        images: Int? = nil,
         on connection: PostgresConnection
     ) async throws -> [(WorkerID, ClaimedTask)] {
         let names = group.members.compactMap { view.workers[$0.claim.worker]?.name }
@@ -314,6 +310,8 @@ extension FarmStore {
                 slots,
                 names,
                 promise: group.worker.promise,
+                images: images,
+                ranks: max(1, group.worker.groupSize),
                 until: group.worker.reservation,
                 able: choices.map { view.able(toRun: $0.head) }
             )
@@ -349,6 +347,7 @@ extension FarmStore {
                 number: task.number,
                 owner: task.owner,
                 cost: task.cost,
+                images: task.images.count,
                 worker: worker
             )
             return (worker, task)

@@ -131,10 +131,15 @@ extension FarmStore {
                 FROM settled WHERE is_over AND webhook IS NOT NULL
             ),
             charged AS (
-                INSERT INTO account_usage (owner, slot, charge)
-                SELECT owner, pg_backend_pid() % 16, sum(cost) FROM ended
+                INSERT INTO account_usage (owner, slot, charge, compute_seconds)
+                SELECT owner, pg_backend_pid() % 16, sum(cost), sum(ranks * greatest(0, least(
+                    extract(epoch FROM now() - claimed_at)::double precision, coalesce(
+                        extract(epoch FROM now() - begun_at)::double precision,
+                        (SELECT max(busy) FROM current WHERE current.task_id = ended.task_id), 0))))
+                FROM ended
                 WHERE EXISTS (SELECT FROM settled) GROUP BY owner ORDER BY owner
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
+                    compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
                     charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
                         greatest(0, extract(epoch FROM now() - account_usage.charged_at))
                             / \(halfLife)::double precision))

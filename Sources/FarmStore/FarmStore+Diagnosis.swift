@@ -22,6 +22,7 @@ extension FarmStore {
         view.pausedPools = Set(try farm?.decode("pools", as: [String].self) ?? [])
         view.workers = try await capabilities(on: connection)
         view.owners = try await owners(on: connection)
+        view.limits = try await limitCounts(of: heads.map(\.head), on: connection)
         view.blocks = try await self.blocks(of: Set(heads.map(\.head.job)), on: connection)
         view.liftVainBlocks(of: heads.map(\.head))
         view.formation = try await formation(on: connection)
@@ -29,7 +30,7 @@ extension FarmStore {
             view: view,
             heads: heads.map { waiting in
                 var waiting = waiting
-                waiting.head = view.withAlone(waiting.head)
+                waiting.head = view.withQuota(view.withAlone(waiting.head))
                 return waiting
             },
             blobs: blobs
@@ -42,9 +43,12 @@ extension FarmStore {
             """
             SELECT head.id, head.job_id, head.owner, head.priority, head.is_lifted,
                 head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
-                head.group_size, head.max_workers, head.numeric_class, head.awaits_class,
+                head.limits, head.group_size, head.max_workers, head.numeric_class, head.awaits_class,
                 coalesce(head.served_at, head.queued_at) AS served_at, 0 AS first,
-                0::double precision AS cost, head.blocked_by, head.group_reason, job.model_name,
+                0::double precision AS cost, coalesce((
+                    SELECT CASE WHEN is_narrow THEN 1 ELSE image_count END FROM ready
+                    WHERE ready.head_id = head.id ORDER BY number LIMIT 1
+                ), 1) AS images, head.blocked_by, head.group_reason, job.model_name,
                 job.start_after, queued.ready, coalesce(held.workers, '{}') AS workers, '{}'::text[] AS avoided,
                 ARRAY(SELECT coalesce(before.name, wanted.id::text)
                     FROM unnest(job.after_jobs) WITH ORDINALITY AS wanted (id, place)

@@ -121,9 +121,15 @@ extension FarmStore {
             WITH ended AS (
                 DELETE FROM lease WHERE task_id = \(lease.task) RETURNING *
             ), charged AS (
-                INSERT INTO account_usage (owner, slot, charge)
-                SELECT owner, pg_backend_pid() % 16, \(lease.charge) FROM ended
+                INSERT INTO account_usage (owner, slot, charge, compute_seconds)
+                SELECT owner, pg_backend_pid() % 16, \(lease.charge),
+                    ranks * greatest(0, least(
+                        extract(epoch FROM now() - claimed_at)::double precision, coalesce(
+                            extract(epoch FROM now() - begun_at)::double precision,
+                            greatest(busy_seconds, \(totals.busySeconds)))))
+                FROM ended
                 ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
+                    compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
                     charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
                         greatest(0, extract(epoch FROM now() - account_usage.charged_at))
                             / \(configuration.chargeHalfLife.inSeconds)::double precision))

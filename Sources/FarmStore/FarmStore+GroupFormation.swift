@@ -110,6 +110,7 @@ extension FarmStore {
             FROM head
             WHERE NOT is_empty AND blocked_by IS NULL AND NOT EXISTS (SELECT FROM farm WHERE is_paused)
                 AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                AND \(raw: Self.isUnbounded)
                 AND (head.group_size > 1 OR NOT \(raw: Self.isRenderedAlone(inClass: false)))
             GROUP BY head.model_digest, head.precision, head.memory_bytes, head.pool, head.tags,
                 head.group_size, head.numeric_class, head.awaits_class

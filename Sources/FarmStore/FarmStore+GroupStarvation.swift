@@ -54,6 +54,7 @@ extension FarmStore {
                     SELECT count(DISTINCT worker_id) FROM lease WHERE lease.job_id = head.job_id
                 ))
                 AND EXISTS (SELECT FROM ready WHERE ready.head_id = head.id)
+                AND \(raw: Self.isUnbounded)
                 AND (head.group_size > 1
                     OR NOT \(raw: Self.isRenderedAlone(inClass: true))
                         AND \(raw: Self.isRenderedAlone(without: own, inClass: true)))

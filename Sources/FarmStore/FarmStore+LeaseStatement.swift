@@ -15,6 +15,8 @@ extension FarmStore {
     ///   - names: The workers' names: what one of them failed is not for them.
     ///   - promise: What the workers were promised, and take before anything else; nil where nothing: they
     ///     take nothing while they are promised something after all.
+    ///   - images: How many images a task may have leased; nil for any number.
+    ///   - ranks: How many workers render with the one that claims.
     ///   - reservation: By when a task has to end; nil for any time.
     ///   - able: For each choice the workers, by name, that could run it: what they all failed is
     ///     for any.
@@ -24,6 +26,8 @@ extension FarmStore {
         _ slots: [ClaimSlot],
         _ names: [String],
         promise: TaskPromise?,
+        images: Int?,
+        ranks: Int,
         until reservation: GroupReservation?,
         able: [[String]]
     ) -> Query {
@@ -77,6 +81,8 @@ extension FarmStore {
                         SELECT ready.ctid AS at, ready.* FROM ready
                         WHERE ready.head_id = choice.head_id AND ready.number >= choice.first
                             AND ready.number <= \(promise?.number ?? Int(Int32.max))::integer
+                            AND (\(images == nil)::boolean OR CASE WHEN ready.is_narrow THEN 1
+                                ELSE ready.image_count END <= \(images ?? 0)::integer)
                             AND (ready.promised IS NULL
                                 OR ready.task_id = \(promise?.task)::uuid)
                             AND (SELECT head.blocked_by IS NULL AND NOT head.is_empty FROM head
@@ -116,10 +122,10 @@ extension FarmStore {
             ),
             leased AS (
                 INSERT INTO lease (task_id, attempt_id, epoch, job_id, head_id, owner, worker_id, cost,
-                    deadline)
+                    image_count, ranks, deadline)
                 SELECT picked.task_id, slot.attempt_id, picked.epoch + 1, picked.job_id,
                     picked.head_id, (SELECT owner FROM head WHERE head.id = picked.head_id),
-                    slot.worker_id, todo.cost,
+                    slot.worker_id, todo.cost, cardinality(todo.images), \(ranks)::integer,
                     now() + make_interval(secs => \(configuration.lease.inSeconds))
                 FROM picked JOIN slot USING (place) JOIN todo USING (task_id)
                 RETURNING task_id, attempt_id, epoch, worker_id, job_id, head_id, owner, deadline

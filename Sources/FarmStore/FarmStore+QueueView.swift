@@ -26,6 +26,8 @@ extension FarmStore {
             view.pausedPools = Set(try farm.decode("pools", as: [String].self))
             view.heads = try await openHeads(on: connection)
             view.owners = try await owners(on: connection)
+            view.heads = view.heads.map(view.withQuota)
+            view.limits = try await limitCounts(of: view.heads, on: connection)
             view.workers = try await capabilities(on: connection)
             view.blocks = try await blocks(of: Set(view.heads.map(\.job)), on: connection)
             view.liftVainBlocks(of: view.heads)
@@ -66,21 +68,22 @@ extension FarmStore {
                 FROM head WHERE NOT is_empty AND blocked_by IS NULL
                 WINDOW equal AS (
                     PARTITION BY owner, model_digest, precision, memory_bytes, pool, tags,
-                        group_size, numeric_class
+                        limits, group_size, numeric_class
                 )
             )
             SELECT open.id, open.job_id, open.owner, open.priority, open.is_lifted,
                 open.model_digest, open.precision, open.memory_bytes, open.pool, open.tags,
-                open.group_size, open.numeric_class, open.awaits_class, open.max_workers,
+                open.limits, open.group_size, open.numeric_class, open.awaits_class, open.max_workers,
                 coalesce(open.served_at, open.queued_at) AS served_at, first.number AS first,
-                first.cost, CASE WHEN open.max_workers IS NULL THEN '{}' ELSE ARRAY(
+                first.cost, first.images, CASE WHEN open.max_workers IS NULL THEN '{}' ELSE ARRAY(
                     SELECT DISTINCT worker_id FROM lease WHERE lease.job_id = open.job_id
                 ) END AS workers, ARRAY(
                     SELECT DISTINCT unnest(avoid) FROM ready
                     WHERE ready.head_id = open.id AND avoid IS NOT NULL
                 ) AS avoided
             FROM open CROSS JOIN LATERAL (
-                SELECT number, cost FROM ready WHERE ready.head_id = open.id
+                SELECT number, cost, CASE WHEN is_narrow THEN 1 ELSE image_count END AS images
+                FROM ready WHERE ready.head_id = open.id
                 ORDER BY number LIMIT 1
             ) AS first
             WHERE open.place <= \(Placement.width) OR (
@@ -92,19 +95,21 @@ extension FarmStore {
         ).map(HeadView.init)
     }
 
-    /// Owners with their weights and charges: what was settled, decayed, and what runs.
+    /// Owners with their weights, charges (what was settled, decayed, and what runs) and quotas.
     func owners(on connection: PostgresConnection) async throws -> [String: OwnerView] {
         let rows = try await connection.query(
             """
             SELECT account.owner, account.weight, coalesce(settled.charge, 0)
-                + coalesce(running.cost, 0) AS charge
+                + coalesce(running.cost, 0) AS charge, coalesce(running.images, 0) AS images,
+                account.blob_bytes, account.compute_seconds, \(raw: AccountQuotas.columns)
             FROM account LEFT JOIN (
                 SELECT owner, sum(charge * power(0.5, least(1000, greatest(0,
                     extract(epoch FROM now() - charged_at))::double precision
                         / \(configuration.chargeHalfLife.inSeconds)::double precision))) AS charge
                 FROM account_usage GROUP BY owner
             ) AS settled USING (owner) LEFT JOIN (
-                SELECT owner, sum(cost) AS cost FROM lease GROUP BY owner
+                SELECT owner, sum(cost) AS cost, sum(image_count) AS images
+                FROM lease GROUP BY owner
             ) AS running USING (owner)
             """
         )
@@ -112,7 +117,11 @@ extension FarmStore {
         for row in rows {
             owners[try row.decode("owner")] = OwnerView(
                 weight: try row.decode("weight"),
-                charge: try row.decode("charge")
+                charge: try row.decode("charge"),
+                quotas: try AccountQuotas(row),
+                imagesInFlight: try row.decode("images"),
+                blobBytes: try row.decode("blob_bytes"),
+                computeSeconds: try row.decode("compute_seconds")
             )
         }
         return owners
@@ -237,8 +246,10 @@ extension HeadView {
             avoided: Set(try row.decode("avoided", as: [String].self)),
             servedAt: try row.decode("served_at"),
             first: try row.decode("first"),
-            taskCost: try row.decode("cost")
+            taskCost: try row.decode("cost"),
+            taskImages: try row.decode("images")
         )
+        requirement.limits = try row.decode("limits")
     }
 }
 

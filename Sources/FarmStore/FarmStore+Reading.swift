@@ -7,7 +7,7 @@ extension FarmStore {
         SELECT job.id, job.key, job.owner, job.name, job.state, job.priority,
             coalesce(head.is_lifted, false) AS is_lifted, head.precision, head.memory_bytes,
             head.pool, coalesce(head.tags, '{}') AS tags,
-            coalesce(head.group_size, 1) AS group_size,
+            coalesce(head.group_size, 1) AS group_size, coalesce(head.limits, '{}') AS limits,
             job.specification::text AS specification, job.canonical_digest, job.model_name,
             job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
             job.delivered_count, job.failed_count, job.cancelled_count, job.task_count,

@@ -112,10 +112,10 @@ extension FarmStore {
         let row = try await connection.query(
             """
             INSERT INTO head (job_id, owner, priority, model_digest, precision, memory_bytes, pool,
-                tags, group_size, max_workers, numeric_class, awaits_class, blocked_by)
+                tags, limits, group_size, max_workers, numeric_class, awaits_class, blocked_by)
             SELECT \(job.id), \(job.owner), \(job.priority), \(job.modelDigest),
                 \(wanted.precision), \(wanted.memoryBytes), \(wanted.pool),
-                \(wanted.tags)::text[], \(wanted.groupSize), \(job.maxWorkers),
+                \(wanted.tags)::text[], \(wanted.limits)::text[], \(wanted.groupSize), \(job.maxWorkers),
                 \(wanted.numericClass), \(job.isSameClass && wanted.numericClass == nil), CASE
                     WHEN EXISTS (
                         SELECT FROM job WHERE job.id = ANY(\(job.after)::uuid[])

@@ -69,7 +69,9 @@ package struct JobRecord: Sendable, Hashable {
         taskCount = try row.decode("task_count")
         liveTaskCount = try row.decode("live_task_count")
         leasedTaskCount = try row.decode("leased")
-        requirement = try TaskRequirement(row)
+        var requirement = try TaskRequirement(row)
+        requirement.limits = try row.decode("limits")
+        self.requirement = requirement
         reason = try row.decodeIfPresent("reason")
         after = try row.decode("after_jobs")
         startAfter = try row.decodeIfPresent("start_after")

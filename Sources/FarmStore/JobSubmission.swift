@@ -87,6 +87,8 @@ package struct TaskRequirement: Sendable, Hashable {
     package var memoryBytes: Int64?
     package var pool: String?
     package var tags: [String] = []
+    /// The named limits of which each leased task takes a place.
+    package var limits: [String] = []
     /// How many workers render it together.
     package var groupSize = 1
 

@@ -9,3 +9,5 @@ extension ArtifactKey: PostgresValue {}
 extension CancelMode: PostgresValue {}
 extension DesiredWorkerState: PostgresValue {}
 extension LogLevel: PostgresValue {}
+extension BudgetPeriod: PostgresValue {}
+extension BudgetAction: PostgresValue {}

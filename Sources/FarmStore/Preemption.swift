@@ -34,6 +34,7 @@ struct Preemption: Sendable {
     func decisions() -> [PreemptionDecision] {
         var decisions = decisionsAhead()
         var taken = Set(decisions.map(\.worker))
+        var view = view
         var heads = Dictionary(uniqueKeysWithValues: view.heads.map { ($0.id, $0) })
         let loaded = Dictionary(uniqueKeysWithValues: loads.map { ($0.worker, $0) })
         // Heads of which a task that is for any worker found no place.
@@ -42,7 +43,7 @@ struct Preemption: Sendable {
             guard taken.count < view.workers.count else { break }
             guard let head = heads[task.head.id], !closed.contains(head.id) else { continue }
             let fit = view.workers.values.filter {
-                !taken.contains($0.id) && fits($0, task, head)
+                !taken.contains($0.id) && Self.fits($0, task, head, in: view)
             }
             // who has nothing to do takes it by itself
             let idle = fit.filter { loaded[$0.id] == nil }.min { $0.name < $1.name }
@@ -57,6 +58,7 @@ struct Preemption: Sendable {
             }
             taken.insert(worker)
             heads[head.id]?.workersAtIt.insert(worker)
+            view.noteUse(of: head, images: head.taskImages)
             if let place { decisions.append(place.decision) }
         }
         return decisions
@@ -139,7 +141,12 @@ struct Preemption: Sendable {
             && running.restSeconds.map { $0 > rules.seconds(toParkAfter: running) } ?? true
     }
 
-    private func fits(_ worker: WorkerCapability, _ task: WaitingTask, _ head: HeadView) -> Bool {
+    private static func fits(
+        _ worker: WorkerCapability,
+        _ task: WaitingTask,
+        _ head: HeadView,
+        in view: QueueView
+    ) -> Bool {
         worker.refusal == nil && worker.promise == nil && worker.reservation == nil
             && !task.avoid.contains(worker.name) && view.exclusion(of: head, for: worker) == nil
     }

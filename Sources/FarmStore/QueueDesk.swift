@@ -60,7 +60,14 @@ final class QueueDesk: Sendable {
     }
 
     /// Notes a task that a worker has claimed.
-    func note(head: Int64, number: Int, owner: String, cost: Double, worker: WorkerID) {
+    func note(
+        head: Int64,
+        number: Int,
+        owner: String,
+        cost: Double,
+        images: Int,
+        worker: WorkerID
+    ) {
         state.withLock { state in
             state.view.owners[owner, default: OwnerView()].charge += cost
             guard let place = state.view.heads.firstIndex(where: { $0.id == head }) else { return }
@@ -69,6 +76,7 @@ final class QueueDesk: Sendable {
             if state.view.heads[place].maxWorkers != nil {
                 state.view.heads[place].workersAtIt.insert(worker)
             }
+            state.view.noteUse(of: state.view.heads[place], images: images)
             state.served[head] = state.view.now
         }
     }

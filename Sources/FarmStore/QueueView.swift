@@ -7,6 +7,8 @@ struct QueueView: Sendable {
     /// The open heads under which tasks can be claimed.
     var heads: [HeadView] = []
     var owners: [String: OwnerView] = [:]
+    /// The named limits; read only where a head asks for one.
+    var limits: [String: LimitCount] = [:]
     var workers: [WorkerID: WorkerCapability] = [:]
     var pausedPools: Set<String> = []
     var isFarmPaused = false
@@ -42,11 +44,19 @@ struct HeadView: Sendable, Hashable, Identifiable {
     var first = 0
     /// The predicted work of one of its tasks, in floating point operations.
     var taskCost: Double
+    /// How many images a claim of its first task leases.
+    var taskImages = 1
+    /// Whether a quota or a named limit bounds its claims, and whether that is a quota of images.
+    var isBounded = false
+    var countsImages = false
     /// Whether a worker in no group can render its tasks, which no needed group has to do then.
     var isRenderedAlone = true
 
-    /// Whether a claim of it has to be made alone, the head locked.
-    var isSpecial: Bool { awaitsClass || maxWorkers != nil }
+    /// Whether it matters which worker claims from it, beside what the worker can run.
+    var isForSome: Bool { awaitsClass || maxWorkers != nil }
+
+    /// Whether a claim of it has to be made alone, with what bounds it locked.
+    var isSpecial: Bool { isForSome || countsImages || !requirement.limits.isEmpty }
 }
 
 /// What an owner has a right to, and what it was given.
@@ -54,9 +64,22 @@ struct OwnerView: Sendable, Hashable {
     var weight = 1.0
     /// The decayed charge with that of the leases that run, in floating point operations.
     var charge = 0.0
+    /// What it may use at most, and what it uses.
+    var quotas = AccountQuotas()
+    var imagesInFlight = 0
+    var blobBytes: Int64 = 0
+    var computeSeconds = 0.0
 
     /// What decides between owners: the least goes first.
     var share: Double { charge / weight }
+}
+
+/// A named limit, and how many tasks have a place of it.
+struct LimitCount: Sendable, Hashable {
+    var count: Int
+    var used = 0
+    /// The same by owner; read only to say why tasks wait.
+    var owners: [String: Int] = [:]
 }
 
 /// A pair that is kept apart.

@@ -73,6 +73,7 @@ struct WaitingDiagnosis: Sendable {
         if able.allSatisfy({ view.isClosed(to: $0) }), let pool = able.first?.pool {
             return .poolPaused(pool: pool)
         }
+        if let bound = view.bound(of: head) { return bound }
         if head.isAtLimit, let most = head.maxWorkers { return .limit(maxWorkers: most) }
         return turn(of: waiting, before: before)
     }

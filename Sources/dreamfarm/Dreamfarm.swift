@@ -16,7 +16,8 @@ struct Dreamfarm: AsyncParsableCommand {
             ResumeCommand.self, RetryCommand.self, PrioritizeCommand.self, RemoveCommand.self,
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
             GroupsCommand.self, PoolsCommand.self, ModelsCommand.self, BlobsCommand.self,
-            TokensCommand.self, EraseCommand.self, RetentionCommand.self,
+            TokensCommand.self, AccountsCommand.self, LimitsCommand.self, EraseCommand.self,
+            RetentionCommand.self,
             AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
         ]
     )

@@ -213,7 +213,11 @@ import Testing
             let (loose, named) = (Data("loose".utf8), Data("named".utf8))
             for data in [loose, named] {
                 try await farm.blobs.store(data)
-                try await farm.store.addHolder("alice", of: BlobDigest(of: data))
+                try await farm.store.addHolder(
+                    "alice",
+                    of: BlobDigest(of: data),
+                    size: Int64(data.count)
+                )
             }
             let pool = try TestDatabase.pool()
             _ = try await farm.register()

@@ -164,7 +164,7 @@ import Testing
             AttemptView.self, AuditView.self, BlobList.self, BlobSweepView.self, BlockSizes.self,
             CancelOrder.self, CapacityView.self, CheckpointAnswer.self, CheckpointOffer.self,
             ClaimAnswer.self,
-            ClaimRequest.self, ConditionSpecification.self, CostConstants.self,
+            ClaimRequest.self, ComputeBudget.self, ConditionSpecification.self, CostConstants.self,
             CredentialRequest.self, CredentialTerms.self, DeletePreview.self,
             DeliveryAnswer.self, ErasureView.self, FailureRequest.self, FailureView.self,
             FarmView.self,
@@ -173,7 +173,8 @@ import Testing
             GroupStanding.self, GroupView.self, HeartbeatAnswer.self, HeartbeatRequest.self,
             ImageAssignment.self,
             ImageTally.self,
-            ImageView.self, JobRequirements.self, JobView.self, LogLine.self,
+            ImageView.self, JobRequirements.self, JobView.self, LimitRequest.self, LimitUse.self,
+            LimitView.self, LogLine.self,
             LoraSpecification.self,
             MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelMemory.self,
             ModelRequest.self,
@@ -192,7 +193,8 @@ import Testing
     /// Every word that is one of a few.
     private static var words: [any (CaseIterable & RawRepresentable<String>).Type] {
         [
-            AttemptEnding.self, CancelMode.self, ConditionTask.self, DesiredWorkerState.self,
+            AttemptEnding.self, BudgetAction.self, BudgetPeriod.self, CancelMode.self,
+            ConditionTask.self, DesiredWorkerState.self,
             FailureClass.self, GroupOrigin.self, GroupPhase.self, GroupState.self,
             ImageState.self, JobState.self, JoinKind.self, LogLevel.self, NoTaskReason.self,
             NoisePrecision.self,

@@ -24,6 +24,8 @@ enum WaitingScene: String, CaseIterable, Sendable {
     case startAfter
     case backoff
     case limit
+    case namedLimit
+    case quota
     case fairShare
     case behind
     case blobStoreFull
@@ -40,7 +42,8 @@ enum WaitingScene: String, CaseIterable, Sendable {
         case .dependency: .dependency
         case .startAfter: .startAfter
         case .backoff: .backoff
-        case .limit: .limit
+        case .limit, .namedLimit: .limit
+        case .quota: .quota
         case .fairShare: .fairShare
         case .behind: .behind
         case .blobStoreFull: .blobStoreFull
@@ -78,6 +81,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
             try await playNeeds(on: farm)
         case .poolPaused, .farmPaused, .jobPaused, .blobStoreFull: try await playStops(on: farm)
         case .dependency, .startAfter, .backoff: try await playMoments(on: farm)
+        case .namedLimit, .quota: try await playBounds(on: farm)
         case .limit, .fairShare, .behind: try await playTurns(on: farm)
         }
     }
@@ -253,6 +257,47 @@ enum WaitingScene: String, CaseIterable, Sendable {
                 }
             )
         }
+    }
+
+    // MARK: - What is bounded
+
+    private func playBounds(on farm: TestFarm) async throws -> Outcome {
+        let worker = try await farm.register("a").id
+        let alice = try await farm.token("alice", .submitter)
+        var text = "parameters: {prompt: a, seed: 1-2}\nchunk: {count: 1}"
+        var told = Outcome(job: .random(), advice: "", claimant: worker)
+        if self == .quota {
+            var change = AccountRequest()
+            change.maxImages = .set(1)
+            let _: AccountView = try await farm.call(.put, "/v1/accounts/alice", change)
+            told.details = [
+                "owner": .string("alice"), "quota": .string("images"), "used": .integer(1),
+                "limit": .integer(1),
+            ]
+            told.advice = "raises the quota with: dreamfarm accounts set alice --max-images COUNT"
+        } else {
+            let _: LimitView = try await farm.call(
+                .put,
+                "/v1/limits/nuke",
+                LimitRequest(count: 1)
+            )
+            text += "\nrequirements: {limits: [nuke]}"
+            told.details = [
+                "limit": .string("nuke"), "count": .integer(1), "used": .integer(1),
+                "own": .integer(1),
+            ]
+            told.advice = "raises it with: dreamfarm limits set nuke COUNT"
+        }
+        told.job = try await farm.submit(text, token: alice).id
+        let task = try await farm.task(worker)
+        let other = try await farm.register("b").id
+        told.claimant = other
+        told.mend = {
+            let index = try #require(task.images.first).index
+            _ = try await farm.deliver(task, index, TestFarm.picture(), isFinal: true)
+            return other
+        }
+        return told
     }
 
     // MARK: - What waits for its turn

@@ -38,14 +38,39 @@ import Testing
             "until 1970-01-01T00:01:00Z after a failed attempt: out of memory; it"
         ),
         (.limit(maxWorkers: 8), "has 8 tasks at work"),
-        (.quota(owner: "ann", limit: "10 jobs"), "'ann' has reached the limit of 10 jobs"),
+        (
+            .namedLimit(LimitShortage(name: "houdini", count: 2, used: 2, own: 1)),
+            "'houdini' has 2 places and 2 are in use, 1 by tasks of this owner and 1 by others'"
+        ),
+        (
+            .namedLimit(LimitShortage(name: "nuke", count: nil)),
+            "nobody has set the limit 'nuke' that it asks for; an operator does with: dreamfarm limits"
+        ),
+        (
+            .namedLimit(LimitShortage(name: "nuke", count: 0)),
+            "set to 0, which stops what asks for it; an operator raises it with: dreamfarm limits"
+        ),
+        (
+            .quota(QuotaShortage(owner: "ann", kind: .images, used: 4, most: 4)),
+            "'ann' uses 4 of 4 images at work at one time; it goes on when running images end, or an"
+        ),
+        (
+            .quota(QuotaShortage(owner: "a b", kind: .blobBytes, used: 3072, most: 2048)),
+            "uses 3 KiB of 2 KiB of references and pictures; delete jobs that are over, with: dream"
+        ),
+        (
+            .quota(
+                QuotaShortage(owner: "ann", kind: .compute, used: 90, most: 60, period: .week)
+            ),
+            "90 of 60 seconds of workers in the last 7 days; it goes on by itself as the period moves"
+        ),
         (.fairShare(owner: "ann"), "the share of 'ann'"),
         (.behind(tasks: 12), "12 tasks of the same owner"),
         (.behind(tasks: 0), "it is next"),
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<18)
+    @Test("each reason has a sentence with its figures", arguments: 0..<23)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")

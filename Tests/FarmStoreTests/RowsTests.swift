@@ -61,7 +61,7 @@ import Testing
     @Test("an owner's charge halves in an hour, and its weight is set")
     func accounts() async throws {
         let farm = try await PlantedFarm()
-        try await farm.store.setWeight(owner: "ann", weight: 3, by: "root")
+        try await farm.store.changeAccount(of: "ann", AccountRequest(weight: 3), by: "root")
         try await farm.pool.execute(
             """
             INSERT INTO account_usage (owner, slot, charge, charged_at)
@@ -72,7 +72,7 @@ import Testing
         #expect(account.weight == 3)
         #expect(abs(account.charge - 6) < 0.01)
         await #expect(throws: DatabaseError.self) {
-            try await farm.store.setWeight(owner: "ann", weight: 0, by: "root")
+            try await farm.store.changeAccount(of: "ann", AccountRequest(weight: 0), by: "root")
         }
     }
 

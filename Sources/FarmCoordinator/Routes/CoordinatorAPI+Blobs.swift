@@ -22,15 +22,25 @@ extension CoordinatorAPI {
         }
         table.on(.put, "/v1/blobs/{sha256}", for: .workersAnd(.submitter)) { request, context in
             let digest = try context.part("sha256", BlobDigest.init(rawValue:))
+            let caller = try context.bearer()
+            let holder = caller.role == .worker ? nil : caller.owner
+            let length = request.headers[.contentLength].flatMap { Int64($0) }
+            if let holder { try await checkRoom(for: digest, size: length, of: holder) }
             let isNew = try await blobs.size(of: digest) == nil
             let start = ContinuousClock.now
-            _ = try await receive(request, expecting: digest, limit: Self.largestBlob)
+            let size = try await receive(request, expecting: digest, limit: Self.largestBlob).size
             // Who had a blob that was removed since has not shown this one.
             if isNew {
                 try await store.removeHolders(of: digest, olderThan: ContinuousClock.now - start)
             }
-            let caller = try context.bearer()
-            if caller.role != .worker { try await store.addHolder(caller.owner, of: digest) }
+            if let holder, try await !store.addHolder(holder, of: digest, size: size) {
+                // Others were stored while this one came.
+                try await checkRoom(for: digest, size: size, of: holder)
+                throw CoordinatorProblem(
+                    .quotaExceeded,
+                    "the owner '\(holder)' had no room for it; try again"
+                )
+            }
             return Response(status: .created)
         }
         table.on(.get, "/v1/blobs/{sha256}", for: .joiningOr(.token)) { request, context in
@@ -70,6 +80,21 @@ extension CoordinatorAPI {
     }
 
     // MARK: - Owners
+
+    /// Refuses a blob for which its owner's quota has no room; what it has sent before takes none.
+    private func checkRoom(
+        for digest: BlobDigest,
+        size: Int64?,
+        of owner: String
+    ) async throws {
+        guard let shortage = try await store.shortage(for: digest, size: size, of: owner) else {
+            return
+        }
+        throw CoordinatorProblem(
+            .quotaExceeded,
+            (size.map { "\(ByteCount.text($0)) are too many: " } ?? "") + shortage.sentence
+        )
+    }
 
     /// Which blobs someone has to send: those that the store lacks, and those that an owner has not
     /// shown that it has, whether they are there or not.

@@ -74,6 +74,15 @@ extension CoordinatorAPI {
             )
         }
         let job = try await job(context)
+        if let priority = wish.priority, !caller.role.includes(.operator),
+            let ceiling = try await store.accounts(of: job.owner).first?.quotas.priorityCeiling,
+            priority > ceiling
+        {
+            throw CoordinatorProblem(
+                .notAllowed,
+                OwnerStanding.refusal(of: priority, above: ceiling, owner: job.owner)
+            )
+        }
         return try await answer(
             store.prioritizeJob(
                 job.id,

@@ -36,28 +36,6 @@ extension CoordinatorAPI {
             forgetWorkers(removed)
             return Response(status: .noContent)
         }
-        table.on(.get, "/v1/accounts", query: PageRequest.queryKeys, for: .least(.operator)) {
-            request,
-            _ in
-            let page = try PageRequest(request)
-            return try Response(
-                message: page.page(ofAll: await store.accounts(), cursor: \.owner) {
-                    AccountView(owner: $0.owner, weight: $0.weight, charge: $0.charge)
-                }
-            )
-        }
-        table.on(.put, "/v1/accounts/{owner}", for: .least(.operator)) { request, context in
-            let owner = try context.part("owner") { $0 }
-            let weight = try await request.message(AccountRequest.self).weight
-            guard weight > 0, weight.isFinite else {
-                throw CoordinatorProblem(.malformed, "a weight is a number above 0")
-            }
-            try await store.setWeight(owner: owner, weight: weight, by: context.bearer().owner)
-            let account = try await store.accounts().first { $0.owner == owner }
-            return try Response(
-                message: AccountView(owner: owner, weight: weight, charge: account?.charge ?? 0)
-            )
-        }
         table.on(.get, "/v1/webhooks", query: ["job", "limit"], for: .least(.operator)) {
             request,
             _ in

@@ -111,6 +111,7 @@ package struct CoordinatorAPI: Sendable {
         addGroupRoutes(to: table)
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
+        addAccountRoutes(to: table)
         addErasingRoutes(to: table)
         addRetentionRoutes(to: table)
         metrics.expect(table.declarations)

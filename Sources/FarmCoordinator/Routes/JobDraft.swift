@@ -22,13 +22,15 @@ struct JobDraft: Sendable {
     let decision: GroupDecision?
     /// Files that are missing or no pictures.
     let findings: ReferenceFindings
+    /// What the owner's quotas and the farm's limits say to it.
+    let standing: OwnerStanding
 
-    /// What is doubtful: of the specification, and that nothing can run it now.
+    /// What is doubtful: of the specification, that quotas and limits let it wait, and that nothing
+    /// can run it now.
     var warnings: [SpecificationProblem] {
-        guard let obstacle else { return specification.warnings }
-        return specification.warnings + [
-            SpecificationProblem(path: "", message: "it waits: \(obstacle.sentence)")
-        ]
+        let known = specification.warnings + standing.warnings
+        guard let obstacle else { return known }
+        return known + [SpecificationProblem(path: "", message: "it waits: \(obstacle.sentence)")]
     }
 
     /// Resolves and plans a specification; nothing is stored.
@@ -58,7 +60,9 @@ struct JobDraft: Sendable {
         )
         let resolution = try await Self.model(of: specification, api.store)
         let dependencies = try await Self.dependencies(of: specification, owner: owner, api.store)
-        let problems = findings.pictureProblems + dependencies.problems
+        standing = try await OwnerStanding(of: specification, key: key, by: caller, api.store)
+        let problems =
+            standing.problems + findings.pictureProblems + dependencies.problems
         let missing = isDryRun ? [] : findings.missingProblems
         switch resolution {
         case .success(let model): self.model = model
@@ -121,9 +125,10 @@ struct JobDraft: Sendable {
             } else { nil }
     }
 
-    /// Refuses a job whose references are not there, and one that nothing can run where it
-    /// `mustRun`.
+    /// Refuses a job whose owner has no room for its pictures, one whose references are not there, and
+    /// one that nothing can run where it `mustRun`.
     func check(mustRun: Bool) throws {
+        try standing.check()
         try findings.check()
         guard mustRun, let obstacle else { return }
         throw CoordinatorProblem(.unrunnable, obstacle.sentence)
@@ -143,7 +148,7 @@ struct JobDraft: Sendable {
             estimatedSeconds: speed > 0 ? plan.flops / speed : nil,
             eligibleWorkers: eligible.count,
             unrunnable: obstacle.map { [$0] } ?? [],
-            warnings: specification.warnings,
+            warnings: specification.warnings + standing.warnings,
             missingBlobs: findings.missing
         )
         view.group = decision?.ranks
@@ -255,6 +260,7 @@ extension TaskRequirement {
         pool = needs.pool
         tags = needs.tags
         groupSize = needs.group ?? 1
+        limits = needs.limits ?? []
     }
 }
 
@@ -267,7 +273,8 @@ extension JobRequirements {
             memoryBytes: requirement.memoryBytes,
             group: requirement.groupSize > 1 ? requirement.groupSize : nil,
             pool: requirement.pool,
-            tags: requirement.tags
+            tags: requirement.tags,
+            limits: requirement.limits.isEmpty ? nil : requirement.limits
         )
     }
 }
