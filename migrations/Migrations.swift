@@ -70,6 +70,11 @@ package enum Migrations {
             name: "0012_preemption",
             sql: text(PackageResources._012_preemption_sql)
         ),
+        Migration(
+            number: 13,
+            name: "0013_picture_audits",
+            sql: text(PackageResources._013_picture_audits_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -22,6 +22,8 @@ package enum Duty: Int, CaseIterable, Sendable {
     case groups
     /// Tasks that take the place of those of a lower band.
     case preemption
+    /// Pictures that are rendered again and compared.
+    case audits
 
     /// The duty's name, as the metrics show it.
     package var name: String { String(describing: self) }

@@ -17,7 +17,7 @@ struct Dreamfarm: AsyncParsableCommand {
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
             GroupsCommand.self, PoolsCommand.self, ModelsCommand.self, BlobsCommand.self,
             TokensCommand.self, EraseCommand.self,
-            AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
+            AuditCommand.self, AuditsCommand.self, SimulateCommand.self, CompletionsCommand.self,
         ]
     )
 

@@ -112,6 +112,7 @@ package struct CoordinatorAPI: Sendable {
         addModelRoutes(to: table)
         addOperatorRoutes(to: table)
         addErasingRoutes(to: table)
+        addAuditRoutes(to: table)
         metrics.expect(table.declarations)
         table.closeMethods()
         return table
