@@ -76,6 +76,11 @@ package enum Migrations {
             sql: text(PackageResources._013_retention_sql)
         ),
         Migration(number: 14, name: "0014_quotas", sql: text(PackageResources._014_quotas_sql)),
+        Migration(
+            number: 15,
+            name: "0015_picture_audits",
+            sql: text(PackageResources._015_picture_audits_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

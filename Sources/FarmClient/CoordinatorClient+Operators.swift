@@ -143,6 +143,23 @@ extension CoordinatorClient {
         list("/v1/audit", filter.query)
     }
 
+    // MARK: - Audits of pictures
+
+    /// The audits of pictures, the newest first.
+    package func pictureAudits(state: PictureAuditState? = nil) -> PagedList<PictureAuditView> {
+        list("/v1/audits", [("state", state?.rawValue)])
+    }
+
+    /// The audit of a number.
+    package func pictureAudit(_ number: Int64) async throws -> PictureAuditView {
+        try await call("GET", "/v1/audits/\(number)")
+    }
+
+    /// What the liar of an audit delivered since it was last found right.
+    package func pictures(ofLiarIn audit: Int64) -> PagedList<DeliveredPictureView> {
+        list("/v1/audits/\(audit)/pictures")
+    }
+
     // MARK: - Owners and limits
 
     /// The owners, with what they may use and use.

@@ -127,6 +127,7 @@ package struct Coordinator: Sendable {
             WakeDuty.service(store, outage: outage, logger: logger),
             GroupsDuty.service(store, outage: outage, logger: logger),
             PreemptionDuty.service(store, outage: outage, logger: logger),
+            AuditsDuty.service(store, outage: outage, logger: logger),
             LimitsDuty.service(store, outage: outage, logger: logger),
             QuotasDuty.service(
                 store,

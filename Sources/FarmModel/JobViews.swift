@@ -135,6 +135,8 @@ package struct ImageView: Codable, Hashable, Sendable {
     package var attempt: AttemptID?
     /// The class that it was rendered in.
     package var numericClass: String?
+    /// Why what was delivered may be wrong, and what to do; nil where nobody contradicts it.
+    package var doubt: String?
     package var failure: FailureView?
     /// Everything that decides the picture but the model; nil where the farm cannot read its job's
     /// specification.

@@ -168,6 +168,8 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case imageDelivered = "image.delivered"
     case imageFailed = "image.failed"
     case imageCancelled = "image.cancelled"
+    /// Other workers of its class made other bytes than those that were delivered.
+    case imageDoubted = "image.doubted"
     case taskFailedAttempt = "task.failed_attempt"
     case taskLapsed = "task.lapsed"
     case taskReleased = "task.released"
@@ -176,7 +178,7 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     /// A group renders it that has fewer members than it asks for.
     case taskFellBack = "task.fell_back"
 
-    /// Whether nothing follows it but a retry.
+    /// Whether nothing follows it but a retry, or a doubt.
     package var endsJob: Bool {
         switch self {
         case .jobSucceeded, .jobFailed, .jobCancelled: true

@@ -1,3 +1,5 @@
+import FarmModel
+
 /// The longer queries of the invariants.
 extension DatabaseInvariant {
     static let doubledImages = """
@@ -123,6 +125,27 @@ extension DatabaseInvariant {
         UNION ALL
         SELECT format('the lease of task %s costs %s', task_id, cost)
         FROM lease WHERE cost IN ('NaN', 'Infinity', '-Infinity') OR cost < 0
+        """
+
+    static let loneCopies = """
+        SELECT format('job %s is the farm''s own and no copy of an audited picture', job.id) AS detail
+        FROM job WHERE job.owner = '\(FarmOwner.audits)' AND NOT EXISTS (
+            SELECT FROM picture_copy
+            WHERE picture_copy.job_id = job.id AND picture_copy.dropped_at IS NULL
+        )
+        """
+
+    static let wrongCopies = """
+        SELECT format('audit %s is %s and has %s copies, %s of them made', picture_audit.id,
+            picture_audit.state, count(picture_copy.job_id), count(picture_copy.digest)) AS detail
+        FROM picture_audit LEFT JOIN picture_copy ON picture_copy.audit_id = picture_audit.id
+        GROUP BY picture_audit.id
+        HAVING CASE picture_audit.state WHEN 'drawn' THEN count(picture_copy.job_id) > 0
+            WHEN 'rendering' THEN count(picture_copy.job_id) <> 1
+            WHEN 'disputed' THEN count(picture_copy.digest) < 1
+            WHEN 'equal' THEN count(picture_copy.digest) <> 1
+            WHEN 'different' THEN count(picture_copy.digest) <> 2
+            ELSE count(picture_copy.job_id) > 2 END
         """
 
     static let brokenSeats = """

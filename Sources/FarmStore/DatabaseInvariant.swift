@@ -48,6 +48,10 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case leadStandsForGroup
     /// A worker shows one key, and has told one more at most.
     case workerShowsOneKey
+    /// Each job of the farm's own is a copy of an audited picture.
+    case copyHasAudit
+    /// An audit has as many copies as its state says.
+    case auditHasCopies
 }
 
 /// One thing that is not as it must be.
@@ -116,6 +120,8 @@ extension DatabaseInvariant {
                 count(used_at)) AS detail
             FROM worker_credential GROUP BY worker_id HAVING count(used_at) > 1 OR count(*) > 2
             """
+        case .copyHasAudit: Self.loneCopies
+        case .auditHasCopies: Self.wrongCopies
         case .leaseOfLiveTask:
             """
             SELECT format('task %s has a lease and is %s', lease.task_id,

@@ -24,6 +24,8 @@ package enum Duty: Int, CaseIterable, Sendable {
     case preemption
     /// What owners use of what they may.
     case quotas
+    /// Pictures that are rendered again and compared.
+    case audits
 
     /// The duty's name, as the metrics show it.
     package var name: String { String(describing: self) }

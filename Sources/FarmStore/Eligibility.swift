@@ -188,9 +188,10 @@ extension QueueView {
     }
 
     /// Takes away the blocks of the jobs of which no other worker can run anything: a sole worker is
-    /// kept from nothing.
+    /// kept from nothing but from the audit of its own pictures.
     mutating func liftVainBlocks(of heads: [HeadView]) {
-        for head in heads where blocks.contains(where: { $0.job == head.job }) {
+        for head in heads
+        where head.owner != FarmOwner.audits && blocks.contains(where: { $0.job == head.job }) {
             let isOpen = workers.values.contains {
                 $0.refusal == nil && lack(of: $0, for: head.demand, of: head.job) == nil
             }

@@ -11,6 +11,7 @@ package final class FarmCounts: Sendable {
         var expirations = 0
         var parks: [String: Int] = [:]
         var repeatedSteps: [String: Int] = [:]
+        var audits: [PictureAuditState: Int] = [:]
     }
 
     /// How many models are counted by name; the rest is put together as `other`.
@@ -32,6 +33,13 @@ package final class FarmCounts: Sendable {
 
     /// Steps of them that no checkpoint kept, by the model's name.
     package var repeatedSteps: [String: Int] { state.withLock(\.repeatedSteps) }
+
+    /// Audits of pictures that are decided, by what came of them.
+    package var audits: [PictureAuditState: Int] { state.withLock(\.audits) }
+
+    func note(audits: Int, _ outcome: PictureAuditState) {
+        state.withLock { $0.audits[outcome, default: 0] += audits }
+    }
 
     func note(_ parking: Parking) {
         state.withLock { state in

@@ -52,6 +52,7 @@ extension FarmStore {
                     coalesce(nullif(delivered.numeric_class, ''), worker.numeric_class, '')
                 FROM delivered LEFT JOIN worker ON worker.id = delivered.worker_id
             ),
+            \(raw: drawStep)
             tally AS (
                 SELECT current.task_id, current.epoch, bool_or(current.is_final) AS is_final,
                     count(delivered.place)::integer AS delivered

@@ -13,7 +13,7 @@ package struct ErasedJobs: Sendable, Hashable {
 
 extension FarmStore {
     /// How many jobs one step of an erasure deletes.
-    private static let erasureBatch = 10
+    static let erasureBatch = 10
 
     /// Returns what erasing an owner would take away.
     package func erasurePreview(of owner: String) async throws -> ErasureView {
@@ -171,7 +171,9 @@ extension FarmStore {
                 ],
                 on: connection
             )
+            let copies = try await Self.eraseAudits(of: owner, on: connection)
             let digests = try Self.digests(in: artifacts).union(Self.digests(in: held))
+                .union(copies)
             return (artifacts.count, digests)
         }
     }

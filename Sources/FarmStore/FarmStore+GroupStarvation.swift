@@ -22,11 +22,13 @@ extension FarmStore {
     /// another: long enough to read the whole model, and to claim.
     private static let singlesSeconds = 120.0
 
-    /// Whether a head was not served for longer than the age bound, as SQL.
+    /// Whether a head was not served for longer than the age bound, as SQL; copies of audited pictures
+    /// have no such bound.
     var isStarving: String {
         """
-        coalesce(head.served_at, head.queued_at)
+        (coalesce(head.served_at, head.queued_at)
             < now() - make_interval(secs => \(configuration.ageBound.inSeconds))
+            AND head.owner <> '\(FarmOwner.audits)')
         """
     }
 

@@ -30,7 +30,7 @@ extension FarmStore {
                 SELECT FROM lease WHERE lease.task_id = image.task_id
             ) THEN 'rendering' ELSE image.state END AS state,
             output.digest, output.size, output.attempt_id, output.numeric_class,
-            output.delivered_at, image.failure_class, image.failure_message
+            output.delivered_at, output.doubt, image.failure_class, image.failure_message
         FROM image LEFT JOIN output ON output.image_id = image.id
         """
 
@@ -72,7 +72,7 @@ extension FarmStore {
     }
 
     /// Returns jobs from the newest on, of one owner or of all, after the one that ended the last
-    /// page.
+    /// page; the farm's own only where they are asked for.
     package func jobs(
         owner: String? = nil,
         state: JobState? = nil,
@@ -83,7 +83,8 @@ extension FarmStore {
         try await pool.query(
             """
             \(raw: Self.selectJob)
-            WHERE (\(owner)::text IS NULL OR job.owner = \(owner))
+            WHERE (job.owner = \(owner)
+                    OR \(owner)::text IS NULL AND job.owner <> \(FarmOwner.audits))
                 AND (\(state)::text IS NULL OR job.state = \(state))
                 AND (\(name)::text IS NULL OR job.name = \(name))
                 AND (\(before)::uuid IS NULL OR (job.created_at, job.id) <

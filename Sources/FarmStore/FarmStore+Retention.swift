@@ -24,6 +24,7 @@ package struct RetentionReport: Sendable, Hashable {
     package var artifacts = 0
     package var webhooks = 0
     package var credentials = 0
+    package var audits = 0
 }
 
 extension FarmStore {
@@ -44,6 +45,16 @@ extension FarmStore {
                 """
                 DELETE FROM webhook WHERE coalesce(sent_at, given_up_at)
                     < now() - make_interval(secs => \(history.inSeconds))
+                """
+            )
+            report.audits = try await pool.execute(
+                """
+                DELETE FROM picture_audit
+                WHERE decided_at < now() - make_interval(secs => \(history.inSeconds))
+                    AND NOT EXISTS (
+                        SELECT FROM picture_copy WHERE picture_copy.audit_id = picture_audit.id
+                            AND picture_copy.dropped_at IS NULL
+                    )
                 """
             )
         }

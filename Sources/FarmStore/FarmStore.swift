@@ -110,6 +110,15 @@ package struct FarmStoreConfiguration: Sendable {
     /// How often a task is parked at most.
     package var maxParks = 2
 
+    /// The share of delivered pictures that are rendered again to compare them, 0…1.
+    package var auditShare = 0.0
+
+    /// How long a picture that was drawn waits for another worker of its class to render it again.
+    package var auditPatience: Duration = .seconds(86_400)
+
+    /// How long two workers that differ wait for a third one.
+    package var disputePatience: Duration = .seconds(3600)
+
     /// Creates the configuration with every value at its default.
     package init() {}
 }

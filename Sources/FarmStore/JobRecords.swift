@@ -111,6 +111,8 @@ package struct OutputRecord: Sendable, Hashable {
     package let attempt: AttemptID
     package let numericClass: String
     package let deliveredAt: Date
+    /// Why it may be wrong; nil where nobody contradicts it.
+    package let doubt: String?
 
     /// Reads the output of an image; nil when there is none.
     fileprivate init?(_ row: Row) throws {
@@ -120,6 +122,7 @@ package struct OutputRecord: Sendable, Hashable {
         attempt = try row.decode("attempt_id")
         numericClass = try row.decode("numeric_class")
         deliveredAt = try row.decode("delivered_at")
+        doubt = try row.decodeIfPresent("doubt")
     }
 }
 

@@ -141,7 +141,10 @@ private struct Ranking {
         }
         self.owners = owners
         let edge = now.addingTimeInterval(-ageBound.inSeconds)
-        overdue = heads.filter { $0.servedAt < edge }.sorted { $0.servedAt < $1.servedAt }[...]
+        // The farm's own audits have their share, and no bound on how long they wait.
+        overdue =
+            heads.filter { $0.servedAt < edge && $0.owner != FarmOwner.audits }
+            .sorted { $0.servedAt < $1.servedAt }[...]
         lifted = heads.filter(\.isLifted).sorted(by: isBefore)[...]
         queues = Dictionary(grouping: heads.filter { !$0.isLifted }, by: \.owner)
             .mapValues { $0.sorted(by: isBefore)[...] }

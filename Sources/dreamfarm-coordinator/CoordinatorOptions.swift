@@ -96,6 +96,14 @@ struct CoordinatorOptions: ParsableArguments {
     )
     var preemptQuantum: String?
 
+    @Option(
+        help: """
+            The share of delivered pictures that another worker renders again to compare them, as 0.02 or \
+            2% (environment: DREAMFARM_AUDIT_SHARE).
+            """
+    )
+    var auditShare: String?
+
     @Option(help: "What webhooks are signed with (environment: DREAMFARM_WEBHOOK_SECRET).")
     var webhookSecret: String?
 
@@ -121,6 +129,7 @@ struct CoordinatorOptions: ParsableArguments {
             "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
             "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
             "request-rate", "worker-credential", "preemption", "preempt-quantum",
+            "audit-share",
         ]
 
     /// The settings from wherever they come.
@@ -131,6 +140,7 @@ struct CoordinatorOptions: ParsableArguments {
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
             "request-rate": requestRate, "worker-credential": workerCredential,
             "preemption": preemption, "preempt-quantum": preemptQuantum,
+            "audit-share": auditShare,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
             "keep-history": keepHistory, "webhook-secret": webhookSecret,
@@ -183,6 +193,7 @@ struct CoordinatorOptions: ParsableArguments {
         if let quantum = try duration(source, "preempt-quantum") {
             configuration.preemptQuantum = quantum
         }
+        configuration.auditShare = try share(source, "audit-share") ?? 0
         configuration.environment = source.environment
         configuration.identity = try IdentityProvider(source)
         if let text = source.value("request-rate") {
@@ -227,6 +238,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("worker-credential", "\(configuration.workerCredential)"),
             ("preemption", configuration.preempts ? "on" : "off"),
             ("preempt-quantum", "\(configuration.preemptQuantum)"),
+            ("audit-share", "\(configuration.auditShare * 100)%"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
@@ -265,6 +277,16 @@ struct CoordinatorOptions: ParsableArguments {
             throw ValidationError("--\(name) must be like 5% or 0, not '\(text)'")
         }
         return value / 100
+    }
+
+    private func share(_ source: SettingsSource, _ name: String) throws -> Double? {
+        guard let text = source.value(name) else { return nil }
+        let isPercent = text.hasSuffix("%")
+        let number = Double(isPercent ? text.dropLast() : text[...])
+        guard let value = number.map({ isPercent ? $0 / 100 : $0 }), (0...1).contains(value) else {
+            throw ValidationError("--\(name) must be like 0.02 or 2%, not '\(text)'")
+        }
+        return value
     }
 
     private func isOn(_ source: SettingsSource, _ name: String) throws -> Bool? {

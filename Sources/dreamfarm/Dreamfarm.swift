@@ -17,8 +17,8 @@ struct Dreamfarm: AsyncParsableCommand {
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
             GroupsCommand.self, PoolsCommand.self, ModelsCommand.self, BlobsCommand.self,
             TokensCommand.self, AccountsCommand.self, LimitsCommand.self, EraseCommand.self,
-            RetentionCommand.self,
-            AuditCommand.self, SimulateCommand.self, CompletionsCommand.self,
+            RetentionCommand.self, AuditCommand.self, AuditsCommand.self, SimulateCommand.self,
+            CompletionsCommand.self,
         ]
     )
 

@@ -15,7 +15,7 @@ import Testing
     /// The families of the design, by name.
     private static let names: Set = [
         "dreamfarm_tasks", "dreamfarm_waiting_tasks", "dreamfarm_task_wait_seconds",
-        "dreamfarm_claim_duration_seconds", "dreamfarm_attempts_total",
+        "dreamfarm_claim_duration_seconds", "dreamfarm_attempts_total", "dreamfarm_audits_total",
         "dreamfarm_stale_writes_total", "dreamfarm_lease_expirations_total",
         "dreamfarm_placements_total", "dreamfarm_workers", "dreamfarm_groups",
         "dreamfarm_images_total", "dreamfarm_step_seconds", "dreamfarm_denoise_tokens_total",

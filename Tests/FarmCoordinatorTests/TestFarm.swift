@@ -31,14 +31,20 @@ struct TestFarm: Sendable {
     var port: Int? { client.port }
 
     /// Lends an API to `body`: in memory, or behind a socket where it is `live`; on a database of
-    /// its own where there is a `pool`.
+    /// its own where there is a `pool`; with a share of the pictures audited.
     static func withAPI(
         live isLive: Bool = false,
         settings: CoordinatorAPISettings? = nil,
         pool: PostgresPool? = nil,
+        auditShare: Double = 0,
         _ body: @escaping @Sendable (TestFarm) async throws -> Void
     ) async throws {
-        let store = FarmStore(pool: try pool ?? TestDatabase.pool())
+        var configuration = FarmStoreConfiguration()
+        configuration.auditShare = auditShare
+        let store = FarmStore(
+            pool: try pool ?? TestDatabase.pool(),
+            configuration: configuration
+        )
         _ = try await store.migrate()
         let folder = FileManager.default.temporaryDirectory.path + "/api-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -41,8 +41,21 @@ struct StateMachine: Sendable, CustomTestStringConvertible {
         StateMachine("Worker", finals: nil, stored: WorkerState.allCases) {
             $0.state(after: $1 as WorkerEvent)
         },
-        group,
+        group, audit,
     ]
+
+    /// The machine of audits, whose table is named by what is audited: the audit itself is the trail.
+    private static let audit: StateMachine = {
+        var machine = StateMachine(
+            "Audit",
+            finals: PictureAuditState.allCases.filter(\.isFinal),
+            stored: PictureAuditState.allCases
+        ) {
+            $0.state(after: $1 as PictureAuditEvent)
+        }
+        machine.table = "picture_audit"
+        return machine
+    }()
 
     /// The machine of groups, whose table's name is not the word alone: SQL has that already.
     private static let group: StateMachine = {

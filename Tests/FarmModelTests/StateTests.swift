@@ -113,6 +113,25 @@ import Testing
         }
     }
 
+    @Test("the audit of a picture goes only where the design says")
+    func pictureAudit() {
+        let legal: [PictureAuditState: [PictureAuditEvent: PictureAuditState]] = [
+            .drawn: [.begin: .rendering, .giveUp: .noWorker, .drop: .moot],
+            .rendering: [
+                .agree: .equal, .differ: .disputed, .giveUp: .noWorker, .drop: .moot,
+            ],
+            .disputed: [
+                .agree: .different, .differ: .undecided, .giveUp: .undecided, .drop: .moot,
+            ],
+        ]
+        for state in PictureAuditState.allCases {
+            for event in PictureAuditEvent.allCases {
+                #expect(state.state(after: event) == legal[state]?[event], "\(state) \(event)")
+            }
+            #expect(state.isFinal == ![.drawn, .rendering, .disputed].contains(state))
+        }
+    }
+
     @Test("states that another row decides are not stored")
     func derived() {
         #expect(TaskState.storedCases == [.ready, .succeeded, .failed, .cancelled])

@@ -103,6 +103,15 @@ import Testing
             FROM worker, token, unnest('{0,1}'::text[]) AS digit
             """,
         ],
+        .copyHasAudit: ["UPDATE job SET owner = 'farm:audits'"],
+        .auditHasCopies: [
+            """
+            INSERT INTO picture_audit (state, image_id, job_id, task_id, index, owner, numeric_class,
+                digest, attempt_id, worker_id, worker_name)
+            SELECT 'rendering', image_id, job_id, gen_random_uuid(), 0, 'ann', 'c', digest, attempt_id,
+                gen_random_uuid(), 'w' FROM output
+            """
+        ],
         .chargesFinite: ["UPDATE account_usage SET charge = 'NaN'"],
     ]
 

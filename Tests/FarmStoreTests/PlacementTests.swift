@@ -115,6 +115,18 @@ struct PlacementTests {
         #expect(choices.map(\.count) == [1, 1, 2])
     }
 
+    @Test("the farm's own audits have their share, and go before nobody for their age")
+    func audits() {
+        let copy = head(1, FarmOwner.audits) { $0.servedAt = Self.start.addingTimeInterval(-9000) }
+        let placement = placement(
+            [copy, head(2, "a")],
+            [FarmOwner.audits: OwnerView(weight: 0.02, charge: 1), "a": OwnerView(charge: 49)]
+        )
+        let choices = placement.choices(for: Self.worker, wanted: 3)
+        #expect(choices.map(\.head.id) == [2, 1])
+        #expect(choices.map(\.count) == [2, 1])
+    }
+
     @Test("in a day of claims no head that could run goes unserved for longer than the bound")
     func longestWait() throws {
         // Forty jobs of four owners, some of a heavy weight and some at the lowest priority; a

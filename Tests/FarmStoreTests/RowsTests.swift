@@ -160,8 +160,8 @@ import Testing
         stale.epoch += 1
         #expect(try await !farm.store.putCheckpoint(stale, checkpoint(1, 9)))
         #expect(try await farm.store.checkpoints(of: fence.task) == [checkpoint(1, 1)])
-        #expect(try await farm.store.owner(of: fence) == "ann")
-        #expect(try await farm.store.owner(of: stale) == nil)
+        #expect(try await farm.store.artifactScope(of: fence)?.owner == "ann")
+        #expect(try await farm.store.artifactScope(of: stale) == nil)
     }
 
     @Test("a log line that is sent twice is kept once, and only from the attempt's worker")

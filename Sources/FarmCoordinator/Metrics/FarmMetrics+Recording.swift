@@ -32,7 +32,8 @@ extension FarmMetrics {
     /// Notes a try of a claim and what it found.
     func note(_ tasks: [ClaimedTask], claimedBy wish: ClaimWish, in duration: Duration) {
         claimDuration.observe(duration.inSeconds)
-        for task in tasks {
+        // A copy of the farm's own waits for what nobody else wants.
+        for task in tasks where task.owner != FarmOwner.audits {
             placements.add(1, wish.warm.contains(task.job) ? "warm" : "cold")
             if let wait = task.waitSeconds { taskWait.observe(wait) }
         }

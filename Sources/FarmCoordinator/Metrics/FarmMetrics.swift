@@ -133,7 +133,7 @@ final class FarmMetrics: Sendable {
             + [
                 taskWait, claimDuration, placements, Self.attempts(store), Self.images(store),
                 Self.preemptions(store), Self.repeatedSteps(store), staleWrites,
-                Self.expirations(store), steps, denoiseTokens, costRatio, busy,
+                Self.expirations(store), Self.audits(store), steps, denoiseTokens, costRatio, busy,
             ] + groups.families + [requests, Self.connections(store), duties, Self.build]
     }
 
@@ -201,6 +201,22 @@ final class FarmMetrics: Sendable {
                 help: "Leases that ran out; what was claimed ahead of them is among them"
             )
         ) { [[]: Double(store.counts.expirations)] }
+    }
+
+    private static func audits(_ store: FarmStore) -> ReadFamily {
+        let outcomes = PictureAuditState.allCases.filter(\.isFinal).map(\.rawValue).sorted()
+        return ReadFamily(
+            MetricDescription(
+                "dreamfarm_audits_total",
+                .counter,
+                unit: "audits",
+                help: """
+                    Pictures that another worker was to render again, by what came of the comparison, as \
+                    this coordinator decided
+                    """,
+                labels: [MetricLabel("outcome", outcomes)]
+            )
+        ) { store.counts.audits.series }
     }
 
     private static func connections(_ store: FarmStore) -> ReadFamily {

@@ -131,7 +131,7 @@ function showJob(id) {
         stream.addEventListener(name, (message) => action(JSON.parse(message.data), name));
       }
     };
-    on(["image.delivered", "image.failed", "image.cancelled"], (event) => {
+    on(["image.delivered", "image.failed", "image.cancelled", "image.doubted"], (event) => {
       if (event.data.index !== undefined) again(mine, event.data.index);
       soon(mine);
     });
@@ -195,7 +195,7 @@ function updatePicture(row, image, step) {
   const frame = row.querySelector(".frame");
   row.className = `picture ${image.state}`;
   frame.style.setProperty("--shape", `${settings.width || 1} / ${settings.height || 1}`);
-  const caption = image.failure && image.state === "failed" ? image.failure.message : settings.prompt || image.name;
+  const caption = image.failure && image.state === "failed" ? image.failure.message : image.doubt || settings.prompt || image.name;
   const text = row.querySelector("p");
   text.textContent = caption;
   text.title = caption;

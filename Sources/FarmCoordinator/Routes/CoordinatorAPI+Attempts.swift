@@ -225,8 +225,8 @@ extension CoordinatorAPI {
     /// The artifact, among those of the owner whose task the caller works on.
     private func artifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request, context, needing: key)
-        guard let artifact = try await store.artifact(owner: owner, key: key),
+        let scope = try await scope(request, context, needing: key)
+        guard let artifact = try await store.artifact(in: scope, key: key),
             let digest = BlobDigest(rawValue: artifact.digest)
         else { throw CoordinatorProblem(.notFound, "nobody has computed \(key.rawValue) yet") }
         return try await content(of: digest, type: "application/octet-stream", request)
@@ -234,23 +234,24 @@ extension CoordinatorAPI {
 
     private func keepArtifact(_ request: Request, _ context: Context) async throws -> Response {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
-        let owner = try await owner(request, context, needing: key, isWrite: true)
+        let scope = try await scope(request, context, needing: key, isWrite: true)
         let stored = try await receive(request, limit: Self.largestArtifact)
         _ = try await store.putArtifact(
-            owner: owner,
+            owner: scope.owner,
             key: key,
-            ArtifactRecord(digest: stored.digest.rawValue, size: stored.size)
+            ArtifactRecord(digest: stored.digest.rawValue, size: stored.size),
+            by: scope.worker
         )
         return Response(status: .created)
     }
 
-    /// Whose task the lease in a query is of; its job is noted as one that needs the artifact.
-    private func owner(
+    /// Whose artifacts the lease in a query is for; its job is noted as one that needs the artifact.
+    private func scope(
         _ request: Request,
         _ context: Context,
         needing key: ArtifactKey,
         isWrite: Bool = false
-    ) async throws -> String {
+    ) async throws -> ArtifactScope {
         let query = request.uri.queryParameters
         guard let task = query.get("task").flatMap({ TaskID($0) }),
             let attempt = query.get("attempt").flatMap({ AttemptID($0) }),
@@ -258,10 +259,10 @@ extension CoordinatorAPI {
         else { throw Self.noLease }
         let fence = AttemptFence(task: task, attempt: attempt, epoch: epoch)
         try await holders.check(fence, by: context.bearer())
-        guard let owner = try await store.owner(of: fence) else {
+        guard let scope = try await store.artifactScope(of: fence) else {
             throw isWrite ? staleWrite() : Self.stale
         }
         if let job = live.job(of: task) { warm.note(key, neededBy: job) }
-        return owner
+        return scope
     }
 }

@@ -33,6 +33,7 @@ extension CoordinatorAPI {
         let view = try await work.value
         tokens.forget()
         jobs.forget(owner: owner)
+        jobs.forget(owner: FarmOwner.audits)
         guard let view else {
             throw CoordinatorProblem(
                 .wrongState,

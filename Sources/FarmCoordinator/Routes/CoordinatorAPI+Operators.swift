@@ -66,6 +66,12 @@ extension CoordinatorAPI {
         guard !request.owner.isEmpty, request.owner.utf8.count <= 128 else {
             throw CoordinatorProblem(.malformed, "an owner is 1 to 128 characters")
         }
+        guard !request.owner.hasPrefix(FarmOwner.prefix) else {
+            throw CoordinatorProblem(
+                .malformed,
+                "owners that begin with '\(FarmOwner.prefix)' are the farm's own; choose another name"
+            )
+        }
         guard !request.owner.hasPrefix(IdentityProvider.ownerPrefix) else {
             throw CoordinatorProblem(
                 .malformed,

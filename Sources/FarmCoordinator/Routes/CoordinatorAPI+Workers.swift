@@ -376,6 +376,16 @@ extension CoordinatorAPI {
             assignment.jobName = job.name
             assignment.owner = job.owner
             assignment.numericClass = task.numericClass
+            if task.owner == FarmOwner.audits {
+                // Nothing tells a worker that it is audited.
+                guard let original = try await store.original(ofCopy: task.job) else {
+                    try await store.giveUpJob(task.job, reason: "what it copies is gone")
+                    continue
+                }
+                assignment.job = original.job
+                assignment.owner = original.owner
+                assignment.numericClass = original.numericClass
+            }
             if worker.speed > 0, task.cost > 0 {
                 let predicted = task.cost / worker.speed
                 assignment.predictedSeconds = predicted

@@ -114,6 +114,7 @@ package struct CoordinatorAPI: Sendable {
         addAccountRoutes(to: table)
         addErasingRoutes(to: table)
         addRetentionRoutes(to: table)
+        addAuditRoutes(to: table)
         metrics.expect(table.declarations)
         table.closeMethods()
         return table

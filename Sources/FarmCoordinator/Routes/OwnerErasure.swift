@@ -32,14 +32,21 @@ struct OwnerErasure: Sendable {
                     view.liveJobs += 1
                 }
             }
+            for copy in try await store.liveCopies(of: owner) {
+                _ = try await store.cancelJob(copy, by: actor)
+            }
+            let copies = try await store.eraseCopies(of: owner)
             let erased = try await store.eraseJobs(of: owner)
-            if live.isEmpty, erased.jobs == 0 { break }
+            if live.isEmpty, copies.count == 0, erased.jobs == 0 { break }
             view.jobs += erased.jobs
             view.images += erased.images
             view.outputs += erased.outputs
             view.outputBytes += erased.outputBytes
             // Those that the owner is noted to have are taken at the end.
-            view.blobs += try await remove(erased.digests, storedBefore: moment)
+            view.blobs += try await remove(
+                erased.digests.union(copies.digests),
+                storedBefore: moment
+            )
         }
         let rest = try await store.eraseRest(of: owner, view, by: actor)
         view.artifacts = rest.artifacts

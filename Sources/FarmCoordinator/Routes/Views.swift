@@ -54,6 +54,7 @@ extension ImageView {
         deliveredAt = image.output?.deliveredAt
         attempt = image.output?.attempt
         numericClass = image.output?.numericClass
+        doubt = image.output?.doubt
     }
 }
 

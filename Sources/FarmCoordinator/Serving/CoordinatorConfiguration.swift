@@ -29,6 +29,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var preempts = true
     /// How long an attempt renders before it may be parked for one.
     package var preemptQuantum: Duration = .seconds(60)
+    /// The share of delivered pictures that another worker renders again to compare them, 0…1.
+    package var auditShare = 0.0
     /// Whether `/metrics` takes no token.
     package var areMetricsOpen = false
     /// How long pictures are kept from the end of their job on; nil for ever.

@@ -75,6 +75,7 @@ struct CoordinatorDatabase: Sendable {
         settings.dutyGap = configuration.timing.expiryGap
         settings.preempts = configuration.preempts
         settings.preemptQuantum = configuration.preemptQuantum
+        settings.auditShare = configuration.auditShare
         let open = OpenDatabase(
             store: FarmStore(pool: pool, configuration: settings),
             configuration: database,

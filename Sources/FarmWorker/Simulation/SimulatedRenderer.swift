@@ -87,12 +87,14 @@ package final class SimulatedRenderer: ImageRenderer {
             )
         }
         try onEvent(.decoding)
-        return RenderedPicture(png: try Self.picture(of: work.image, model: model))
+        var image = work.image
+        if case .lies(let offset) = fate { image.settings.seed &+= offset }
+        return RenderedPicture(png: try Self.picture(of: image, model: model))
     }
 
     private func meet(_ fate: SimulatedFate) async throws {
         switch fate {
-        case .finishes: break
+        case .finishes, .lies: break
         case .fails(let failure): throw failure
         case .hangs: try await Watched(()).wait { _ -> Void? in nil }
         case .crashes:
@@ -133,6 +135,8 @@ package final class SimulatedRenderer: ImageRenderer {
 /// What becomes of a simulated rendering.
 package enum SimulatedFate: Sendable {
     case finishes
+    /// It is done, and another picture than was asked for: that of a seed so far away.
+    case lies(Int64)
     case fails(RenderFailure)
     /// No step comes any more.
     case hangs

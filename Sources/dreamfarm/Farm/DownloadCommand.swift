@@ -40,6 +40,9 @@ struct DownloadCommand: AsyncParsableCommand {
                 let path = try await fetch(image, from: client)
                 pictures.append(DeliveredPicture(path: path, settings: image.settings))
                 if farm.format == .text { print(path) }
+                if let doubt = image.doubt {
+                    StandardError.write("warning: \(shown("\(image.name): \(doubt)"))\n")
+                }
             }
             if let contactSheet {
                 try await writeContactSheet(of: pictures, to: contactSheet, from: client)

@@ -11,7 +11,7 @@ struct SimulateCommand: AsyncParsableCommand {
         abstract: "Run a farm of simulated workers, and audit its database at the end.",
         discussion: """
             The coordinator and PostgreSQL are the real ones, in a folder of their own; the workers \
-            keep the protocol, take modelled time, and deliver a few bytes. Some crash, fail, or \
+            keep the protocol, take modelled time, and deliver a few bytes. Some crash, fail, lie, or \
             hang as they are told. Exits with 1 when the audit finds anything, or a limit is broken. \
             Ctrl-C and SIGTERM end the coordinator, its PostgreSQL and the temporary folder too.
             """
@@ -41,6 +41,12 @@ struct SimulateCommand: AsyncParsableCommand {
     @Option(help: "How many of a thousand images fail.")
     var failures = 2
 
+    @Option(help: "How many workers deliver wrong pictures; audits are to find all of them.")
+    var liars = 0
+
+    @Option(help: "The coordinator's audit-share, as 0.02 or 2%.")
+    var auditShare = "0"
+
     @Option(help: "The seed of everything that is drawn.")
     var seed: UInt64 = 1
 
@@ -64,6 +70,9 @@ struct SimulateCommand: AsyncParsableCommand {
         where !(0...500).contains(value) {
             throw ValidationError("--\(name) must be from 0 to 500 of a thousand, not \(value)")
         }
+        if !(0...workers).contains(liars) {
+            throw ValidationError("--liars must be from 0 to the number of workers, not \(liars)")
+        }
         if images < owners * jobs {
             throw ValidationError("--images must be at least one for each of the jobs")
         }
@@ -84,6 +93,7 @@ struct SimulateCommand: AsyncParsableCommand {
                 folder: path,
                 lease: lease.duration,
                 heartbeat: heartbeat.duration,
+                auditShare: auditShare,
                 interruption: interruption
             )
             let simulation = Simulation(settings: self, farm: farm, interruption: interruption)

@@ -22,12 +22,14 @@ struct SimulatedFarm {
     ///   - folder: Where to keep everything; it must be empty or not there.
     ///   - lease: How long leases last.
     ///   - heartbeat: How often workers are heard of.
+    ///   - auditShare: The share of pictures that are audited.
     ///   - interruption: What ends the wait; the coordinator is ended then, too.
     /// - Throws: ``SimulationError`` when it does not get ready.
     init(
         folder: String,
         lease: Duration,
         heartbeat: Duration,
+        auditShare: String,
         interruption: Interruption
     ) async throws {
         self.folder = folder
@@ -44,6 +46,7 @@ struct SimulatedFarm {
                 "serve", "--data-dir", folder, "--listen", "127.0.0.1:\(port)",
                 "--lease", "\(lease.components.seconds)s",
                 "--heartbeat", "\(heartbeat.components.seconds)s",
+                "--audit-share", auditShare,
             ],
             log: "\(folder)/coordinator.log"
         )

@@ -12,6 +12,8 @@ struct SimulatedFleet: Sendable {
     /// How many of a thousand images end with the worker gone, and how many fail.
     let crashes: Int
     let failures: Int
+    /// How many workers, the first ones, deliver other pictures than were asked for.
+    let liars: Int
     let seed: UInt64
 
     private static let model = RendererModel(
@@ -22,9 +24,17 @@ struct SimulatedFleet: Sendable {
         numericClass: "simulated"
     )
 
+    /// The name of a worker.
+    static func name(_ number: Int) -> String { "worker-\(number)" }
+
+    /// The name that a worker began with: what takes the place of one that crashed may get another.
+    static func first(_ name: String) -> String {
+        name.split(separator: "-").prefix(2).joined(separator: "-")
+    }
+
     /// One worker, and the ones that take its place when it crashes.
     func work(_ number: Int) async throws {
-        var logger = Logger(label: "worker-\(number)")
+        var logger = Logger(label: Self.name(number))
         logger.logLevel = .critical
         var renderer = SimulatedRenderer.Configuration(model: Self.model) { [imageSeconds] _ in
             imageSeconds
@@ -35,10 +45,13 @@ struct SimulatedFleet: Sendable {
         while !Task.isCancelled {
             let seed = self.seed &+ UInt64(number) &* 7919 &+ generation &* 104_729
             renderer.fate = { [self] image, before in
-                fate(of: image, before, seed)
+                let fate = fate(of: image, before, seed)
+                // Each has a lie of its own: they do not work together.
+                if case .finishes = fate, number < liars { return .lies(Int64(number) + 1) }
+                return fate
             }
             var configuration = WorkerConfiguration(
-                name: "worker-\(number)",
+                name: Self.name(number),
                 dataFolder: "\(folder)/workers/\(number)"
             )
             configuration.pool = number.isMultiple(of: 2) ? "even" : "odd"

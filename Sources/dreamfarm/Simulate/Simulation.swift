@@ -17,6 +17,7 @@ struct Simulation {
             imageSeconds: settings.imageTime.duration / .seconds(1),
             crashes: settings.crashes,
             failures: settings.failures,
+            liars: settings.liars,
             seed: settings.seed
         )
         var report = SimulationReport(images: settings.images)
@@ -41,12 +42,29 @@ struct Simulation {
                 try interruption.check()
                 try await Task.sleep(for: .milliseconds(500))
             }
+            if settings.liars > 0 { watch.note(try await found(admin)) }
             group.cancelAll()
             while let ended = await group.nextResult() {
                 if case .failure(let error) = ended, !(error is CancellationError) { throw error }
             }
         }
         return report
+    }
+
+    /// Which workers audits found to be liars, in comparison with those that were: what is still being
+    /// compared when the last picture is there is waited for, but not for long.
+    private func found(_ admin: CoordinatorClient) async throws -> SimulationReport.Finding {
+        let liars = Set((0..<settings.liars).map(SimulatedFleet.name))
+        let deadline = ContinuousClock.now + .seconds(60)
+        while true {
+            try interruption.check()
+            let audits = try await admin.pictureAudits(state: .different).all()
+            let found = Set(audits.compactMap(\.liar).map(SimulatedFleet.first))
+            if found.isSuperset(of: liars) || .now > deadline {
+                return SimulationReport.Finding(liars: liars, found: found)
+            }
+            try await Task.sleep(for: .milliseconds(500))
+        }
     }
 
     /// Submits a job with a token of its owner; what the jobs require differs.
@@ -113,6 +131,10 @@ private struct SimulationWatch {
         return isOver
     }
 
+    mutating func note(_ finding: SimulationReport.Finding) {
+        report.finding = finding
+    }
+
     private func show() {
         let line = report.progress
         StandardError.write(StandardError.isTerminal ? "\r\u{1b}[K\(line)" : "\(line)\n")
@@ -124,6 +146,8 @@ struct SimulationReport {
     let images: Int
     var delivered = 0
     var isClean = false
+    /// What audits found; nil where nobody lies.
+    var finding: Finding?
     private var over = 0
     private var seconds = 0.0
     private var residentBytes: Int64 = 0
@@ -135,6 +159,22 @@ struct SimulationReport {
     /// So few dead rows, some pages of them, are none to speak of: what claims leave in the seconds
     /// until the vacuum duty sees them, however many live rows there still are.
     private static let fewDeadRows = 4000
+
+    /// The workers that lie, by name, and those that were found to.
+    struct Finding {
+        let liars: Set<String>
+        let found: Set<String>
+
+        var isRight: Bool { liars == found }
+
+        var line: String {
+            let missed = liars.subtracting(found).sorted()
+            let wronged = found.subtracting(liars).sorted()
+            return "liars: \(found.intersection(liars).count) of \(liars.count) found"
+                + (missed.isEmpty ? "" : ", not \(missed.joined(separator: ", "))")
+                + (wronged.isEmpty ? "" : "; wrongly \(wronged.joined(separator: ", "))")
+        }
+    }
 
     init(images: Int) {
         self.images = images
@@ -172,20 +212,24 @@ struct SimulationReport {
     }
 
     var isWithinLimits: Bool {
-        isClean && delivered == images && growth <= 1.2
+        isClean && delivered == images && growth <= 1.2 && finding?.isRight != false
             && fullest.values.allSatisfy { Self.deadShare($0) <= 2 }
     }
 
     var lines: [String] {
-        [
+        var lines = [
             "images: \(delivered) of \(images) delivered in \(Int(seconds)) s",
             "coordinator: \(ByteCount.text(residentBytesAtTenth ?? 0)) at a tenth, "
                 + "\(ByteCount.text(residentBytes)) at the end, "
                 + "\((growth * 100).rounded() / 100) times (limit 1.2)",
         ]
-            + fullest.values.sorted { $0.name < $1.name }.map { table in
+        for table in fullest.values.sorted(by: { $0.name < $1.name }) {
+            lines.append(
                 "\(table.name): at most \(table.dead) dead rows beside \(table.live) live ones, "
                     + "\((Self.deadShare(table) * 100).rounded() / 100) times (limit 2)"
-            }
+            )
+        }
+        if let finding { lines.append(finding.line) }
+        return lines
     }
 }

@@ -1,0 +1,68 @@
+package import FarmModel
+import Postgres
+
+extension FarmStore {
+    /// Returns some of the copies of an owner's pictures that are not over.
+    package func liveCopies(of owner: String) async throws -> [JobID] {
+        try await pool.query(
+            """
+            SELECT job.id FROM job JOIN picture_copy ON picture_copy.job_id = job.id
+            JOIN picture_audit ON picture_audit.id = picture_copy.audit_id
+            WHERE picture_audit.owner = \(owner) AND picture_copy.dropped_at IS NULL
+                AND job.finished_at IS NULL
+            ORDER BY job.id LIMIT \(Self.erasureBatch)
+            """
+        ).map { try $0.decode("id") }
+    }
+
+    /// Deletes some of the copies of an owner's pictures that are over, with every row that belongs to
+    /// them.
+    ///
+    /// - Parameter owner: Whose pictures.
+    /// - Returns: How many copies were deleted, and what their rows named.
+    /// - Throws: `DatabaseError`.
+    package func eraseCopies(
+        of owner: String
+    ) async throws -> (count: Int, digests: Set<BlobDigest>) {
+        try await withRetriedTransaction(isLong: true) { connection in
+            let copies = try await connection.query(
+                """
+                SELECT job.id FROM job JOIN picture_copy ON picture_copy.job_id = job.id
+                JOIN picture_audit ON picture_audit.id = picture_copy.audit_id
+                WHERE picture_audit.owner = \(owner) AND picture_copy.dropped_at IS NULL
+                    AND job.finished_at IS NOT NULL
+                ORDER BY job.id LIMIT \(Self.erasureBatch) FOR UPDATE OF job
+                """
+            ).map { try $0.decode("id", as: JobID.self) }
+            guard !copies.isEmpty else { return (0, []) }
+            let named = try await connection.query(
+                """
+                SELECT digest FROM output WHERE job_id = ANY(\(copies)::uuid[])
+                UNION SELECT digest FROM job_blob WHERE job_id = ANY(\(copies)::uuid[])
+                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
+                    WHERE task.job_id = ANY(\(copies)::uuid[])
+                UNION SELECT digest FROM artifact
+                    WHERE owner = ANY(\(copies.map { FarmOwner.artifacts(ofCopy: $0) })::text[])
+                """
+            )
+            try await Self.deleteCopies(copies, on: connection)
+            return (copies.count, try Self.digests(in: named))
+        }
+    }
+
+    /// Deletes the audits of an owner's pictures, whose copies are gone, and returns what those were.
+    static func eraseAudits(
+        of owner: String,
+        on connection: PostgresConnection
+    ) async throws -> Set<BlobDigest> {
+        let made = try await connection.query(
+            """
+            SELECT picture_copy.digest FROM picture_copy
+            JOIN picture_audit ON picture_audit.id = picture_copy.audit_id
+            WHERE picture_audit.owner = \(owner) AND picture_copy.digest IS NOT NULL
+            """
+        )
+        try await connection.execute("DELETE FROM picture_audit WHERE owner = \(owner)")
+        return try digests(in: made)
+    }
+}
