@@ -96,8 +96,11 @@ package final class WorkerCredential: Sendable {
             }
             let key = state.kept.joining ?? WorkerKey.random()
             if state.kept.joining == nil {
-                state.kept.joining = key
-                try keep(state.kept)
+                var kept = state.kept
+                kept.joining = key
+                try keep(kept)
+                // Only what is on disk is told, now and at the next call.
+                state.kept = kept
             }
             bearer.show(token)
             return .join(BlobDigest(ofText: key))
@@ -170,8 +173,11 @@ package final class WorkerCredential: Sendable {
         try change { state throws(WorkerCredentialError) in
             let key = state.kept.next ?? WorkerKey.random()
             if state.kept.next == nil {
-                state.kept.next = key
-                try keep(state.kept)
+                var kept = state.kept
+                kept.next = key
+                try keep(kept)
+                // Only what is on disk is told, now and at the next call.
+                state.kept = kept
             }
             return BlobDigest(ofText: key)
         }
