@@ -19,6 +19,8 @@ package struct ArtifactScope: Sendable, Hashable {
     package let owner: String
     /// The worker's name.
     package let worker: String
+    /// The attempt's lease.
+    package let fence: AttemptFence
     /// The copy, and the owner of what it copies.
     fileprivate let copied: Copied?
 
@@ -66,23 +68,34 @@ extension FarmStore {
         ).first.map { ArtifactRecord(digest: try $0.decode("digest"), size: try $0.decode("size")) }
     }
 
-    /// Keeps an artifact whose bytes are stored; the first of one key stands, and is returned.
+    /// Keeps an artifact whose bytes are stored, while the attempt that computed it holds its lease; the
+    /// first of one key stands, and is returned.
+    ///
+    /// - Parameters:
+    ///   - artifact: The bytes.
+    ///   - key: What determines them.
+    ///   - scope: Whose they are, and who computed them under which lease.
+    /// - Returns: What is kept under the key; nil where the lease is over.
+    /// - Throws: `DatabaseError`.
     package func putArtifact(
-        owner: String,
-        key: ArtifactKey,
         _ artifact: ArtifactRecord,
-        by worker: String? = nil
-    ) async throws -> ArtifactRecord {
-        let row = try await pool.query(
+        key: ArtifactKey,
+        in scope: ArtifactScope
+    ) async throws -> ArtifactRecord? {
+        let fence = scope.fence
+        return try await pool.query(
             """
+            WITH held AS MATERIALIZED (
+                SELECT FROM lease WHERE task_id = \(fence.task)
+                    AND attempt_id = \(fence.attempt) AND epoch = \(fence.epoch) FOR KEY SHARE
+            )
             INSERT INTO artifact (owner, key, digest, size, worker_name)
-            VALUES (\(owner), \(key), \(artifact.digest), \(artifact.size), \(worker))
+            SELECT \(scope.owner), \(key), \(artifact.digest), \(artifact.size), \(scope.worker)
+            FROM held
             ON CONFLICT (owner, key) DO UPDATE SET used_at = now()
             RETURNING digest, size
             """
-        ).first
-        guard let row else { throw FarmStoreError.vanished("the artifact that was just kept") }
-        return ArtifactRecord(digest: try row.decode("digest"), size: try row.decode("size"))
+        ).first.map { ArtifactRecord(digest: try $0.decode("digest"), size: try $0.decode("size")) }
     }
 
     /// Returns whose artifacts an attempt uses while its lease is current; nil when it is not.
@@ -103,6 +116,7 @@ extension FarmStore {
                 owner: copiedOwner == nil
                     ? try row.decode("owner") : FarmOwner.artifacts(ofCopy: job),
                 worker: try row.decode("name"),
+                fence: fence,
                 copied: copiedOwner.map { ArtifactScope.Copied(copy: job, owner: $0) }
             )
         }

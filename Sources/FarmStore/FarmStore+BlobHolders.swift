@@ -93,9 +93,11 @@ extension FarmStore {
                 SELECT owner, size FROM blob_holder WHERE owner IN (SELECT owner FROM due)
                 UNION ALL
                 SELECT job.owner, output.size FROM output JOIN job ON job.id = output.job_id
-                WHERE job.owner IN (SELECT owner FROM due) AND (job.finished_at
-                    < now() - make_interval(secs => \(outputs?.inSeconds)::double precision))
-                    IS NOT TRUE
+                    LEFT JOIN retention ON retention.owner = job.owner
+                WHERE job.owner IN (SELECT owner FROM due)
+                    AND (extract(epoch FROM now() - job.finished_at)::double precision
+                        > coalesce(retention.outputs,
+                            \(outputs?.inSeconds ?? .infinity)::double precision)) IS NOT TRUE
             ), measured AS MATERIALIZED (
                 SELECT due.owner, due.blob_bytes AS before,
                     coalesce(sum(found.size), 0)::bigint AS bytes

@@ -7,8 +7,6 @@ package struct ErasedJobs: Sendable, Hashable {
     package var images = 0
     package var outputs = 0
     package var outputBytes: Int64 = 0
-    /// What their rows named.
-    package var digests: Set<BlobDigest> = []
 }
 
 extension FarmStore {
@@ -69,8 +67,25 @@ extension FarmStore {
     /// which nothing new comes.
     ///
     /// One by which workers have joined is revoked; they are the farm's.
-    package func eraseTokens(of owner: String) async throws -> Int {
+    ///
+    /// - Parameters:
+    ///   - owner: Whose.
+    ///   - actor: Who erases the owner, for the audit.
+    /// - Returns: How many tokens counted until now.
+    /// - Throws: `DatabaseError`.
+    package func eraseTokens(of owner: String, by actor: String) async throws -> Int {
         try await withRetriedTransaction { connection in
+            // Who joins by one at this moment has joined, or does not.
+            let tokens = try await connection.query(
+                "SELECT id FROM token WHERE owner = \(owner) ORDER BY id FOR UPDATE"
+            ).map { try $0.decode("id", as: TokenID.self) }
+            try await Self.recordAudit(
+                "owner.erasure_begun",
+                owner,
+                by: actor,
+                ["tokens": tokens.map(\.description).joined(separator: " ")],
+                on: connection
+            )
             let deleted = try await connection.execute(
                 """
                 DELETE FROM token WHERE owner = \(owner) AND NOT EXISTS (
@@ -97,7 +112,58 @@ extension FarmStore {
         ).map { try $0.decode("id") }
     }
 
-    /// Deletes some of an owner's jobs that are over, with every row that belongs to them.
+    /// Whether an owner has submitted a job within the last seconds.
+    package func hasSubmitted(_ owner: String, within seconds: Double) async throws -> Bool {
+        try await pool.query(
+            """
+            SELECT FROM job WHERE owner = \(owner)
+                AND created_at > now() - make_interval(secs => \(seconds)) LIMIT 1
+            """
+        ).first != nil
+    }
+
+    /// Waits for submissions of an owner that are being written.
+    package func awaitSubmissions(of owner: String) async throws {
+        try await withRetriedTransaction(isLong: true) { connection in
+            // A job's heads hold the row of the account that they refer to.
+            try await connection.execute(
+                "SELECT FROM account WHERE owner = \(owner) FOR UPDATE"
+            )
+        }
+    }
+
+    /// Notes an owner as one that has what is named by jobs which are about to lose it, so that an erasure
+    /// that is cut short knows what is left to remove.
+    static func holdBlobs(
+        of jobs: [JobID],
+        for owner: String,
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            INSERT INTO blob_holder (digest, owner)
+            SELECT digest, \(owner) FROM (
+                SELECT digest FROM output WHERE job_id = ANY(\(jobs)::uuid[])
+                UNION SELECT digest FROM job_blob WHERE job_id = ANY(\(jobs)::uuid[])
+                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
+                    WHERE task.job_id = ANY(\(jobs)::uuid[])
+                UNION SELECT digest FROM artifact
+                    WHERE owner = ANY(\(jobs.map { FarmOwner.artifacts(ofCopy: $0) })::text[])
+            ) AS named ORDER BY digest
+            ON CONFLICT (digest, owner) DO NOTHING
+            """
+        )
+    }
+
+    /// Notes an owner as one that has what its jobs name, before they are cancelled.
+    package func holdBlobs(of jobs: [JobID], for owner: String) async throws {
+        try await withRetriedTransaction {
+            try await Self.holdBlobs(of: jobs, for: owner, on: $0)
+        }
+    }
+
+    /// Deletes some of an owner's jobs that are over, with every row that belongs to them; what they named
+    /// is the owner's as if sent.
     ///
     /// - Parameter owner: Whose.
     /// - Returns: What was deleted; no jobs where none is left that is over.
@@ -116,22 +182,64 @@ extension FarmStore {
             erased.jobs = jobs.count
             erased.images = try rows.reduce(0) { $0 + (try $1.decode("image_count", as: Int.self)) }
             let pictures = try await connection.query(
-                "SELECT digest, size FROM output WHERE job_id = ANY(\(jobs)::uuid[])"
+                "SELECT size FROM output WHERE job_id = ANY(\(jobs)::uuid[])"
             )
             erased.outputs = pictures.count
             erased.outputBytes = try pictures.reduce(0) { $0 + (try $1.decode("size")) }
-            erased.digests = try Self.digests(in: pictures)
-            let others = try await connection.query(
-                """
-                SELECT digest FROM job_blob WHERE job_id = ANY(\(jobs)::uuid[])
-                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
-                    WHERE task.job_id = ANY(\(jobs)::uuid[])
-                """
-            )
-            erased.digests.formUnion(try Self.digests(in: others))
+            try await Self.holdBlobs(of: jobs, for: owner, on: connection)
             try await Self.deleteRows(of: jobs, on: connection)
             return erased
         }
+    }
+
+    /// Deletes an owner's computed conditions and the audits of its pictures; what they named is the owner's
+    /// as if sent.
+    ///
+    /// - Parameter owner: Whose.
+    /// - Returns: How many computed conditions there were.
+    /// - Throws: `DatabaseError`.
+    package func eraseArtifacts(of owner: String) async throws -> Int {
+        try await withRetriedTransaction { connection in
+            let deleted = try await connection.query(
+                "DELETE FROM artifact WHERE owner = \(owner) RETURNING digest"
+            )
+            let copies = try await Self.eraseAudits(of: owner, on: connection)
+            let digests = try Self.digests(in: deleted).union(copies).map(\.rawValue).sorted()
+            try await connection.execute(
+                """
+                INSERT INTO blob_holder (digest, owner)
+                SELECT digest, \(owner) FROM unnest(\(digests)::text[]) AS named (digest)
+                ON CONFLICT (digest, owner) DO NOTHING
+                """
+            )
+            return deleted.count
+        }
+    }
+
+    /// Returns some of the blobs that an owner has shown to have, in the order of their digests.
+    package func heldBlobs(
+        of owner: String,
+        after last: BlobDigest?,
+        limit: Int
+    ) async throws -> [BlobDigest] {
+        let rows = try await pool.query(
+            """
+            SELECT digest FROM blob_holder
+            WHERE owner = \(owner) AND digest > \(last?.rawValue ?? "")
+            ORDER BY digest LIMIT \(limit)
+            """
+        )
+        return try Self.digests(in: rows).sorted { $0.rawValue < $1.rawValue }
+    }
+
+    /// Forgets that an owner has some blobs.
+    package func dropHolder(_ owner: String, of digests: [BlobDigest]) async throws {
+        try await pool.execute(
+            """
+            DELETE FROM blob_holder
+            WHERE owner = \(owner) AND digest = ANY(\(digests.map(\.rawValue))::text[])
+            """
+        )
     }
 
     /// Deletes what else is of an owner, and notes that the owner was erased: the last step.
@@ -140,20 +248,13 @@ extension FarmStore {
     ///   - owner: Who.
     ///   - view: What was taken away before, for the audit trail.
     ///   - actor: Who asked for it.
-    /// - Returns: How many artifacts there were, and which blobs they and the owner had.
     /// - Throws: `DatabaseError`.
-    package func eraseRest(
+    package func finishErasure(
         of owner: String,
         _ view: ErasureView,
         by actor: String
-    ) async throws -> (artifacts: Int, digests: Set<BlobDigest>) {
+    ) async throws {
         try await withRetriedTransaction { connection in
-            let artifacts = try await connection.query(
-                "DELETE FROM artifact WHERE owner = \(owner) RETURNING digest"
-            )
-            let held = try await connection.query(
-                "DELETE FROM blob_holder WHERE owner = \(owner) RETURNING digest"
-            )
             try await connection.execute(
                 """
                 DELETE FROM account WHERE owner = \(owner)
@@ -167,24 +268,23 @@ extension FarmStore {
                 by: actor,
                 [
                     "jobs": String(view.jobs), "outputs": String(view.outputs),
-                    "tokens": String(view.tokens),
+                    "tokens": String(view.tokens), "blobs": String(view.blobs),
                 ],
                 on: connection
             )
-            let copies = try await Self.eraseAudits(of: owner, on: connection)
-            let digests = try Self.digests(in: artifacts).union(Self.digests(in: held))
-                .union(copies)
-            return (artifacts.count, digests)
         }
     }
 
-    /// Returns those of the digests that no row names and nobody has shown to have.
-    package func unclaimed(among digests: [BlobDigest]) async throws -> Set<BlobDigest> {
+    /// Returns those of the digests that no row names and nobody but an owner has shown to have.
+    package func unclaimed(
+        among digests: [BlobDigest],
+        but owner: String
+    ) async throws -> Set<BlobDigest> {
         let loose = try await unreferenced(among: digests)
         let rows = try await pool.query(
             """
             SELECT digest FROM blob_holder
-            WHERE digest = ANY(\(loose.map(\.rawValue))::text[])
+            WHERE digest = ANY(\(loose.map(\.rawValue))::text[]) AND owner <> \(owner)
             """
         )
         return loose.subtracting(try Self.digests(in: rows))

@@ -16,14 +16,12 @@ extension FarmStore {
     }
 
     /// Deletes some of the copies of an owner's pictures that are over, with every row that belongs to
-    /// them.
+    /// them; what they named is the owner's as if sent.
     ///
     /// - Parameter owner: Whose pictures.
-    /// - Returns: How many copies were deleted, and what their rows named.
+    /// - Returns: How many copies were deleted.
     /// - Throws: `DatabaseError`.
-    package func eraseCopies(
-        of owner: String
-    ) async throws -> (count: Int, digests: Set<BlobDigest>) {
+    package func eraseCopies(of owner: String) async throws -> Int {
         try await withRetriedTransaction(isLong: true) { connection in
             let copies = try await connection.query(
                 """
@@ -34,19 +32,10 @@ extension FarmStore {
                 ORDER BY job.id LIMIT \(Self.erasureBatch) FOR UPDATE OF job
                 """
             ).map { try $0.decode("id", as: JobID.self) }
-            guard !copies.isEmpty else { return (0, []) }
-            let named = try await connection.query(
-                """
-                SELECT digest FROM output WHERE job_id = ANY(\(copies)::uuid[])
-                UNION SELECT digest FROM job_blob WHERE job_id = ANY(\(copies)::uuid[])
-                UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
-                    WHERE task.job_id = ANY(\(copies)::uuid[])
-                UNION SELECT digest FROM artifact
-                    WHERE owner = ANY(\(copies.map { FarmOwner.artifacts(ofCopy: $0) })::text[])
-                """
-            )
+            guard !copies.isEmpty else { return 0 }
+            try await Self.holdBlobs(of: copies, for: owner, on: connection)
             try await Self.deleteCopies(copies, on: connection)
-            return (copies.count, try Self.digests(in: named))
+            return copies.count
         }
     }
 

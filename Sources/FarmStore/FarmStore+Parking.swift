@@ -24,7 +24,8 @@ extension FarmStore {
     /// Ends an attempt that made room for a task of a higher band: its task is ready again, and nothing
     /// counts against it but that it was parked.
     ///
-    /// A repeated call is answered like the first.
+    /// One that was not told to park, or not any more, has given its attempt back. A repeated call is answered
+    /// like the first.
     ///
     /// - Parameters:
     ///   - fence: The lease.
@@ -45,25 +46,27 @@ extension FarmStore {
             }
             guard let held else { return nil }
             let parking = try await parking(of: fence.task, image, step, on: connection)
-            return try await conclude([(held, .parked(parking))], totals, on: connection).first
+            let end = parking.map { AttemptEnd.parked($0) } ?? .released
+            return try await conclude([(held, end)], totals, on: connection).first
         }
         guard let verdict else {
-            return try await answerRepeated(fence, .parked(Parking()))
+            let parked = try await answerRepeated(fence, .parked(Parking()))
+            return parked == .stale ? try await answerRepeated(fence, .released) : parked
         }
         return .done(verdict.state)
     }
 
-    /// What there is to say of a lease that is locked and to be parked.
+    /// What there is to say of a lease that is locked and to be parked; nil where it is not to be.
     private func parking(
         of task: TaskID,
         _ image: Int?,
         _ step: Int?,
         on connection: PostgresConnection
-    ) async throws -> Parking {
+    ) async throws -> Parking? {
         let row = try await connection.query(
             """
             SELECT job.model_name, coalesce(checkpoint.step, 0) AS kept, lease.steps,
-                taking.job_id AS taking, coalesce(other.owner = lease.owner, false) AS is_own
+                lease.park_for IS NOT NULL AS is_told, taking.job_id AS taking, coalesce(other.owner = lease.owner, false) AS is_own
             FROM lease JOIN job ON job.id = lease.job_id
             LEFT JOIN checkpoint ON checkpoint.task_id = lease.task_id
                 AND checkpoint.image_index = \(image?.asRowCount)
@@ -73,6 +76,7 @@ extension FarmStore {
             """
         ).first
         guard let row else { throw FarmStoreError.vanished("the lease that was just locked") }
+        guard try row.decode("is_told") else { return nil }
         // no more than there are, whatever the worker says
         let steps = try max(0, row.decode("steps", as: Int.self))
         let done = image == nil ? 0 : min(max(0, step ?? 0), steps)

@@ -126,8 +126,8 @@ extension FarmStore {
                 head.is_lifted, task.parks, lease.begun_at IS NOT NULL AS has_begun,
                 coalesce(extract(epoch FROM now() - lease.begun_at), 0)::double precision AS age,
                 lease.park_for IS NOT NULL OR worker.promised_task IS NOT NULL AS is_ordered,
-                worker.parks AND worker.last_seen_at > now() - make_interval(
-                    secs => \(configuration.heartbeat.inSeconds * 2.5)) AS can_park,
+                worker.parks AS can_park, worker.last_seen_at > now() - make_interval(
+                    secs => \(configuration.heartbeat.inSeconds * 2.5)) AS is_heard,
                 CASE WHEN worker.speed > 0 AND task.cost > 0 THEN rest.cost / worker.speed END AS rest,
                 CASE WHEN worker.speed > 0 AND task.cost > 0 AND lease.steps > 0
                     THEN task.cost / task.image_count / lease.steps / worker.speed
@@ -160,6 +160,7 @@ extension FarmStore {
             )
             var load = loads[worker] ?? WorkerLoad(worker: worker)
             load.parks = try row.decode("can_park")
+            load.isHeard = try row.decode("is_heard")
             if try row.decode("is_ordered") { load.isOrdered = true }
             if try row.decode("has_begun") {
                 load.running = held

@@ -105,7 +105,7 @@ struct Preemption: Sendable {
         _ worker: WorkerCapability
     ) -> Place? {
         let standing = task.head.standing
-        guard !load.isOrdered, let running = load.running,
+        guard !load.isOrdered, load.isHeard, let running = load.running,
             load.ahead.allSatisfy({ standing.outranks($0.standing) })
         else { return nil }
         var decision = PreemptionDecision(
@@ -136,7 +136,7 @@ struct Preemption: Sendable {
     /// Whether what a worker renders may be parked now: not before its quantum, nor too often, nor where it
     /// ends about as soon by itself.
     private func mayPark(_ running: HeldTask, at load: WorkerLoad) -> Bool {
-        load.parks && running.parks < rules.mostParks
+        load.parks && load.isHeard && running.parks < rules.mostParks
             && running.ageSeconds >= rules.quantumSeconds && running.lossSeconds != nil
             && running.restSeconds.map { $0 > rules.seconds(toParkAfter: running) } ?? true
     }
@@ -194,8 +194,10 @@ struct WaitingTask: Sendable, Hashable {
 /// What a worker holds.
 struct WorkerLoad: Sendable, Hashable {
     var worker: WorkerID
-    /// Whether it parks what it is told to, and was heard of lately.
+    /// Whether it parks what it is told to.
     var parks = true
+    /// Whether it was heard of lately.
+    var isHeard = true
     /// Whether it is to park something already, or was promised a task.
     var isOrdered = false
     /// What it renders.

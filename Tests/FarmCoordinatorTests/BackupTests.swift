@@ -138,6 +138,22 @@ import Testing
         }
     }
 
+    @Test("a backup that a wrong clock dated later does not push out the one that was just made")
+    func datedLater() async throws {
+        try await Scene.run { scene in
+            _ = try await scene.deliver(10, by: try await scene.farm.register().id)
+            let wrong = try await scene.backup()
+            let folder = scene.folder.path
+            let later = "20991231T000000Z"
+            try FileManager.default.moveItem(
+                atPath: "\(folder)/\(wrong.name)",
+                toPath: "\(folder)/\(later)"
+            )
+            let right = try await scene.backup(keeping: 1)
+            #expect(scene.folder.names() == [right.name])
+        }
+    }
+
     @Test("blobs that are gone or damaged are told of, and the rest is kept")
     func losses() async throws {
         try await Scene.run { scene in

@@ -91,6 +91,92 @@ import Testing
         }
     }
 
+    @Test("the checkpoint of what is rendering goes with it, though the job's end takes its row")
+    func checkpoints() async throws {
+        try await scene { farm, _, _ in
+            let alice = try await farm.token("alice", .submitter)
+            let job = try await farm.submit("parameters: {prompt: a}", token: alice)
+            let worker = try await farm.register("other").id
+            let task = try await farm.task(worker)
+            #expect(task.job == job.id)
+            let data = Data("half a face".utf8)
+            let request = CheckpointRequest(
+                fence: task.fence,
+                imageIndex: 0,
+                step: 2,
+                numericClass: "float32/test"
+            )
+            #expect(try await farm.send(.put, request.path, data).status == .created)
+            let digest = BlobDigest(of: data)
+            #expect(try await farm.blobs.contains(digest))
+            let view: ErasureView = try await farm.call(.delete, "/v1/accounts/alice")
+            #expect(view.liveJobs == 1 && view.blobs == 2)
+            #expect(try await !farm.blobs.contains(digest))
+        }
+    }
+
+    @Test("an erasure that was cut short removes what it had left when it is asked for again")
+    func cutShort() async throws {
+        try await scene { farm, _, own in
+            _ = try await farm.store.eraseTokens(of: "alice", by: "admin")
+            #expect(try await farm.store.eraseJobs(of: "alice").outputs == 1)
+            #expect(try await farm.blobs.contains(own))
+            let begun: Page<AuditView> = try await farm.call(
+                .get,
+                "/v1/audit?action=owner.erasure_begun"
+            )
+            #expect(begun.items.map(\.target) == ["alice"])
+            let preview: ErasureView = try await farm.call(
+                .delete,
+                "/v1/accounts/alice?what_if=true"
+            )
+            #expect(preview.blobs == 1 && !preview.isEmpty)
+            let view: ErasureView = try await farm.call(.delete, "/v1/accounts/alice")
+            #expect(view.blobs == 1 && view.isErased)
+            #expect(try await !farm.blobs.contains(own))
+        }
+    }
+
+    @Test("an owner that goes on submitting is not erased for ever")
+    func stillSubmits() async throws {
+        try await scene { farm, _, _ in
+            let alice = try await farm.token("alice", .submitter)
+            for _ in 0..<25 {
+                _ = try await farm.submit("parameters: {prompt: a}", token: alice)
+            }
+            var erasure = OwnerErasure(store: farm.store, blobs: farm.blobs, owner: "alice")
+            erasure.patience = -60
+            await #expect(throws: OwnerErasure.StillSubmits.self) {
+                try await erasure.run(by: "admin")
+            }
+            erasure.patience = 60
+            #expect(try await erasure.run(by: "admin").isErased)
+            #expect(try await farm.store.jobs(owner: "alice", limit: 1).isEmpty)
+        }
+    }
+
+    @Test("what an erased owner still sends to a coordinator that remembers its token is refused")
+    func afterwards() async throws {
+        try await scene { farm, shared, _ in
+            let alice = try await farm.token("alice", .submitter)
+            #expect(try await farm.send(.get, "/v1/jobs", as: alice).status == .ok)
+            // As another coordinator does it.
+            let erasure = OwnerErasure(store: farm.store, blobs: farm.blobs, owner: "alice")
+            #expect(try await erasure.run(by: "admin").isErased)
+            #expect(try await farm.send(.get, "/v1/jobs", as: alice).status == .ok)
+            let bytes = try TestFarm.picture(1)
+            let path = "/v1/blobs/\(shared)"
+            #expect(try await farm.send(.put, path, bytes, as: alice).status == .unauthorized)
+            let again = try await farm.token("alice", .submitter)
+            #expect(try await farm.send(.get, "/v1/jobs", as: again).status == .ok)
+            _ = try await farm.store.eraseTokens(of: "alice", by: "admin")
+            let job = Data(#"{"parameters": {"prompt": "a"}}"#.utf8)
+            #expect(try await farm.send(.post, "/v1/jobs", job, as: again).status == .unauthorized)
+            #expect(try await farm.store.jobs(owner: "alice", limit: 1).isEmpty)
+            #expect(try await farm.store.held(by: "alice", among: [shared]).isEmpty)
+        }
+    }
+
     @Test("nobody erases the owner of the own token, nor an owner while a backup is made")
     func refusals() async throws {
         try await scene { farm, _, own in

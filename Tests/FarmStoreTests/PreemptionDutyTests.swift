@@ -74,6 +74,23 @@ import Testing
         #expect(try await scene.parkedEvent(of: low).repeatedSteps == 60)
     }
 
+    @Test("who parks without being told to has given its attempt back, and is answered so again")
+    func untold() async throws {
+        let scene = try await PreemptionScene()
+        _ = try await scene.job(10)
+        let busy = try await scene.busy("a")
+        for _ in 0..<2 {
+            #expect(try await scene.park(busy.running, step: 12) == .done(.ready))
+        }
+        let task = try #require(try await scene.store.task(busy.running.fence.task))
+        #expect(task.parks == 0)
+        #expect(scene.store.counts.parks == [:])
+        #expect(
+            try await !scene.store.auditTrail(limit: 9).contains { $0.action == "task.parked" }
+        )
+        #expect(try await scene.farm.violations() == [])
+    }
+
     @Test("an owner is not told which job of another took the place; the audit is")
     func secrecy() async throws {
         let scene = try await PreemptionScene()

@@ -246,6 +246,7 @@ struct PreemptionTests {
         fleet.busy("young") { $0.ageSeconds = 59 }
         fleet.busy("worn") { $0.parks = 2 }
         fleet.busy("old release", load: { $0.parks = false })
+        fleet.busy("silent", load: { $0.isHeard = false })
         fleet.busy("ordered", load: { $0.isOrdered = true })
         fleet.busy("unknown speed") { $0.stepSeconds = nil }
         fleet.waits(tasks: 9)

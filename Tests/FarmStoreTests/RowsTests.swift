@@ -117,8 +117,15 @@ import Testing
         let first = ArtifactRecord(digest: "first", size: 1)
         let second = ArtifactRecord(digest: "second", size: 2)
         #expect(try await farm.store.artifact(owner: "ann", key: key) == nil)
-        #expect(try await farm.store.putArtifact(owner: "ann", key: key, first) == first)
-        #expect(try await farm.store.putArtifact(owner: "ann", key: key, second) == first)
+        let fence = try await farm.claim(try await farm.register().id, of: try await farm.job())
+        let scope = try #require(try await farm.store.artifactScope(of: fence))
+        #expect(try await farm.store.putArtifact(first, key: key, in: scope) == first)
+        #expect(try await farm.store.putArtifact(second, key: key, in: scope) == first)
+        // Nothing is kept of an attempt whose lease has ended while its bytes came.
+        #expect(try await farm.store.releaseAttempt(fence) == .done(.ready))
+        let late = ArtifactKey(.prompt, determinants: "b")
+        #expect(try await farm.store.putArtifact(second, key: late, in: scope) == nil)
+        #expect(try await farm.store.artifact(owner: "ann", key: late) == nil)
         #expect(try await farm.store.artifact(owner: "bob", key: key) == nil)
         try await farm.pool.execute("UPDATE artifact SET used_at = now() - interval '2 h'")
         #expect(try await farm.store.artifact(owner: "ann", key: key) == first)
@@ -201,12 +208,13 @@ import Testing
             VALUES (gen_random_uuid(), \(job), \(digests[1].rawValue), 1, gen_random_uuid())
             """
         )
-        _ = try await farm.store.putArtifact(
-            owner: "ann",
-            key: ArtifactKey(.prompt, determinants: "a"),
-            ArtifactRecord(digest: digests[2].rawValue, size: 1)
-        )
         let fence = try await farm.claim(try await farm.register().id, of: job)
+        let scope = try #require(try await farm.store.artifactScope(of: fence))
+        _ = try await farm.store.putArtifact(
+            ArtifactRecord(digest: digests[2].rawValue, size: 1),
+            key: ArtifactKey(.prompt, determinants: "a"),
+            in: scope
+        )
         _ = try await farm.store.putCheckpoint(
             fence,
             CheckpointRecord(

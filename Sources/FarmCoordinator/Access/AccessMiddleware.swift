@@ -46,6 +46,7 @@ struct AccessMiddleware: RouterMiddleware {
             rememberedFor: request.uri.path == CoordinatorAPI.metricsPath
                 ? Self.metricsMemory : nil
         )
+        context.token = token
         guard let caller = context.caller else { return try await next(request, context) }
         return try await gate.pass(caller, token) { [context] in
             try await next(request, context)

@@ -12,6 +12,8 @@ package struct FarmRequestContext: RequestContext {
     let channel: any Channel
     /// Who makes the request, by its token.
     var caller: Caller?
+    /// The token that it shows.
+    var token: String?
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)

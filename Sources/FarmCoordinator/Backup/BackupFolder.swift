@@ -153,11 +153,16 @@ struct BackupFolder {
 
     /// Removes all but the newest backups, and the blobs that none of those has.
     ///
-    /// - Parameter count: How many stay.
+    /// One whose name says a later time than it is counts as the oldest: it is of a clock that was wrong.
+    ///
+    /// - Parameters:
+    ///   - count: How many stay.
+    ///   - last: The one that was just made.
     /// - Returns: The names of those that were removed.
     /// - Throws: ``BackupError``, ``BlobStoreError``.
-    func keep(_ count: Int) async throws -> [String] {
-        let names = names()
+    func keep(_ count: Int, upTo last: String) async throws -> [String] {
+        let found = names()
+        let names = found.filter { $0 > last } + found.filter { $0 <= last }
         let old = Array(names.dropLast(count))
         // Backups go before their blobs: cut short, this leaves none without them.
         var kept: Set<BlobDigest> = []

@@ -31,7 +31,9 @@ struct BackupJob: Sendable {
             }
             try folder.finish(record)
             if let count {
-                for old in try await folder.keep(max(1, count)) { tell("removed \(old)") }
+                for old in try await folder.keep(max(1, count), upTo: record.name) {
+                    tell("removed \(old)")
+                }
             }
             return record
         } catch {

@@ -236,12 +236,10 @@ extension CoordinatorAPI {
         let key = try context.part("key", ArtifactKey.init(rawValue:))
         let scope = try await scope(request, context, needing: key, isWrite: true)
         let stored = try await receive(request, limit: Self.largestArtifact)
-        _ = try await store.putArtifact(
-            owner: scope.owner,
-            key: key,
-            ArtifactRecord(digest: stored.digest.rawValue, size: stored.size),
-            by: scope.worker
-        )
+        let artifact = ArtifactRecord(digest: stored.digest.rawValue, size: stored.size)
+        guard try await store.putArtifact(artifact, key: key, in: scope) != nil else {
+            throw staleWrite()
+        }
         return Response(status: .created)
     }
 

@@ -33,6 +33,7 @@ extension CoordinatorAPI {
             if isNew {
                 try await store.removeHolders(of: digest, olderThan: ContinuousClock.now - start)
             }
+            if holder != nil { try await confirm(context) }
             if let holder, try await !store.addHolder(holder, of: digest, size: size) {
                 // Others were stored while this one came.
                 try await checkRoom(for: digest, size: size, of: holder)

@@ -30,9 +30,19 @@ extension CoordinatorAPI {
         let work = Task {
             try await store.withBlobsHeld { try await erasure.run(by: caller.owner) }
         }
-        let view = try await work.value
-        tokens.forget()
-        jobs.forget(owner: owner)
+        defer {
+            tokens.forget()
+            jobs.forget(owner: owner)
+        }
+        let view: ErasureView?
+        do {
+            view = try await work.value
+        } catch is OwnerErasure.StillSubmits {
+            throw CoordinatorProblem(
+                .wrongState,
+                "'\(owner)' goes on submitting; shut it out at its identity provider, then erase it again"
+            )
+        }
         jobs.forget(owner: FarmOwner.audits)
         guard let view else {
             throw CoordinatorProblem(

@@ -15,7 +15,7 @@ extension CoordinatorAPI {
             query: ["dry_run", "require_runnable"],
             for: .least(.submitter)
         ) { request, context in
-            try await submit(request, key: nil, context.bearer())
+            try await submit(request, key: nil, context)
         }
         table.on(
             .put,
@@ -24,15 +24,16 @@ extension CoordinatorAPI {
             for: .least(.submitter)
         ) { request, context in
             let key = try context.part("job", JobKey.init(rawValue:))
-            return try await submit(request, key: key, context.bearer())
+            return try await submit(request, key: key, context)
         }
     }
 
     private func submit(
         _ request: Request,
         key: JobKey?,
-        _ caller: Caller
+        _ context: Context
     ) async throws -> Response {
+        let caller = try context.bearer()
         let isDryRun = try request.flag("dry_run")
         let mustRun = try request.flag("require_runnable")
         let data = try await request.bodyData(limit: Self.largestSpecification)
@@ -46,6 +47,7 @@ extension CoordinatorAPI {
         )
         if isDryRun { return try Response(message: draft.view()) }
         try draft.check(mustRun: mustRun)
+        try await confirm(context)
         switch try await store.submitJob(draft.submission()) {
         case .created(let job):
             jobs.note(job, draft.resolved)
@@ -64,5 +66,14 @@ extension CoordinatorAPI {
                 message: "there is no job \(id); name a job that was submitted"
             )
         }
+    }
+
+    /// Refuses a request whose token is over by now: its body may have taken long, and its owner may have
+    /// been erased meanwhile.
+    func confirm(_ context: Context) async throws {
+        guard let token = context.token,
+            let caller = try await tokens.caller(bearing: token, rememberedFor: .zero),
+            caller.owner == context.caller?.owner
+        else { throw CoordinatorProblem.unauthorized }
     }
 }
