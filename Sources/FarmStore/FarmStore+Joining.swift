@@ -1,4 +1,5 @@
 package import FarmModel
+package import FoundationEssentials
 import Postgres
 
 /// By what right a worker registers.
@@ -288,6 +289,18 @@ extension FarmStore {
         try await connection.execute(
             """
             SELECT FROM worker_credential WHERE worker_id = \(worker) ORDER BY hash FOR UPDATE
+            """
+        )
+    }
+
+    /// Lets the keys that counted at a moment count for another day: those of a backup, whose workers have
+    /// come to others since.
+    package func extendCredentials(goodAt moment: Date) async throws {
+        try await pool.execute(
+            """
+            UPDATE worker_credential
+            SET expires_at = greatest(expires_at, now() + interval '1 day')
+            WHERE used_at IS NOT NULL AND expires_at > \(moment)::timestamptz
             """
         )
     }

@@ -8,7 +8,8 @@ import Synchronization
 ///
 /// The worker chooses its keys and tells their hashes alone. What is to be told is on disk first, so
 /// that neither an answer that is lost nor a crash at any moment leaves the worker without a key that
-/// counts: of the two that it may have around a renewal, it tries the one and then the other.
+/// counts: of the two that it may have around a renewal, it tries the one and then the other. Keys that it
+/// had before are tried last: a farm that was restored from a backup knows one of them alone.
 package final class WorkerCredential: Sendable {
     /// What a worker shows when it registers.
     package enum Right: Hashable, Sendable {
@@ -28,12 +29,20 @@ package final class WorkerCredential: Sendable {
         var joining: String?
         /// When the next one is to be told.
         var renewAt: Date?
+        /// Those that counted before, the latest first.
+        var former: [String]?
     }
+
+    /// How many keys that counted before are kept: those of four days where a key is renewed every eight
+    /// hours.
+    private static let mostFormer = 12
 
     private struct State {
         var kept: Kept
-        /// Whether the coordinator has refused the key that is kept.
+        /// Whether the coordinator has refused the key that is kept, and those before it.
         var isRefused = false
+        /// Those of the former keys that are still to be tried; nil where none was.
+        var untried: [String]?
     }
 
     private let bearer: BearerToken
@@ -143,10 +152,16 @@ package final class WorkerCredential: Sendable {
             )
         }
         state.withLock { state in
-            guard let next = state.kept.next else { return state.isRefused = true }
-            // A renewal of which the answer was lost.
-            state.kept.key = next
-            state.kept.next = nil
+            if let next = state.kept.next {
+                // A renewal of which the answer was lost.
+                state.kept.key = next
+                state.kept.next = nil
+                return
+            }
+            var untried = state.untried ?? state.kept.former ?? []
+            guard !untried.isEmpty else { return state.isRefused = true }
+            state.kept.key = untried.removeFirst()
+            state.untried = untried
         }
     }
 
@@ -154,7 +169,7 @@ package final class WorkerCredential: Sendable {
     package func joined(_ terms: CredentialTerms) throws(WorkerCredentialError) {
         try change { state throws(WorkerCredentialError) in
             guard let key = state.kept.joining else { return }
-            try take(key, terms, &state)
+            try take(key, terms, after: [], &state)
         }
     }
 
@@ -187,19 +202,23 @@ package final class WorkerCredential: Sendable {
     package func renewed(_ terms: CredentialTerms) throws(WorkerCredentialError) {
         try change { state throws(WorkerCredentialError) in
             guard let key = state.kept.next else { return }
-            try take(key, terms, &state)
+            let former = [state.kept.key].compactMap(\.self) + (state.kept.former ?? [])
+            try take(key, terms, after: former, &state)
         }
     }
 
     private func take(
         _ key: String,
         _ terms: CredentialTerms,
+        after former: [String],
         _ state: inout State
     ) throws(WorkerCredentialError) {
         state.isRefused = false
+        state.untried = nil
         state.kept = Kept(
             key: key,
-            renewAt: clock().addingTimeInterval(max(terms.lifetimeSeconds, 0) / 3)
+            renewAt: clock().addingTimeInterval(max(terms.lifetimeSeconds, 0) / 3),
+            former: Array(former.prefix(Self.mostFormer))
         )
         bearer.show(key)
         try keep(state.kept)

@@ -17,6 +17,8 @@ import Testing
         let farm: TestFarm
         let folder: BackupFolder
         let other: FarmStore
+        /// The databases of the farm and of the other.
+        let pools: (own: PostgresPool, other: PostgresPool)
 
         static func run(_ body: @escaping @Sendable (Scene) async throws -> Void) async throws {
             try await withCluster { cluster in
@@ -33,7 +35,12 @@ import Testing
                     let id = try await farm.blobs.probe(expecting: nil)
                     _ = try await farm.store.recordBlobStoreID(id)
                     try await body(
-                        Scene(farm: farm, folder: folder, other: FarmStore(pool: otherPool))
+                        Scene(
+                            farm: farm,
+                            folder: folder,
+                            other: FarmStore(pool: otherPool),
+                            pools: (pool, otherPool)
+                        )
                     )
                 }
                 await otherPool.close()
@@ -94,6 +101,11 @@ import Testing
             let picture = try await scene.deliver(10, by: worker)
             _ = try await farm.submit("name: waits\nparameters: {prompt: a, seed: 1-3}")
             let running = try await farm.task(worker)
+            let key = try await farm.joined("joined").key
+            #expect(try await farm.store.bearer(secret: key) != nil)
+            try await scene.pools.own.execute(
+                "UPDATE worker_credential SET expires_at = now() + interval '1 h'"
+            )
             let record = try await scene.backup()
             #expect(record.blobs == 1 && record.lost.isEmpty && record.expired == 0)
             // What comes after it is not in it.
@@ -111,6 +123,15 @@ import Testing
             #expect(jobs.count == 2)
             #expect(jobs.map(\.images.delivered).reduce(0, +) == 1)
             #expect(try await scene.other.bearer(secret: token)?.owner == "alice")
+            // The key of the backup's time, whatever the worker has had since.
+            let extended = try await scene.pools.other.query(
+                """
+                SELECT count(*) AS n FROM worker_credential
+                WHERE expires_at > now() + interval '23 h'
+                """
+            ).first?.decode("n", as: Int.self)
+            #expect(extended == 1)
+            #expect(try await scene.other.bearer(secret: key) != nil)
             // What ran then is still leased then: the farm goes on from there.
             #expect(try await scene.other.gauges().tables["lease"]?.live != 0)
         }

@@ -123,6 +123,46 @@ import Testing
         }
     }
 
+    @Test("keys that counted before are tried last, the latest first, and go on from there")
+    func former() async throws {
+        try await withPlace { place in
+            let credential = try place.open()
+            _ = try credential.present()
+            try credential.joined(Self.hour)
+            var keys = [place.bearer.text]
+            for _ in 0..<15 {
+                _ = try credential.next()
+                try credential.renewed(Self.hour)
+                keys.append(place.bearer.text)
+            }
+            // A farm that was restored knows the key of three renewals ago.
+            let restored = try place.open(token: nil)
+            var shown: [String] = []
+            for _ in 0..<4 {
+                #expect(try restored.present() == .own)
+                shown.append(place.bearer.text)
+                if shown.count < 4 { try restored.refused(.own) }
+            }
+            #expect(shown == keys.suffix(4).reversed())
+            _ = try restored.next()
+            try restored.renewed(Self.hour)
+            let latest = place.bearer.text
+            #expect(!keys.contains(latest))
+            #expect(try place.open(token: nil).present() == .own)
+            #expect(place.bearer.text == latest)
+
+            // None counts: twelve are tried, then it says so; what is on disk stays.
+            let alone = try place.open(token: nil)
+            for _ in 0..<13 {
+                #expect(try alone.present() == .own)
+                try alone.refused(.own)
+            }
+            #expect(throws: WorkerCredentialError.self) { _ = try alone.present() }
+            #expect(try place.open(token: nil).present() == .own)
+            #expect(place.bearer.text == latest)
+        }
+    }
+
     @Test(
         "whichever of its two keys counts, a worker that died while it renewed finds it",
         arguments: [true, false]

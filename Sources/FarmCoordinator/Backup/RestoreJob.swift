@@ -41,11 +41,13 @@ struct RestoreJob: Sendable {
         }
         tell("database")
         try await store.restore(from: folder.dumpPath(of: record.name))
+        let applied = try await store.migrate()
+        try await store.extendCredentials(goodAt: record.madeAt)
         return RestoreReport(
             record: record,
             copied: copied,
             lost: lost,
-            applied: try await store.migrate(),
+            applied: applied,
             violations: try await store.audit().map(\.description),
             isDryRun: false
         )
