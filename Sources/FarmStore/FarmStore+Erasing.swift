@@ -126,7 +126,7 @@ extension FarmStore {
     package func awaitSubmissions(of owner: String) async throws {
         try await withRetriedTransaction(isLong: true) { connection in
             // A job's heads hold the row of the account that they refer to.
-            try await connection.execute(
+            _ = try await connection.execute(
                 "SELECT FROM account WHERE owner = \(owner) FOR UPDATE"
             )
         }

@@ -241,7 +241,9 @@ import Testing
             let joined = try #require(farm.registrations.first)
             #expect(joined.credential != nil)
             farm.refuse("heartbeat", [.refused(ProblemDetails(.unauthorized))])
-            farm.refuse("register", [.refused(ProblemDetails(.unauthorized))])
+            // Neither the key counts nor the one before it.
+            let refusals = (0..<2).map { _ in ProblemDetails(.unauthorized) }
+            farm.refuse("register", refusals.map { .refused($0) })
             // It sleeps once it has renewed its key.
             try await bench.clock.pass(.seconds(FakeCoordinator.heartbeatSeconds))
             let told = try #require(farm.renewals.first).credential
