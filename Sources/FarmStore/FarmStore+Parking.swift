@@ -66,7 +66,8 @@ extension FarmStore {
         let row = try await connection.query(
             """
             SELECT job.model_name, coalesce(checkpoint.step, 0) AS kept, lease.steps,
-                lease.park_for IS NOT NULL AS is_told, taking.job_id AS taking, coalesce(other.owner = lease.owner, false) AS is_own
+                lease.park_for IS NOT NULL AS is_told, taking.job_id AS taking,
+                coalesce(other.owner = lease.owner, false) AS is_own
             FROM lease JOIN job ON job.id = lease.job_id
             LEFT JOIN checkpoint ON checkpoint.task_id = lease.task_id
                 AND checkpoint.image_index = \(image?.asRowCount)

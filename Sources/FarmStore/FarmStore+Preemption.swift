@@ -184,7 +184,8 @@ extension FarmStore {
         }
     }
 
-    /// Takes the order of the locks: heads, leases, then the waiting task, for which it does not wait, then what the end of leases writes, then the worker.
+    /// Takes the order of the locks: heads, leases, then the waiting task, for which it does not wait, then
+    /// what the end of leases writes, then the worker.
     private func carryOut(
         _ decision: PreemptionDecision,
         on connection: PostgresConnection
