@@ -95,9 +95,7 @@ extension FarmStore {
                 SELECT job.owner, output.size FROM output JOIN job ON job.id = output.job_id
                     LEFT JOIN retention ON retention.owner = job.owner
                 WHERE job.owner IN (SELECT owner FROM due)
-                    AND (extract(epoch FROM now() - job.finished_at)::double precision
-                        > coalesce(retention.outputs,
-                            \(outputs?.inSeconds ?? .infinity)::double precision)) IS NOT TRUE
+                    AND \(raw: Self.keepsOutputs(outputs))
             ), measured AS MATERIALIZED (
                 SELECT due.owner, due.blob_bytes AS before,
                     coalesce(sum(found.size), 0)::bigint AS bytes

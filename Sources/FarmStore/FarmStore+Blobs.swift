@@ -25,10 +25,7 @@ extension FarmStore {
                     SELECT FROM output LEFT JOIN job ON job.id = output.job_id
                         LEFT JOIN retention ON retention.owner = job.owner
                     WHERE output.digest = asked.digest
-                        AND (extract(epoch FROM now() - job.finished_at)::double precision
-                            > coalesce(retention.outputs,
-                                \(outputs?.inSeconds ?? .infinity)::double precision))
-                        IS NOT TRUE
+                        AND \(raw: Self.keepsOutputs(outputs))
                 )
                 AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = asked.digest)
                 AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.digest = asked.digest)

@@ -111,6 +111,31 @@ extension FarmStore {
         }
     }
 
+    /// Locks jobs that are to be deleted, after their heads, as whoever changes a job does; and returns those
+    /// that are there and over.
+    ///
+    /// - Parameters:
+    ///   - rows: Rows with a column `id`.
+    ///   - connection: A connection with a transaction.
+    /// - Returns: Their ids, in order.
+    /// - Throws: `DatabaseError`.
+    static func lockOver(
+        _ rows: [Row],
+        on connection: PostgresConnection
+    ) async throws -> [JobID] {
+        let jobs = try rows.map { try $0.decode("id", as: JobID.self) }
+        guard !jobs.isEmpty else { return [] }
+        try await connection.execute(
+            "SELECT FROM head WHERE job_id = ANY(\(jobs)::uuid[]) ORDER BY id FOR UPDATE"
+        )
+        return try await connection.query(
+            """
+            SELECT id FROM job WHERE id = ANY(\(jobs)::uuid[]) AND finished_at IS NOT NULL
+            ORDER BY id FOR UPDATE
+            """
+        ).map { try $0.decode("id") }
+    }
+
     /// Deletes jobs that are over, with every row that belongs to them.
     ///
     /// Who waits for one that succeeded waits for it no more.

@@ -8,8 +8,7 @@ extension FarmStore {
     /// Its steps, in the order of the locks: the calls, the leases that are current, images and
     /// outputs, tasks, the leases that end with their attempts, jobs with events, usage.
     func deliverStatement(_ batch: [Delivery]) -> Query {
-        let halfLife = configuration.chargeHalfLife.inSeconds
-        return """
+        """
             WITH call AS MATERIALIZED (
                 SELECT * FROM unnest(
                     \(batch.map(\.fence.task))::uuid[], \(batch.map(\.fence.attempt))::uuid[],
@@ -132,18 +131,9 @@ extension FarmStore {
                 FROM settled WHERE is_over AND webhook IS NOT NULL
             ),
             charged AS (
-                INSERT INTO account_usage (owner, slot, charge, compute_seconds)
-                SELECT owner, pg_backend_pid() % 16, sum(cost), sum(ranks * greatest(0, least(
-                    extract(epoch FROM now() - claimed_at)::double precision, coalesce(
-                        extract(epoch FROM now() - begun_at)::double precision,
-                        (SELECT max(busy) FROM current WHERE current.task_id = ended.task_id), 0))))
-                FROM ended
-                WHERE EXISTS (SELECT FROM settled) GROUP BY owner ORDER BY owner
-                ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
-                    compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
-                    charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
-                        greatest(0, extract(epoch FROM now() - account_usage.charged_at))
-                            / \(halfLife)::double precision))
+                \(raw: charging("cost", Self.workerSeconds(
+                    orBusy: "(SELECT max(busy) FROM current WHERE current.task_id = ended.task_id)"
+                ), where: "EXISTS (SELECT FROM settled)"))
             ),
             recovered AS (
                 UPDATE worker SET failures_in_a_row = 0

@@ -119,20 +119,11 @@ extension FarmStore {
         try await connection.execute(
             """
             WITH ended AS (
-                DELETE FROM lease WHERE task_id = \(lease.task) RETURNING *
+                DELETE FROM lease WHERE task_id = \(lease.task)
+                RETURNING *, \(lease.charge)::double precision AS charge,
+                    greatest(busy_seconds, \(totals.busySeconds)) AS busy
             ), charged AS (
-                INSERT INTO account_usage (owner, slot, charge, compute_seconds)
-                SELECT owner, pg_backend_pid() % 16, \(lease.charge),
-                    ranks * greatest(0, least(
-                        extract(epoch FROM now() - claimed_at)::double precision, coalesce(
-                            extract(epoch FROM now() - begun_at)::double precision,
-                            greatest(busy_seconds, \(totals.busySeconds)))))
-                FROM ended
-                ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
-                    compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
-                    charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
-                        greatest(0, extract(epoch FROM now() - account_usage.charged_at))
-                            / \(configuration.chargeHalfLife.inSeconds)::double precision))
+                \(raw: charging("charge", Self.workerSeconds(orBusy: "busy")))
             )
             INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,
                 started_at, outcome, failure_class, failure_message, cost, steps_computed,
@@ -140,11 +131,11 @@ extension FarmStore {
                 parked_for)
             SELECT ended.attempt_id, ended.task_id, ended.job_id, ended.worker_id, worker.name,
                 worker.numeric_class, ended.epoch, ended.claimed_at, \(end.outcome),
-                \(end.failure?.failureClass), \(end.failure?.message), \(lease.charge),
+                \(end.failure?.failureClass), \(end.failure?.message), ended.charge,
                 greatest(ended.steps_computed, \(totals.stepsComputed)),
                 greatest(ended.conditions_computed, \(totals.conditionsComputed)),
                 greatest(ended.conditions_found, \(totals.conditionsFound)),
-                greatest(ended.busy_seconds, \(totals.busySeconds)),
+                ended.busy,
                 \(end.parking?.image?.asRowCount), \(end.parking?.step.asRowCount),
                 \(end.parking?.visibleJob)
             FROM ended JOIN worker ON worker.id = ended.worker_id

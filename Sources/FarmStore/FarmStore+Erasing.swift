@@ -170,17 +170,21 @@ extension FarmStore {
     /// - Throws: `DatabaseError`.
     package func eraseJobs(of owner: String) async throws -> ErasedJobs {
         try await withRetriedTransaction(isLong: true) { connection in
-            let rows = try await connection.query(
-                """
-                SELECT id, image_count FROM job WHERE owner = \(owner) AND finished_at IS NOT NULL
-                ORDER BY id LIMIT \(Self.erasureBatch) FOR UPDATE
-                """
+            let jobs = try await Self.lockOver(
+                try await connection.query(
+                    """
+                    SELECT id FROM job WHERE owner = \(owner) AND finished_at IS NOT NULL
+                    ORDER BY id LIMIT \(Self.erasureBatch)
+                    """
+                ),
+                on: connection
             )
             var erased = ErasedJobs()
-            guard !rows.isEmpty else { return erased }
-            let jobs = try rows.map { try $0.decode("id", as: JobID.self) }
+            guard !jobs.isEmpty else { return erased }
             erased.jobs = jobs.count
-            erased.images = try rows.reduce(0) { $0 + (try $1.decode("image_count", as: Int.self)) }
+            erased.images = try await connection.query(
+                "SELECT sum(image_count) AS images FROM job WHERE id = ANY(\(jobs)::uuid[])"
+            ).first?.decode("images") ?? 0
             let pictures = try await connection.query(
                 "SELECT size FROM output WHERE job_id = ANY(\(jobs)::uuid[])"
             )

@@ -23,15 +23,18 @@ extension FarmStore {
     /// - Throws: `DatabaseError`.
     package func eraseCopies(of owner: String) async throws -> Int {
         try await withRetriedTransaction(isLong: true) { connection in
-            let copies = try await connection.query(
-                """
-                SELECT job.id FROM job JOIN picture_copy ON picture_copy.job_id = job.id
-                JOIN picture_audit ON picture_audit.id = picture_copy.audit_id
-                WHERE picture_audit.owner = \(owner) AND picture_copy.dropped_at IS NULL
-                    AND job.finished_at IS NOT NULL
-                ORDER BY job.id LIMIT \(Self.erasureBatch) FOR UPDATE OF job
-                """
-            ).map { try $0.decode("id", as: JobID.self) }
+            let copies = try await Self.lockOver(
+                try await connection.query(
+                    """
+                    SELECT job.id FROM job JOIN picture_copy ON picture_copy.job_id = job.id
+                    JOIN picture_audit ON picture_audit.id = picture_copy.audit_id
+                    WHERE picture_audit.owner = \(owner) AND picture_copy.dropped_at IS NULL
+                        AND job.finished_at IS NOT NULL
+                    ORDER BY job.id LIMIT \(Self.erasureBatch)
+                    """
+                ),
+                on: connection
+            )
             guard !copies.isEmpty else { return 0 }
             try await Self.holdBlobs(of: copies, for: owner, on: connection)
             try await Self.deleteCopies(copies, on: connection)

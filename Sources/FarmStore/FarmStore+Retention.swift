@@ -85,27 +85,39 @@ extension FarmStore {
         return report
     }
 
+    /// A condition of SQL on a `job` and the `retention` of its owner, where that has one: whether the job's
+    /// pictures are kept.
+    ///
+    /// - Parameter outputs: How long they are kept after its end where no rule of the owner says otherwise;
+    ///   nil for ever.
+    static func keepsOutputs(_ outputs: Duration?) -> String {
+        """
+        ((extract(epoch FROM now() - job.finished_at)::double precision
+            > coalesce(retention.outputs, '\(outputs?.inSeconds ?? .infinity)'::double precision))
+            IS NOT TRUE)
+        """
+    }
+
     private func deleteOldJobs(_ policy: RetentionPolicy) async throws -> Int {
         let history = policy.history?.inSeconds ?? .infinity
-        let outputs = policy.outputs?.inSeconds ?? .infinity
         return try await withRetriedTransaction(isLong: true) { connection in
             // The youngest that any rule takes away, which is found by the index.
             let least = try await connection.query(
                 "SELECT min(history) AS least FROM retention"
             ).first?.decodeIfPresent("least", as: Double.self)
             let youngest = min(history, least ?? .infinity, Self.longestHistory)
-            let jobs = try await connection.query(
+            let old = try await connection.query(
                 """
                 SELECT job.id FROM job LEFT JOIN retention ON retention.owner = job.owner,
                     LATERAL (SELECT extract(epoch FROM now() - job.finished_at)::double precision
                         AS seconds) AS age
                 WHERE job.finished_at < now() - make_interval(secs => \(youngest))
                     AND age.seconds > coalesce(retention.history, \(history)::double precision)
-                    AND (job.delivered_count = 0 OR age.seconds
-                        > coalesce(retention.outputs, \(outputs)::double precision))
-                ORDER BY job.id LIMIT \(Self.retentionBatch) FOR UPDATE OF job
+                    AND (job.delivered_count = 0 OR NOT \(raw: Self.keepsOutputs(policy.outputs)))
+                ORDER BY job.id LIMIT \(Self.retentionBatch)
                 """
-            ).map { try $0.decode("id", as: JobID.self) }
+            )
+            let jobs = try await Self.lockOver(old, on: connection)
             guard !jobs.isEmpty else { return 0 }
             try await Self.deleteRows(of: jobs, on: connection)
             return jobs.count

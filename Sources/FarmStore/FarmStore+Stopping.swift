@@ -156,18 +156,10 @@ extension FarmStore {
                 UPDATE task SET epoch = ended.epoch, attempts = attempts + 1 FROM ended
                 WHERE task.id = ended.task_id
             ), charged AS (
-                INSERT INTO account_usage (owner, slot, charge, compute_seconds)
-                SELECT owner, pg_backend_pid() % 16,
-                    sum(cost * least(1, step::double precision / greatest(steps, 1))),
-                    sum(ranks * greatest(0, least(
-                        extract(epoch FROM now() - claimed_at)::double precision, coalesce(
-                            extract(epoch FROM now() - begun_at)::double precision, busy_seconds))))
-                FROM ended GROUP BY owner
-                ON CONFLICT (owner, slot) DO UPDATE SET charged_at = now(),
-                    compute_seconds = account_usage.compute_seconds + excluded.compute_seconds,
-                    charge = excluded.charge + account_usage.charge * power(0.5, least(1000,
-                        greatest(0, extract(epoch FROM now() - account_usage.charged_at))
-                            / \(configuration.chargeHalfLife.inSeconds)::double precision))
+                \(raw: charging(
+                    "cost * least(1, step::double precision / greatest(steps, 1))",
+                    Self.workerSeconds(orBusy: "busy_seconds")
+                ))
             )
             INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,
                 started_at, outcome, cost)

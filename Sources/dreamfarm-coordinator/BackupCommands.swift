@@ -23,9 +23,13 @@ extension DreamfarmCoordinator {
         @Flag(inversion: .prefixedNo, help: "Copy the blobs, or only list and look for them.")
         var blobs = true
 
+        @Flag(help: "Read the copies of earlier backups, and copy anew what was damaged there.")
+        var verify = false
+
         @OptionGroup var settings: CoordinatorOptions
 
         func validate() throws {
+            if verify, !blobs { throw ValidationError("--verify reads copies, which --no-blobs makes none of") }
             if let keep, keep < 1 { throw ValidationError("--keep must be 1 or more, not \(keep)") }
         }
 
@@ -33,6 +37,7 @@ extension DreamfarmCoordinator {
             let record = try await settings.coordinator().backup(
                 to: to,
                 copyingBlobs: blobs,
+                verifying: verify,
                 keeping: keep
             ) { complain($0 + "\n") }
             let size = ByteCount.text(record.blobBytes)

@@ -48,12 +48,17 @@ import Testing
             }
         }
 
-        func backup(keeping count: Int? = nil, hasBlobs: Bool = true) async throws -> BackupRecord {
+        func backup(
+            keeping count: Int? = nil,
+            hasBlobs: Bool = true,
+            verifies: Bool = false
+        ) async throws -> BackupRecord {
             let job = BackupJob(
                 store: farm.store,
                 blobs: farm.blobs,
                 folder: folder,
                 hasBlobs: hasBlobs,
+                verifies: verifies,
                 keepOutputs: nil,
                 tell: { _ in }
             )
@@ -197,6 +202,35 @@ import Testing
         }
     }
 
+    @Test("a backup that verifies makes a copy anew that was damaged in the folder")
+    func damagedCopy() async throws {
+        try await Scene.run { scene in
+            let picture = try await scene.deliver(10, by: try await scene.farm.register().id)
+            _ = try await scene.backup()
+            let copies = try FolderBlobStore(folder: scene.folder.blobs)
+            let path = "\(copies.folder)/\(picture.rawValue.prefix(2))/\(picture)"
+            try Data("cut sh".utf8).write(to: URL(fileURLWithPath: path))
+            _ = try await scene.backup()
+            #expect(try await copies.size(of: picture) == 6)
+            let record = try await scene.backup(verifies: true)
+            #expect(record.lost.isEmpty)
+            let report = try await scene.restore(into: scene.makeStore(), isDryRun: true)
+            #expect(report.isWhole)
+        }
+    }
+
+    @Test("a folder of one farm's backups is not another's")
+    func anotherFarm() async throws {
+        try await Scene.run { scene in
+            let record = try await scene.backup()
+            let error = #expect(throws: BackupError.self) {
+                try scene.folder.claim(for: "another")
+            }
+            #expect(error?.description.contains("another farm") == true)
+            #expect(scene.folder.names() == [record.name])
+        }
+    }
+
     @Test("a backup without blobs lists them, and finds them in the store that is restored to")
     func namesAlone() async throws {
         try await Scene.run { scene in
@@ -257,7 +291,7 @@ import Testing
             try Data("key".utf8).write(to: URL(filePath: scene.folder.path + "/.ssh"))
             let record = try await scene.backup()
             // What is hidden and none of it stays.
-            #expect(Set(try found()) == [record.name, "blobs", ".ssh"])
+            #expect(Set(try found()) == [record.name, "blobs", ".farm", ".ssh"])
         }
     }
 

@@ -17,6 +17,8 @@ struct BackupFolder {
     private static let recordName = "backup.json"
     private static let manifestName = "blobs.txt"
     private static let dumpName = "database.dump"
+    /// Says whose the folder is.
+    private static let markName = ".farm"
 
     /// Where the blobs of all backups are.
     var blobs: String { path + "/blobs" }
@@ -44,6 +46,25 @@ struct BackupFolder {
                 path,
                 reason: "it has other things in it; give a folder that is empty, or one of backups"
             )
+        }
+    }
+
+    /// Makes the folder that of one farm, by the id of its blobs; another farm's is refused, whose unfinished
+    /// and oldest backups would be removed as if they were this one's.
+    func claim(for farm: String) throws(BackupError) {
+        let mark = "\(path)/\(Self.markName)"
+        if access(mark, F_OK) != 0 {
+            let proposal = "\(mark)-\(UUID().uuidString)"
+            defer { unlink(proposal) }
+            try Self.write(Data(farm.utf8), to: proposal)
+            // The first of two that come at one moment has it.
+            guard link(proposal, mark) == 0 || errno == EEXIST else {
+                throw .folder(mark, reason: String(cString: strerror(errno)))
+            }
+        }
+        guard let found = FileManager.default.contents(atPath: mark) else { throw .unreadable(path: mark) }
+        guard found == Data(farm.utf8) else {
+            throw .folder(path, reason: "it has another farm's backups; give each farm a folder of its own")
         }
     }
 

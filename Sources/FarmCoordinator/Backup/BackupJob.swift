@@ -9,10 +9,14 @@ struct BackupJob: Sendable {
     let blobs: any BlobStorage
     let folder: BackupFolder
     let hasBlobs: Bool
+    /// Whether copies that the folder has are read again, and made anew where they were damaged.
+    var verifies = false
     let keepOutputs: Duration?
     let tell: @Sendable (String) -> Void
 
     func run(keeping count: Int?) async throws -> BackupRecord {
+        let farm = try await store.farmRecord()
+        if let farm = farm.blobStoreID { try folder.claim(for: farm) }
         folder.removeUnfinished()
         let moment = Date()
         let (name, unfinished) = try folder.begin(at: moment)
@@ -21,7 +25,7 @@ struct BackupJob: Sendable {
                 name: name,
                 madeAt: moment,
                 steps: try await store.migrationSteps(),
-                blobStore: try await store.farmRecord().blobStoreID,
+                blobStore: farm.blobStoreID,
                 hasBlobs: hasBlobs
             )
             try await store.withBackupSnapshot { snapshot in
@@ -50,7 +54,8 @@ struct BackupJob: Sendable {
         let manifest = try folder.makeManifest(in: unfinished)
         let copier = BlobCopier(
             source: blobs,
-            target: hasBlobs ? try FolderBlobStore(folder: folder.blobs) : nil
+            target: hasBlobs ? try FolderBlobStore(folder: folder.blobs) : nil,
+            verifies: verifies
         )
         var found = (blobs: 0, bytes: Int64(0), expired: 0)
         var lost: [BlobDigest] = []

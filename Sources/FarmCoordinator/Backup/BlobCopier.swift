@@ -25,7 +25,7 @@ struct BlobCopier: Sendable {
     let source: any BlobStorage
     /// Where they go; nil where they are only looked for.
     let target: (any BlobStorage)?
-    /// Whether a blob that is only looked for is read and verified.
+    /// Whether a blob that is only looked for, or that the target has, is read and verified.
     var verifies = false
 
     /// Copies the blobs and tells what became of each, in any order.
@@ -48,16 +48,31 @@ struct BlobCopier: Sendable {
         do {
             guard let target else {
                 guard let size = try await source.size(of: digest) else { return .missing }
-                if verifies {
-                    for try await _ in try await source.open(digest) {}
-                }
+                if verifies { try await read(digest, of: source) }
                 return .present(size)
             }
-            if let size = try await target.size(of: digest) { return .present(size) }
+            if let size = try await presence(of: digest, in: target) { return .present(size) }
             let content = try await source.open(digest)
             return .copied(try await target.store(content, expecting: digest).size)
         } catch BlobStoreError.missing, BlobStoreError.damaged, BlobStoreError.digestMismatch {
             return .missing
         }
+    }
+
+    /// The size of the target's copy; nil where there is none, or one that was damaged, which is removed.
+    private func presence(of digest: BlobDigest, in target: any BlobStorage) async throws -> Int64? {
+        guard let size = try await target.size(of: digest) else { return nil }
+        guard verifies else { return size }
+        do {
+            try await read(digest, of: target)
+            return size
+        } catch BlobStoreError.missing, BlobStoreError.damaged, BlobStoreError.digestMismatch {
+            try await target.remove(digest)
+            return nil
+        }
+    }
+
+    private func read(_ digest: BlobDigest, of store: any BlobStorage) async throws {
+        for try await _ in try await store.open(digest) {}
     }
 }

@@ -13,6 +13,7 @@ extension Coordinator {
     /// - Parameters:
     ///   - path: The folder of backups, which is made where it is not there.
     ///   - hasBlobs: Whether blobs are copied; else they are only named, and looked for.
+    ///   - verifies: Whether copies that the folder has are read again, and made anew where they were damaged.
     ///   - count: How many backups the folder keeps; nil for all.
     ///   - tell: Takes a line about what is being done.
     /// - Returns: What was made.
@@ -20,6 +21,7 @@ extension Coordinator {
     package func backup(
         to path: String,
         copyingBlobs hasBlobs: Bool = true,
+        verifying verifies: Bool = false,
         keeping count: Int? = nil,
         tell: @escaping @Sendable (String) -> Void = { _ in }
     ) async throws -> BackupRecord {
@@ -27,41 +29,32 @@ extension Coordinator {
         return try await OneTimeService.run(logger: logger) {
             try await cancelWhenGracefulShutdown {
                 try await database.withStore { database in
-                    try await backup(
-                        database.store,
-                        to: BackupFolder(path: path),
-                        hasBlobs,
-                        keeping: count,
-                        tell
+                    let folder = BackupFolder(path: path)
+                    try folder.create()
+                    let job = BackupJob(
+                        store: database.store,
+                        blobs: try await openBlobs(database.store),
+                        folder: folder,
+                        hasBlobs: hasBlobs,
+                        verifies: verifies,
+                        keepOutputs: configuration.keepOutputs,
+                        tell: tell
                     )
+                    return try await run(job, keeping: count)
                 }
             }
         }
     }
 
-    private func backup(
-        _ store: FarmStore,
-        to folder: BackupFolder,
-        _ hasBlobs: Bool,
-        keeping count: Int?,
-        _ tell: @escaping @Sendable (String) -> Void
-    ) async throws -> BackupRecord {
-        try folder.create()
-        let blobs = try await openBlobs(store)
-        let job = BackupJob(
-            store: store,
-            blobs: blobs,
-            folder: folder,
-            hasBlobs: hasBlobs,
-            keepOutputs: configuration.keepOutputs,
-            tell: tell
-        )
+    private func run(_ job: BackupJob, keeping count: Int?) async throws -> BackupRecord {
         // A sweep takes minutes where there are very many blobs.
         for attempt in 0..<360 {
-            if let record = try await store.withBlobsHeld({ try await job.run(keeping: count) }) {
+            if let record = try await job.store.withBlobsHeld({
+                try await job.run(keeping: count)
+            }) {
                 return record
             }
-            if attempt == 0 { tell("waiting for a sweep of blobs, or another backup, to end") }
+            if attempt == 0 { job.tell("waiting for a sweep of blobs, or another backup, to end") }
             try await Task.sleep(for: .seconds(5))
         }
         throw BackupError.blobsHeld
