@@ -4,6 +4,7 @@ extension FarmStore {
     ///
     /// - Parameter busy: An expression for the seconds that its worker told, which count where no heartbeat
     ///   has said that it began.
+    /// - Returns: The expression.
     static func workerSeconds(orBusy busy: String) -> String {
         """
         ranks * greatest(0, least(extract(epoch FROM now() - claimed_at)::double precision,
@@ -20,6 +21,7 @@ extension FarmStore {
     ///   - charge: An expression for what a lease is charged, in floating point operations.
     ///   - seconds: One for the seconds of workers that it used.
     ///   - condition: What has to hold besides.
+    /// - Returns: The step, without its name.
     func charging(_ charge: String, _ seconds: String, where condition: String = "true") -> String {
         """
         INSERT INTO account_usage (owner, slot, charge, compute_seconds)

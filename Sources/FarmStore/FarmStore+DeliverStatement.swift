@@ -8,7 +8,8 @@ extension FarmStore {
     /// Its steps, in the order of the locks: the calls, the leases that are current, images and
     /// outputs, tasks, the leases that end with their attempts, jobs with events, usage.
     func deliverStatement(_ batch: [Delivery]) -> Query {
-        """
+        let busy = "(SELECT max(busy) FROM current WHERE current.task_id = ended.task_id)"
+        return """
             WITH call AS MATERIALIZED (
                 SELECT * FROM unnest(
                     \(batch.map(\.fence.task))::uuid[], \(batch.map(\.fence.attempt))::uuid[],
@@ -131,9 +132,8 @@ extension FarmStore {
                 FROM settled WHERE is_over AND webhook IS NOT NULL
             ),
             charged AS (
-                \(raw: charging("cost", Self.workerSeconds(
-                    orBusy: "(SELECT max(busy) FROM current WHERE current.task_id = ended.task_id)"
-                ), where: "EXISTS (SELECT FROM settled)"))
+                \(raw: charging("cost", Self.workerSeconds(orBusy: busy),
+                    where: "EXISTS (SELECT FROM settled)"))
             ),
             recovered AS (
                 UPDATE worker SET failures_in_a_row = 0

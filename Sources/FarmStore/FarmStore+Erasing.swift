@@ -182,9 +182,10 @@ extension FarmStore {
             var erased = ErasedJobs()
             guard !jobs.isEmpty else { return erased }
             erased.jobs = jobs.count
-            erased.images = try await connection.query(
-                "SELECT sum(image_count) AS images FROM job WHERE id = ANY(\(jobs)::uuid[])"
-            ).first?.decode("images") ?? 0
+            erased.images =
+                try await connection.query(
+                    "SELECT sum(image_count) AS images FROM job WHERE id = ANY(\(jobs)::uuid[])"
+                ).first?.decode("images") ?? 0
             let pictures = try await connection.query(
                 "SELECT size FROM output WHERE job_id = ANY(\(jobs)::uuid[])"
             )

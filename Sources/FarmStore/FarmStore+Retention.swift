@@ -90,6 +90,7 @@ extension FarmStore {
     ///
     /// - Parameter outputs: How long they are kept after its end where no rule of the owner says otherwise;
     ///   nil for ever.
+    /// - Returns: The condition, in parentheses.
     static func keepsOutputs(_ outputs: Duration?) -> String {
         """
         ((extract(epoch FROM now() - job.finished_at)::double precision

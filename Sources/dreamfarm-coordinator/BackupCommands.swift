@@ -29,7 +29,9 @@ extension DreamfarmCoordinator {
         @OptionGroup var settings: CoordinatorOptions
 
         func validate() throws {
-            if verify, !blobs { throw ValidationError("--verify reads copies, which --no-blobs makes none of") }
+            if verify, !blobs {
+                throw ValidationError("--verify reads copies, which --no-blobs makes none of")
+            }
             if let keep, keep < 1 { throw ValidationError("--keep must be 1 or more, not \(keep)") }
         }
 

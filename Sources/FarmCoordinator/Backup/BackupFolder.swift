@@ -62,9 +62,14 @@ struct BackupFolder {
                 throw .folder(mark, reason: String(cString: strerror(errno)))
             }
         }
-        guard let found = FileManager.default.contents(atPath: mark) else { throw .unreadable(path: mark) }
+        guard let found = FileManager.default.contents(atPath: mark) else {
+            throw .unreadable(path: mark)
+        }
         guard found == Data(farm.utf8) else {
-            throw .folder(path, reason: "it has another farm's backups; give each farm a folder of its own")
+            throw .folder(
+                path,
+                reason: "it has another farm's backups; give each farm a folder of its own"
+            )
         }
     }
 

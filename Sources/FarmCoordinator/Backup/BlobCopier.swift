@@ -60,7 +60,8 @@ struct BlobCopier: Sendable {
     }
 
     /// The size of the target's copy; nil where there is none, or one that was damaged, which is removed.
-    private func presence(of digest: BlobDigest, in target: any BlobStorage) async throws -> Int64? {
+    private func presence(of digest: BlobDigest, in target: any BlobStorage) async throws -> Int64?
+    {
         guard let size = try await target.size(of: digest) else { return nil }
         guard verifies else { return size }
         do {
