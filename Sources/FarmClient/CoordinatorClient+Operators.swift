@@ -61,6 +61,27 @@ extension CoordinatorClient {
         )
     }
 
+    // MARK: - Watching
+
+    /// What the farm can do, what waits for it, and how many workers it should have.
+    package func capacity() async throws -> CapacityView {
+        try await call("GET", "/v1/capacity")
+    }
+
+    /// What owners' jobs used in some time; nil for its bounds is all the history.
+    package func usage(
+        since start: String?,
+        until end: String?,
+        of owner: String?
+    ) -> PagedList<UsageView> {
+        list("/v1/usage", [("since", start), ("until", end), ("owner", owner)])
+    }
+
+    /// What is wrong with the farm.
+    package func doctor() async throws -> DoctorView {
+        try await call("GET", "/v1/doctor")
+    }
+
     // MARK: - Groups
 
     /// The groups of workers, by name.

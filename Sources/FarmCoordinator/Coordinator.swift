@@ -27,7 +27,7 @@ package struct Coordinator: Sendable {
             configuration.listen.isLoopback || configuration.tls != nil
                 || configuration.allowsInsecureListen
         else { throw CoordinatorError.insecureListen(configuration.listen) }
-        try await configuration.listen.check()
+        try configuration.listen.check()
         let database = CoordinatorDatabase(configuration, logger: logger)
         try await OneTimeService.run(logger: logger) {
             try await database.withStore { try await serve($0) }
@@ -64,6 +64,13 @@ package struct Coordinator: Sendable {
         settings.workerCredential = configuration.workerCredential
         settings.identity = configuration.identity
         settings.isEncrypted = certificate != nil
+        if let certificate {
+            settings.certificateExpiry = {
+                certificate.expiry.map { Date(timeIntervalSince1970: TimeInterval($0)) }
+            }
+        }
+        settings.dataDirectory = configuration.dataDirectory
+        settings.capacityTarget = configuration.capacityTarget
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         settings.areMetricsOpen = configuration.areMetricsOpen
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
@@ -154,6 +161,7 @@ package struct Coordinator: Sendable {
                 store,
                 reserve: api.reserve,
                 gauges: api.metrics.database,
+                capacityTarget: configuration.capacityTarget,
                 outage: outage,
                 logger: logger
             ),

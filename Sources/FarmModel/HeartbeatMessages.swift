@@ -151,6 +151,8 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     package var figures: WorkerFigures?
     /// How far it is as a member of a group; nil where it is in none.
     package var group: GroupStanding?
+    /// The worker's time of day, by which a wrong clock is found.
+    package var sentAt: Date?
 
     package init(epoch: Int64 = 0, state: WorkerState = .idle, running: [AttemptProgress] = []) {
         self.epoch = epoch

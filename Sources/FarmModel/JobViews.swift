@@ -71,6 +71,9 @@ package struct JobView: Codable, Hashable, Sendable {
     package var cost: Double?
     /// When the rest is predicted to be done, in seconds from now.
     package var etaSeconds: Double?
+    /// The band in which nine of ten such predictions come true, in seconds from now.
+    package var etaEarliestSeconds: Double?
+    package var etaLatestSeconds: Double?
     /// The number of its latest event.
     package var eventNumber: Int64?
     /// What was doubtful in the specification; only in the answer to its submission.

@@ -20,35 +20,6 @@ package struct SessionView: Codable, Hashable, Sendable {
     }
 }
 
-/// What the farm can do and what waits for it.
-package struct CapacityView: Codable, Hashable, Sendable {
-    /// Workers that take tasks.
-    package var workers: Int
-    package var idle: Int
-    /// What all of them do in a second, as far as they have told.
-    package var flopsPerSecond: Double
-    package var leasedTasks: Int
-    package var waitingTasks: Int
-    /// Waiting tasks by reason.
-    package var waiting: [String: Int]
-
-    package init(
-        workers: Int,
-        idle: Int,
-        flopsPerSecond: Double,
-        leasedTasks: Int,
-        waitingTasks: Int,
-        waiting: [String: Int]
-    ) {
-        self.workers = workers
-        self.idle = idle
-        self.flopsPerSecond = flopsPerSecond
-        self.leasedTasks = leasedTasks
-        self.waitingTasks = waitingTasks
-        self.waiting = waiting
-    }
-}
-
 /// A message to a job's webhook.
 package struct WebhookView: Codable, Hashable, Sendable {
     package var id: String

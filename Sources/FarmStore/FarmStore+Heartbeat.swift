@@ -140,7 +140,9 @@ extension FarmStore {
                     AND task.cost > 0
             ),
             heard AS (
-                UPDATE worker SET last_seen_at = now(),
+                UPDATE worker SET last_seen_at = now(), clock_offset = coalesce(
+                        extract(epoch FROM \(beat.sentAt)::timestamptz - clock_timestamp())
+                            ::double precision, clock_offset),
                     speed = CASE WHEN measured.speed IS NULL THEN worker.speed
                         WHEN worker.speed = 0 THEN measured.speed
                         ELSE worker.speed + \(Self.speedGain) * (measured.speed - worker.speed)

@@ -78,7 +78,7 @@ extension FarmStore {
     }
 
     /// Whether a version such as `0.10.0` is older than another, number by number.
-    static func isVersion(_ version: String, before other: String) -> Bool {
+    package static func isVersion(_ version: String, before other: String) -> Bool {
         let numbers = [version, other].map { $0.split(separator: ".").map { Int($0) ?? 0 } }
         return numbers[0].lexicographicallyPrecedes(numbers[1])
     }

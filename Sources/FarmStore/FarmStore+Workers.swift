@@ -11,7 +11,7 @@ extension FarmStore {
             worker.state_reason, worker.pool, worker.model_name, worker.model_digest,
             worker.precision, worker.numeric_class, worker.memory_bytes, worker.tags,
             worker.speed, worker.engine, worker.info::text AS info, worker.registered_at,
-            worker.last_seen_at, worker.failures_in_a_row, error.job_id AS error_job,
+            worker.last_seen_at, worker.clock_offset, worker.failures_in_a_row, error.job_id AS error_job,
             error.task_id AS error_task, error.failure_class, error.message AS failure_message,
             error.failed_at, worker.renders_alone, worker.group_id, worker.group_rank,
             worker_group.name AS group_name, \(servedSize) AS served_size

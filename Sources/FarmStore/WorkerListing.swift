@@ -26,6 +26,8 @@ package struct WorkerRecord: Sendable, Hashable {
     package let info: String
     package let registeredAt: Date
     package let lastSeenAt: Date
+    /// How far its time of day is from the database's, in seconds; nil where it has not told.
+    package let clockOffset: Double?
     /// What it holds, the longest held first.
     package let leases: [WorkerLease]
     /// Its latest failure, however long ago; nil when there was none.
@@ -58,6 +60,7 @@ package struct WorkerRecord: Sendable, Hashable {
         info = try row.decode("info")
         registeredAt = try row.decode("registered_at")
         lastSeenAt = try row.decode("last_seen_at")
+        clockOffset = try row.decodeIfPresent("clock_offset")
         self.leases = leases[id] ?? []
         lastError = try WorkerError(row)
         failuresInARow = try row.decode("failures_in_a_row")

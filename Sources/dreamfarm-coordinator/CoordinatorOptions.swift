@@ -98,6 +98,14 @@ struct CoordinatorOptions: ParsableArguments {
 
     @Option(
         help: """
+            How long what is queued may take, by which the size of a fleet is recommended (environment: \
+            DREAMFARM_CAPACITY_TARGET).
+            """
+    )
+    var capacityTarget: String?
+
+    @Option(
+        help: """
             The share of delivered pictures that another worker renders again to compare them, as 0.02 or \
             2% (environment: DREAMFARM_AUDIT_SHARE).
             """
@@ -129,6 +137,7 @@ struct CoordinatorOptions: ParsableArguments {
             "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
             "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
             "request-rate", "worker-credential", "preemption", "preempt-quantum",
+            "capacity-target",
             "audit-share",
         ]
 
@@ -140,6 +149,7 @@ struct CoordinatorOptions: ParsableArguments {
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "tls-client-ca": tlsClientCA,
             "request-rate": requestRate, "worker-credential": workerCredential,
             "preemption": preemption, "preempt-quantum": preemptQuantum,
+            "capacity-target": capacityTarget,
             "audit-share": auditShare,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
@@ -193,6 +203,9 @@ struct CoordinatorOptions: ParsableArguments {
         if let quantum = try duration(source, "preempt-quantum") {
             configuration.preemptQuantum = quantum
         }
+        if let target = try duration(source, "capacity-target") {
+            configuration.capacityTarget = target
+        }
         configuration.auditShare = try share(source, "audit-share") ?? 0
         configuration.environment = source.environment
         configuration.identity = try IdentityProvider(source)
@@ -238,6 +251,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("worker-credential", "\(configuration.workerCredential)"),
             ("preemption", configuration.preempts ? "on" : "off"),
             ("preempt-quantum", "\(configuration.preemptQuantum)"),
+            ("capacity-target", "\(configuration.capacityTarget)"),
             ("audit-share", "\(configuration.auditShare * 100)%"),
             ("webhook-secret", configuration.webhookSecret == nil ? "in data-dir" : "(hidden)"),
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),

@@ -1,4 +1,6 @@
 import ArgumentParser
+import FarmClient
+import FarmModel
 
 /// Usage: `dreamfarm completions bash|zsh|fish`.
 struct CompletionsCommand: ParsableCommand {
@@ -29,5 +31,56 @@ struct CompletionsCommand: ParsableCommand {
             case .fish: .fish
             }
         print(Dreamfarm.completionScript(for: script))
+    }
+}
+
+/// Usage: `dreamfarm complete jobs|workers|groups|models|pools`, which completion scripts ask.
+struct CompleteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "complete",
+        abstract: "Print the names that a completion script offers.",
+        shouldDisplay: false
+    )
+
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case jobs
+        case workers
+        case groups
+        case models
+        case pools
+    }
+
+    /// A shell does not offer more in a way that anybody reads.
+    private static let most = 200
+
+    @Argument(help: "What to name.")
+    var kind: Kind
+
+    @OptionGroup var farm: FarmOptions
+
+    func run() async throws {
+        // Who presses a key wants no message where the farm is away.
+        guard let client = try? farm.client(), let names = try? await names(client) else { return }
+        for name in names { print(name) }
+    }
+
+    private func names(_ client: CoordinatorClient) async throws -> [String] {
+        switch kind {
+        case .jobs:
+            try await client.jobs().all(limit: Self.most).flatMap { job in
+                [job.id.description] + (job.key.map { [$0] } ?? [])
+            }
+        case .workers: try await client.workers().all(limit: Self.most).map(\.name)
+        case .groups: try await client.groups().all(limit: Self.most).map(\.name)
+        case .models: try await client.models().all(limit: Self.most).map(\.name)
+        case .pools: try await client.farm().pools.map(\.name)
+        }
+    }
+}
+
+extension CompletionKind {
+    /// The names that the farm has of some kind now.
+    static func farm(_ kind: CompleteCommand.Kind) -> CompletionKind {
+        .shellCommand("dreamfarm complete \(kind.rawValue) 2>/dev/null")
     }
 }

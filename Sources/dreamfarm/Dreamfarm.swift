@@ -17,8 +17,9 @@ struct Dreamfarm: AsyncParsableCommand {
             WhyCommand.self, VerifyCommand.self, WorkersCommand.self, WorkerCommand.self,
             GroupsCommand.self, PoolsCommand.self, ModelsCommand.self, BlobsCommand.self,
             TokensCommand.self, AccountsCommand.self, LimitsCommand.self, EraseCommand.self,
-            RetentionCommand.self, AuditCommand.self, AuditsCommand.self, SimulateCommand.self,
-            CompletionsCommand.self,
+            RetentionCommand.self, AuditCommand.self, AuditsCommand.self, TopCommand.self,
+            TraceCommand.self, CapacityCommand.self, UsageCommand.self, DoctorCommand.self,
+            SimulateCommand.self, CompletionsCommand.self, CompleteCommand.self,
         ]
     )
 

@@ -290,6 +290,9 @@ import Testing
             #expect(capacity.workers == 1)
             #expect(capacity.flopsPerSecond == 1e12)
             #expect(capacity.waitingTasks == 3)
+            #expect(capacity.pools.map(\.pool) == ["default"])
+            #expect(capacity.pools.first?.images == 3)
+            #expect(capacity.pools.first?.recommended == 1)
         }
     }
 

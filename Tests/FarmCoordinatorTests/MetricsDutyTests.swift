@@ -16,6 +16,7 @@ import Testing
             farm.store,
             reserve: farm.api.reserve,
             gauges: farm.api.metrics.database,
+            capacityTarget: .seconds(900),
             outage: DatabaseOutage(),
             logger: Logger(label: "test")
         ).telling(farm.api.metrics.note(_:isHeld:))

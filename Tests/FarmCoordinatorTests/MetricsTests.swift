@@ -25,7 +25,8 @@ import Testing
         "dreamfarm_group_formation_seconds", "dreamfarm_group_steps_total",
         "dreamfarm_group_reduce_seconds", "dreamfarm_group_reduce_bytes_total",
         "dreamfarm_group_wait_ratio", "dreamfarm_preemptions_total",
-        "dreamfarm_preemption_repeated_steps_total",
+        "dreamfarm_preemption_repeated_steps_total", "dreamfarm_capacity_recommended_workers",
+        "dreamfarm_capacity_work_seconds",
     ]
 
     @Test("every family and known value of a label is there at the first scrape")
@@ -33,7 +34,8 @@ import Testing
         try await TestFarm.withAPI { farm in
             farm.api.metrics.database.show(
                 try await farm.store.gauges(),
-                waiting: try await farm.store.waitingCounts()
+                waiting: try await farm.store.waitingCounts(),
+                capacity: []
             )
             let scrape = try await farm.scrape()
             let families = farm.api.metrics.families
@@ -74,7 +76,7 @@ import Testing
             _ = try await farm.submit("parameters: {prompt: a}")
             let names = farm.api.metrics.database.families.map(\.description.name)
             let scrape = try await farm.scrape()
-            #expect(names.count == 5)
+            #expect(names.count == 7)
             for sample in scrape.samples.keys {
                 #expect(!names.contains(String(sample.prefix { $0 != "{" })), "\(sample)")
             }

@@ -8,6 +8,7 @@ enum GaugesDuty {
         _ store: FarmStore,
         reserve: BlobReserve,
         gauges: DatabaseGauges,
+        capacityTarget: Duration,
         outage: DatabaseOutage,
         logger: Logger
     ) -> PeriodicService {
@@ -20,7 +21,8 @@ enum GaugesDuty {
         ) { _ in
             let sample = try await store.gauges()
             let waiting = try await store.waitingCounts(blobs: await reserve.room())
-            gauges.show(sample, waiting: waiting)
+            let capacity = try await store.capacity(within: capacityTarget)
+            gauges.show(sample, waiting: waiting, capacity: capacity)
         }
     }
 }

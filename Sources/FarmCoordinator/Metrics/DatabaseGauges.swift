@@ -55,11 +55,43 @@ struct DatabaseGauges: Sendable {
         areAbsent: true
     )
 
+    private let recommended = Gauge(
+        MetricDescription(
+            "dreamfarm_capacity_recommended_workers",
+            .gauge,
+            unit: "workers",
+            help:
+                "Workers that finish what is queued within capacity-target and what is wanted in time",
+            labels: [MetricLabel("pool", ["default"], isOpen: true)]
+        ),
+        areAbsent: true
+    )
+    private let work = Gauge(
+        MetricDescription(
+            "dreamfarm_capacity_work_seconds",
+            .gauge,
+            unit: "seconds",
+            help: "What is queued and rendered, in the predicted time of one worker",
+            labels: [MetricLabel("pool", ["default"], isOpen: true)]
+        ),
+        areAbsent: true
+    )
+
     /// Every family of them.
-    var families: [any MetricFamily] { [tasks, waiting, workers, groups, deadTuples] }
+    var families: [any MetricFamily] { gauges }
+
+    private var gauges: [Gauge] {
+        [tasks, waiting, workers, groups, deadTuples, recommended, work]
+    }
 
     /// Shows a sample.
-    func show(_ sample: FarmGauges, waiting counts: [WaitingReason: Int]) {
+    func show(
+        _ sample: FarmGauges,
+        waiting counts: [WaitingReason: Int],
+        capacity pools: [PoolCapacityView]
+    ) {
+        recommended.replace(Self.series(pools) { Double($0.recommended) })
+        work.replace(Self.series(pools) { $0.workSeconds ?? 0 })
         tasks.replace(sample.tasks.series)
         waiting.replace(counts.series)
         workers.replace(sample.workers.series)
@@ -69,6 +101,14 @@ struct DatabaseGauges: Sendable {
 
     /// Shows nothing: another coordinator samples from now on.
     func clear() {
-        for gauge in [tasks, waiting, workers, groups, deadTuples] { gauge.replace([:]) }
+        for gauge in gauges { gauge.replace([:]) }
+    }
+
+    /// A figure of each pool; of the default one, zero where it is not there.
+    private static func series(
+        _ pools: [PoolCapacityView],
+        _ figure: (PoolCapacityView) -> Double
+    ) -> [[String]: Double] {
+        pools.reduce(into: [["default"]: 0]) { $0[[$1.pool]] = figure($1) }
     }
 }

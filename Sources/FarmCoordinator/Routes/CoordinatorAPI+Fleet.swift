@@ -37,7 +37,6 @@ extension CoordinatorAPI {
             }
         }
         table.on(.get, "/v1/farm", for: .least(.viewer)) { _, _ in try await farm() }
-        table.on(.get, "/v1/capacity", for: .least(.viewer)) { _, _ in try await capacity() }
         for (name, isPaused) in [("pause", true), ("resume", false)] {
             table.on(.post, "/v1/farm/\(name)", for: .least(.operator)) { _, context in
                 try await store.setFarmPaused(isPaused, by: context.bearer().owner)
@@ -125,28 +124,6 @@ extension CoordinatorAPI {
                 isPaused: record.isPaused,
                 pools: pools,
                 tables: tables.sorted { $0.name < $1.name }
-            )
-        )
-    }
-
-    /// What the farm can do and what waits for it.
-    private func capacity() async throws -> Response {
-        let workers = try await store.workers().filter {
-            $0.state == .idle || $0.state == .busy || $0.state == .starting
-        }
-        let waiting = try await store.waitingCounts(blobs: reserve.room())
-        let speed = workers.reduce(0) { $0 + $1.speed }
-        return try Response(
-            message: CapacityView(
-                workers: workers.count,
-                idle: workers.count { $0.state == .idle },
-                flopsPerSecond: speed,
-                leasedTasks: workers.reduce(0) { $0 + $1.leasedTasks },
-                waitingTasks: waiting.values.reduce(0, +),
-                waiting: Dictionary(
-                    uniqueKeysWithValues: waiting.filter { $0.value > 0 }
-                        .map { ($0.key.rawValue, $0.value) }
-                )
             )
         )
     }

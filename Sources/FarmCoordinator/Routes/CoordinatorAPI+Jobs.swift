@@ -20,7 +20,11 @@ extension CoordinatorAPI {
             var view = JobView(record)
             if !record.state.isFinal {
                 view.waiting = try await why(record.id)
-                view.etaSeconds = try await eta(of: record)
+                if let end = try await store.forecast(record) {
+                    view.etaSeconds = end.seconds
+                    view.etaEarliestSeconds = end.earliest
+                    view.etaLatestSeconds = end.latest
+                }
             }
             return try Response(message: view)
         }
@@ -155,18 +159,6 @@ extension CoordinatorAPI {
                 return view
             }
         )
-    }
-
-    /// When the rest of a job is predicted to be done, if every worker that holds its model went on
-    /// with it; nil where none has told its speed.
-    private func eta(of job: JobRecord) async throws -> Double? {
-        let left = job.images.waiting + job.images.rendering
-        guard left > 0, job.cost > 0, job.images.total > 0 else { return nil }
-        let speed = try await store.workers()
-            .filter { $0.modelDigest == job.modelDigest && $0.state != .quarantined }
-            .reduce(0) { $0 + $1.speed }
-        guard speed > 0 else { return nil }
-        return job.cost * Double(left) / Double(job.images.total) / speed
     }
 
     // MARK: - Archive

@@ -1,6 +1,7 @@
 package import BlobStore
 import FarmModel
 package import FarmStore
+package import FoundationEssentials
 import HTTPTypes
 package import Hummingbird
 import Logging
@@ -115,6 +116,7 @@ package struct CoordinatorAPI: Sendable {
         addErasingRoutes(to: table)
         addRetentionRoutes(to: table)
         addAuditRoutes(to: table)
+        addWatchingRoutes(to: table)
         metrics.expect(table.declarations)
         table.closeMethods()
         return table
@@ -152,6 +154,12 @@ package struct CoordinatorAPISettings: Sendable {
     package var requests = RequestLimits()
     /// Whether it is served over TLS.
     package var isEncrypted = false
+    /// Until when the certificate is good that connections get now; nil where it is served without TLS.
+    package var certificateExpiry: @Sendable () -> Date? = { nil }
+    /// The coordinator's data folder, whose disk is looked at; nil where there is none.
+    package var dataDirectory: String?
+    /// How long what is queued may take, by which the size of a fleet is recommended.
+    package var capacityTarget: Duration = .seconds(900)
     /// Whether workers have to show a certificate that the server has verified.
     package var asksWorkersForCertificates = false
     /// Whether `/metrics` takes no token.

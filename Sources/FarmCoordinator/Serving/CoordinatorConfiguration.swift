@@ -29,6 +29,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var preempts = true
     /// How long an attempt renders before it may be parked for one.
     package var preemptQuantum: Duration = .seconds(60)
+    /// How long what is queued may take, by which the size of a fleet is recommended.
+    package var capacityTarget: Duration = .seconds(900)
     /// The share of delivered pictures that another worker renders again to compare them, 0…1.
     package var auditShare = 0.0
     /// Whether `/metrics` takes no token.

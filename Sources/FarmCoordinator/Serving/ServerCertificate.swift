@@ -69,6 +69,9 @@ final class ServerCertificate: Sendable {
         return configuration
     }
 
+    /// Until when the certificate is good that connections get now, in seconds since 1970.
+    var expiry: Int? { identity.withLock { $0.chain.first.map { Int($0.notValidAfter) } } }
+
     /// Reads the certificate and its key again if their files have changed.
     ///
     /// - Returns: Whether another certificate holds now.

@@ -139,6 +139,7 @@ struct Presence: Sendable {
         if worker.desk.isNews(artifacts) { request.warmArtifacts = artifacts }
         let figures = worker.ledger.takeFigures()
         request.figures = figures
+        request.sentAt = Date()
         do {
             let answer = try await worker.calls.heartbeat(registration.id, request)
             for attempt in held { attempt.forget(request.log) }

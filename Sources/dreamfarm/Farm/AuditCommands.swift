@@ -129,6 +129,11 @@ struct MomentArgument: ExpressibleByArgument {
         guard let date = FarmJSON.date(argument) else { return nil }
         self.date = date
     }
+
+    /// The moment as the API takes it.
+    var text: String {
+        date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
 }
 
 /// The audit as comma-separated values (RFC 4180).
@@ -143,12 +148,15 @@ enum AuditTable {
             record.actor, record.action, record.target, record.origin ?? "",
             try FarmJSON.text(record.detail),
         ]
-        .map(cell).joined(separator: ",")
+        .map(CommaSeparated.cell).joined(separator: ",")
     }
+}
 
+/// Comma-separated values (RFC 4180).
+enum CommaSeparated {
     /// A cell, quoted where it has to be; what a spreadsheet would take for a formula begins with an
     /// apostrophe, since names are what people chose.
-    private static func cell(_ text: String) -> String {
+    static func cell(_ text: String) -> String {
         let isFormula = text.first.map { "=+-@\t\r".contains($0) } ?? false
         let text = isFormula ? "'\(text)" : text
         guard text.contains(where: { "\",\n\r\r\n".contains($0) }) else { return text }

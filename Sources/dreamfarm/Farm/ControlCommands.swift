@@ -9,7 +9,7 @@ struct CancelCommand: AsyncParsableCommand {
         abstract: "Stop a job; what is delivered stays."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Option(help: "When workers stop: after-step lets the present step end, now does not.")
@@ -54,7 +54,7 @@ struct ResumeCommand: AsyncParsableCommand {
 
 /// What is paused or resumed: a job, a pool, or the farm.
 struct PausePlace: ParsableArguments {
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String?
 
     @Option(help: "The pool instead of a job.")
@@ -94,7 +94,7 @@ struct RetryCommand: AsyncParsableCommand {
         abstract: "Try failed images of a job again."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Flag(help: "Every failed image.")
@@ -123,7 +123,7 @@ struct PrioritizeCommand: AsyncParsableCommand {
         abstract: "Change a job's place among its owner's jobs."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Argument(help: "The priority, 0 to 100; more is earlier.")
@@ -159,7 +159,7 @@ struct RemoveCommand: AsyncParsableCommand {
         abstract: "Delete a job that is over, with its pictures and history."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Flag(help: "Only say what would be taken away.")

@@ -12,7 +12,7 @@ struct DownloadCommand: AsyncParsableCommand {
         abstract: "Fetch the delivered pictures of a job."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Option(

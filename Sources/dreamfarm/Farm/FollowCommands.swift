@@ -12,7 +12,7 @@ struct WaitCommand: AsyncParsableCommand {
             "Wait until a job is over; exits with 0, 3 (failed), 4 (cancelled) or 5 (time-out)."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Option(help: "Wait at most so long (8s, 2m, 1h), then exit with 5.")
@@ -56,7 +56,7 @@ struct WatchCommand: AsyncParsableCommand {
         abstract: "Show what happens to a job as it happens, until it is over."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Option(help: "Begin behind this event; 0 is the job's beginning.")

@@ -52,7 +52,7 @@ struct GroupsCommand: AsyncParsableCommand {
             abstract: "Show a group, and how far each member is."
         )
 
-        @Argument(help: "The group's name or id.")
+        @Argument(help: "The group's name or id.", completion: .farm(.groups))
         var group: String
 
         @OptionGroup var farm: FarmOptions
@@ -113,7 +113,7 @@ struct GroupsCommand: AsyncParsableCommand {
             abstract: "Let a group finish what it holds, and free its workers."
         )
 
-        @Argument(help: "The group's name or id.")
+        @Argument(help: "The group's name or id.", completion: .farm(.groups))
         var group: String
 
         @Flag(help: "Give back at once what it holds.")

@@ -48,7 +48,7 @@ struct JobCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show how far a job is.")
 
-        @Argument(help: "The job's id or key.")
+        @Argument(help: "The job's id or key.", completion: .farm(.jobs))
         var job: String
 
         @OptionGroup var farm: FarmOptions
@@ -91,7 +91,7 @@ struct TasksCommand: AsyncParsableCommand {
         abstract: "List a job's tasks: where each stands, at which worker, and why it waits."
     )
 
-    @Argument(help: "The job's id or key.")
+    @Argument(help: "The job's id or key.", completion: .farm(.jobs))
     var job: String
 
     @Option(help: "Only tasks in this state.")
@@ -143,7 +143,7 @@ struct WhyCommand: AsyncParsableCommand {
         abstract: "Say why tasks of a job, or one task, wait."
     )
 
-    @Argument(help: "The job's id or key, or a task's id.")
+    @Argument(help: "The job's id or key, or a task's id.", completion: .farm(.jobs))
     var subject: String
 
     @OptionGroup var farm: FarmOptions

@@ -23,8 +23,11 @@ struct JobProgress {
             do {
                 let job = try await client.job(id.description)
                 let line = Self.line(for: job)
-                if line != last { show(line, isLast: job.state.isFinal) }
-                last = line
+                // The end that is foreseen changes with every look: not for a file of lines.
+                let end = StandardError.isTerminal ? TimeText.eta(of: job) : nil
+                let shown = end.map { "\(line), ends in \($0)" } ?? line
+                if shown != last { show(shown, isLast: job.state.isFinal) }
+                last = shown
                 if job.state.isFinal { return job }
             } catch let error as FarmClientError where error.isAway {
                 if last != "away" { StandardError.write("\(error); waiting\n") }

@@ -11,7 +11,7 @@ struct LogsCommand: AsyncParsableCommand {
         abstract: "Print what workers logged of a task, or of every task of a job."
     )
 
-    @Argument(help: "The job's id or key, or a task's id.")
+    @Argument(help: "The job's id or key, or a task's id.", completion: .farm(.jobs))
     var subject: String
 
     @Flag(name: .shortAndLong, help: "Go on until the task, or the job, is over.")

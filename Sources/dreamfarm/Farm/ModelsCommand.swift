@@ -85,7 +85,7 @@ struct ModelsCommand: AsyncParsableCommand {
             abstract: "Set the model of jobs that name none."
         )
 
-        @Argument(help: "The model's name.")
+        @Argument(help: "The model's name.", completion: .farm(.models))
         var name: String
 
         @OptionGroup var farm: FarmOptions
@@ -105,7 +105,7 @@ struct ModelsCommand: AsyncParsableCommand {
             abstract: "Forget a model that no live job or worker uses."
         )
 
-        @Argument(help: "The model's name.")
+        @Argument(help: "The model's name.", completion: .farm(.models))
         var name: String
 
         @OptionGroup var farm: FarmOptions

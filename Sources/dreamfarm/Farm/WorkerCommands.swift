@@ -109,7 +109,7 @@ struct WorkerCommand: AsyncParsableCommand {
                 """
         )
 
-        @Argument(help: "The worker's name or id.")
+        @Argument(help: "The worker's name or id.", completion: .farm(.workers))
         var worker: String
 
         @OptionGroup var farm: FarmOptions
@@ -125,7 +125,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
 /// A worker that is told something, and why.
 struct WorkerTarget: ParsableArguments {
-    @Argument(help: "The worker's name or id.")
+    @Argument(help: "The worker's name or id.", completion: .farm(.workers))
     var worker: String
 
     @Option(help: "Why; others see it beside the worker's state.")

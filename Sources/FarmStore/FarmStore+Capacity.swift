@@ -1,0 +1,88 @@
+package import FarmModel
+import FoundationEssentials
+import Postgres
+
+extension FarmStore {
+    /// How many workers each pool should have for what is queued and rendered.
+    ///
+    /// A job that asks for no pool counts for the one whose workers do most in a second of those that can run
+    /// it, for `default` where none can. Quotas, limits and `max_workers` are not looked at.
+    ///
+    /// - Parameter target: How long what is queued may take.
+    /// - Returns: The pools by name: those that have workers, were paused, or are asked for.
+    /// - Throws: `DatabaseError`.
+    package func capacity(within target: Duration) async throws -> [PoolCapacityView] {
+        // The speeds of those that are gone tell how fast those will be that come.
+        let records = try await workers(includingLost: true)
+        let paused = try await pools()
+        let (queued, held, farm) = try await pool.withConnection { connection in
+            (
+                try await queuedJobs(on: connection), try await heldWork(on: connection),
+                try await connection.query("SELECT is_paused, now() AS now FROM farm").first
+            )
+        }
+        guard let farm else { throw FarmStoreError.vanished("the row of the farm") }
+        let isFarmPaused = try farm.decode("is_paused", as: Bool.self)
+        var plan = CapacityPlan(
+            pools: [:],
+            demands: [],
+            now: try farm.decode("now"),
+            target: target
+        )
+        for pool in paused { plan.pools[pool.name, default: .init()].isPaused = pool.isPaused }
+        let any = records.medianSpeed
+        for (name, members) in Dictionary(grouping: records, by: \.pool) {
+            let live = members.filter(\.takesTasks)
+            guard
+                !live.isEmpty || plan.pools[name] != nil
+                    || members.contains(where: { $0.state != .lost })
+            else { continue }
+            plan.pools[name, default: .init()].workers = live.count
+            plan.pools[name, default: .init()].flops = live.reduce(0) { $0 + $1.speed }
+            plan.pools[name, default: .init()].speed =
+                live.medianSpeed ?? members.medianSpeed ?? any
+        }
+        let poolOf = Dictionary(
+            records.map { ($0.id, $0.pool) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        for rest in held {
+            plan.demands.append(
+                CapacityPlan.Demand(
+                    pool: poolOf[rest.worker] ?? Self.defaultPool,
+                    images: rest.images,
+                    cost: rest.cost
+                )
+            )
+        }
+        for queued in queued where queued.work.images > 0 {
+            plan.demands.append(
+                CapacityPlan.Demand(
+                    pool: queued.requirement.pool ?? Self.pool(for: queued, among: records),
+                    images: queued.work.images,
+                    cost: queued.work.imageCost * Double(queued.work.images),
+                    ranks: max(1, queued.requirement.groupSize),
+                    finishBy: queued.finishBy
+                )
+            )
+        }
+        for demand in plan.demands where plan.pools[demand.pool] == nil {
+            plan.pools[demand.pool] = CapacityPlan.Pool(speed: any)
+        }
+        if isFarmPaused { for name in plan.pools.keys { plan.pools[name]?.isPaused = true } }
+        return plan.views()
+    }
+
+    private static let defaultPool = "default"
+
+    /// The pool that renders a job which asks for none.
+    private static func pool(for queued: QueuedJob, among records: [WorkerRecord]) -> String {
+        let able = records.filter {
+            $0.takesTasks && $0.canRun(model: queued.modelDigest, queued.requirement)
+        }
+        let speeds = Dictionary(grouping: able, by: \.pool).mapValues { members in
+            members.reduce(0) { $0 + $1.speed }
+        }
+        return speeds.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? defaultPool
+    }
+}
