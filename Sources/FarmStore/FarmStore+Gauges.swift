@@ -65,7 +65,9 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws -> [WorkerState: Int] {
         let rows = try await connection.query(
-            "SELECT state, count(*) AS n FROM worker GROUP BY state"
+            """
+            SELECT \(raw: Self.workerState) AS state, count(*) AS n FROM worker GROUP BY 1
+            """
         )
         return try Self.countsByState(rows)
     }

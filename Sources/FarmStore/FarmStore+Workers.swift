@@ -2,12 +2,16 @@ package import FarmModel
 import Postgres
 
 extension FarmStore {
+    /// Where the worker of a row stands, as SQL: busy by what it holds, before its next heartbeat says so.
+    static let workerState = """
+        CASE WHEN worker.state = 'idle' AND EXISTS (
+                SELECT FROM lease WHERE lease.worker_id = worker.id
+            ) THEN 'busy' ELSE worker.state END
+        """
+
     /// The columns of a `WorkerRecord`; a WHERE follows.
     private static let selectWorker = """
-        SELECT worker.id, worker.name, worker.epoch, worker.desired_state,
-            CASE WHEN worker.state = 'idle' AND EXISTS (
-                SELECT FROM lease WHERE lease.worker_id = worker.id
-            ) THEN 'busy' ELSE worker.state END AS state,
+        SELECT worker.id, worker.name, worker.epoch, worker.desired_state, \(workerState) AS state,
             worker.state_reason, worker.pool, worker.model_name, worker.model_digest,
             worker.precision, worker.numeric_class, worker.memory_bytes, worker.tags,
             worker.speed, worker.engine, worker.info::text AS info, worker.registered_at,

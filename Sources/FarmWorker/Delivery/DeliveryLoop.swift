@@ -144,8 +144,10 @@ struct DeliveryLoop: Sendable {
         case .failed:
             worker.ledger.count { $0.failed += 1 }
             worker.ledger.note { $0.lostToFailureSeconds += report.seconds }
-        case .released:
+        case .released(let reason):
             worker.ledger.count { $0.released += 1 }
+            // What a group lost with a member was noted as lost to failure where it stopped.
+            guard reason != .groupLost else { return }
             worker.ledger.note { $0.lostToPreemptionSeconds += report.seconds }
         case .parked:
             worker.ledger.count { $0.parked += 1 }

@@ -240,6 +240,8 @@ package final class GroupRenderer: ImageRenderer {
             return try await pipeline.render(work) { [self] event in
                 if case .step(let step) = event {
                     state.withLock { state in
+                        // What it renders alone is no group's.
+                        guard state.link != nil else { return }
                         state.figures.steps += 1
                         state.figures.stepSeconds += step.seconds
                     }
