@@ -81,6 +81,11 @@ package enum Migrations {
             name: "0015_picture_audits",
             sql: text(PackageResources._015_picture_audits_sql)
         ),
+        Migration(
+            number: 16,
+            name: "0016_attempts_of_workers",
+            sql: text(PackageResources._016_attempts_of_workers_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

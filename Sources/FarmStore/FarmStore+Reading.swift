@@ -179,4 +179,39 @@ extension FarmStore {
             """
         ).map(AttemptRecord.init)
     }
+
+    /// Returns a worker's attempts, the newest first, at tasks of one owner or of all, before the one
+    /// that ended the last page.
+    package func attempts(
+        of worker: WorkerID,
+        owner: String? = nil,
+        before: AttemptID? = nil,
+        limit: Int
+    ) async throws -> [AttemptRecord] {
+        try await pool.query(
+            """
+            WITH edge AS (
+                SELECT id, started_at FROM attempt WHERE id = \(before)
+                UNION ALL SELECT attempt_id, claimed_at FROM lease WHERE attempt_id = \(before)
+                LIMIT 1
+            )
+            (SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
+                outcome, failure_class, failure_message, parked_image, parked_step, parked_for
+            FROM attempt WHERE worker_id = \(worker)
+                AND (\(before)::uuid IS NULL
+                    OR (started_at, id) < (SELECT edge.started_at, edge.id FROM edge))
+                AND (\(owner)::text IS NULL OR EXISTS (
+                    SELECT FROM job WHERE job.id = attempt.job_id AND job.owner = \(owner)))
+            ORDER BY started_at DESC, id DESC LIMIT \(limit))
+            UNION ALL
+            SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+            FROM lease JOIN worker ON worker.id = lease.worker_id
+            WHERE lease.worker_id = \(worker) AND (\(owner)::text IS NULL OR lease.owner = \(owner))
+                AND (\(before)::uuid IS NULL OR (lease.claimed_at, lease.attempt_id) <
+                    (SELECT edge.started_at, edge.id FROM edge))
+            ORDER BY started_at DESC, id DESC LIMIT \(limit)
+            """
+        ).map(AttemptRecord.init)
+    }
 }

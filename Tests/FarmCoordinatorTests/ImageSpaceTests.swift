@@ -104,4 +104,33 @@ import Testing
             #expect(try await found("campaign", token: alice) == [])
         }
     }
+
+    @Test("a worker's attempts are listed from the newest on, to others those of their own jobs")
+    func attempts() async throws {
+        try await TestFarm.withAPI { farm in
+            let worker = try await farm.register()
+            let alice = try await farm.token("alice", .submitter)
+            var tasks: [TaskAssignment] = []
+            for token in [alice, TestFarm.admin, TestFarm.admin] {
+                _ = try await farm.submit("parameters: {prompt: a}", token: token)
+                let task = try await farm.task(worker.id)
+                tasks.append(task)
+                guard tasks.count < 3 else { break }
+                _ = try await farm.deliver(task, 0, TestFarm.picture(), isFinal: true)
+            }
+            let path = "/v1/workers/\(worker.id)/attempts"
+            let all: Page<AttemptView> = try await farm.call(.get, path)
+            #expect(all.items.map(\.id) == tasks.reversed().map(\.fence.attempt))
+            #expect(all.items.map(\.outcome) == [nil, .succeeded, .succeeded])
+            #expect(all.items.map(\.job) == tasks.reversed().map(\.job))
+            let one: Page<AttemptView> = try await farm.call(.get, "\(path)?limit=1")
+            let next: Page<AttemptView> = try await farm.call(
+                .get,
+                "\(path)?after=\(try #require(one.next))"
+            )
+            #expect(one.items + next.items == all.items)
+            let own: Page<AttemptView> = try await farm.call(.get, path, token: alice)
+            #expect(own.items.map(\.id) == [tasks[0].fence.attempt])
+        }
+    }
 }
