@@ -86,6 +86,11 @@ package enum Migrations {
             name: "0016_worker_clocks",
             sql: text(PackageResources._016_worker_clocks_sql)
         ),
+        Migration(
+            number: 17,
+            name: "0017_attempts_of_workers",
+            sql: text(PackageResources._017_attempts_of_workers_sql)
+        ),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

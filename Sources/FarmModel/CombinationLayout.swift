@@ -45,6 +45,9 @@ struct CombinationLayout: Hashable, Sendable {
         }
     }
 
+    /// How many images in a row have the same value of the axis; all for one that the expression lacks.
+    func stride(of parameter: Parameter) -> Int { places[parameter]?.stride ?? count }
+
     /// The index of the axis's value in an image; 0 for an axis that the expression lacks.
     func position(of parameter: Parameter, in index: Int) -> Int {
         guard let place = places[parameter] else { return 0 }

@@ -70,6 +70,17 @@ package struct ResolvedJob: Hashable, Sendable {
     package var model: String { specification.model ?? "" }
     package var imageCount: Int { specification.imageCount }
 
+    /// The axes of several values, as the API gives them.
+    var axesView: [JobAxisView] {
+        axes.map { axis in
+            JobAxisView(
+                parameter: axis.parameter,
+                stride: specification.layout.stride(of: axis.parameter),
+                values: axis.values.map(\.specification)
+            )
+        }
+    }
+
     /// The image of an index from 0, below ``imageCount``.
     package func image(at index: Int) -> ImagePoint {
         ImagePoint(

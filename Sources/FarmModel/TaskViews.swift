@@ -85,6 +85,7 @@ package struct ParkedView: Codable, Hashable, Sendable {
 package struct AttemptView: Codable, Hashable, Sendable {
     package var id: AttemptID
     package var task: TaskID
+    package var job: JobID?
     package var epoch: Int64
     package var worker: WorkerID
     package var workerName: String

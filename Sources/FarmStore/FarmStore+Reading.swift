@@ -73,10 +73,14 @@ extension FarmStore {
 
     /// Returns jobs from the newest on, of one owner or of all, after the one that ended the last
     /// page; the farm's own only where they are asked for.
+    ///
+    /// What is searched for is a part of a name, a key, an owner or a model, in whatever case, or the
+    /// beginning of an id.
     package func jobs(
         owner: String? = nil,
         state: JobState? = nil,
         name: String? = nil,
+        search: String? = nil,
         before: JobID? = nil,
         limit: Int
     ) async throws -> [JobRecord] {
@@ -87,6 +91,9 @@ extension FarmStore {
                     OR \(owner)::text IS NULL AND job.owner <> \(FarmOwner.audits))
                 AND (\(state)::text IS NULL OR job.state = \(state))
                 AND (\(name)::text IS NULL OR job.name = \(name))
+                AND (\(search)::text IS NULL OR starts_with(job.id::text, lower(\(search)::text))
+                    OR strpos(lower(concat_ws(E'\\n', job.name, job.key, job.owner,
+                        job.model_name)), lower(\(search)::text)) > 0)
                 AND (\(before)::uuid IS NULL OR (job.created_at, job.id) <
                     (SELECT edge.created_at, edge.id FROM job AS edge WHERE edge.id = \(before)))
             ORDER BY job.created_at DESC, job.id DESC LIMIT \(limit)
@@ -94,22 +101,37 @@ extension FarmStore {
         ).map(JobRecord.init)
     }
 
-    /// Returns a job's images by index, in one state or in any, after the one that ended the last
-    /// page.
+    /// Returns a job's images by index, in one state or in any, of some indices or of all, after the
+    /// one that ended the last page.
     package func images(
         of job: JobID,
         state: ImageState? = nil,
+        indices: [Int]? = nil,
         afterIndex: Int? = nil,
         limit: Int
     ) async throws -> [ImageRecord] {
         try await pool.query(
             """
             SELECT * FROM (\(raw: Self.selectImage)
-                WHERE image.job_id = \(job) AND image.index > \(afterIndex ?? -1)) AS image
+                WHERE image.job_id = \(job) AND image.index > \(afterIndex ?? -1)
+                    AND (\(indices)::integer[] IS NULL
+                        OR image.index = ANY(\(indices)::integer[]))) AS image
             WHERE \(state)::text IS NULL OR state = \(state)
             ORDER BY index LIMIT \(limit)
             """
         ).map(ImageRecord.init)
+    }
+
+    /// Returns the first letter of the state of each of a job's images, by index.
+    package func imageStates(of job: JobID) async throws -> String {
+        try await pool.query(
+            """
+            SELECT coalesce(string_agg(CASE WHEN image.state = 'waiting' AND lease.task_id IS NOT NULL
+                THEN 'r' ELSE left(image.state, 1) END, '' ORDER BY image.index), '') AS states
+            FROM image LEFT JOIN lease ON lease.task_id = image.task_id
+            WHERE image.job_id = \(job)
+            """
+        ).first?.decode("states") ?? ""
     }
 
     /// Returns an image; nil when there is none.
@@ -154,6 +176,41 @@ extension FarmStore {
                 lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
             FROM lease JOIN worker ON worker.id = lease.worker_id WHERE lease.task_id = \(task)
             ORDER BY epoch
+            """
+        ).map(AttemptRecord.init)
+    }
+
+    /// Returns a worker's attempts, the newest first, at tasks of one owner or of all, before the one
+    /// that ended the last page.
+    package func attempts(
+        of worker: WorkerID,
+        owner: String? = nil,
+        before: AttemptID? = nil,
+        limit: Int
+    ) async throws -> [AttemptRecord] {
+        try await pool.query(
+            """
+            WITH edge AS (
+                SELECT id, started_at FROM attempt WHERE id = \(before)
+                UNION ALL SELECT attempt_id, claimed_at FROM lease WHERE attempt_id = \(before)
+                LIMIT 1
+            )
+            (SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
+                outcome, failure_class, failure_message, parked_image, parked_step, parked_for
+            FROM attempt WHERE worker_id = \(worker)
+                AND (\(before)::uuid IS NULL
+                    OR (started_at, id) < (SELECT edge.started_at, edge.id FROM edge))
+                AND (\(owner)::text IS NULL OR EXISTS (
+                    SELECT FROM job WHERE job.id = attempt.job_id AND job.owner = \(owner)))
+            ORDER BY started_at DESC, id DESC LIMIT \(limit))
+            UNION ALL
+            SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+            FROM lease JOIN worker ON worker.id = lease.worker_id
+            WHERE lease.worker_id = \(worker) AND (\(owner)::text IS NULL OR lease.owner = \(owner))
+                AND (\(before)::uuid IS NULL OR (lease.claimed_at, lease.attempt_id) <
+                    (SELECT edge.started_at, edge.id FROM edge))
+            ORDER BY started_at DESC, id DESC LIMIT \(limit)
             """
         ).map(AttemptRecord.init)
     }

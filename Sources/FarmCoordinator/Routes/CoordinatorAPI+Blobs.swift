@@ -44,8 +44,13 @@ extension CoordinatorAPI {
             }
             return Response(status: .created)
         }
-        table.on(.get, "/v1/blobs/{sha256}", for: .joiningOr(.token)) { request, context in
+        table.on(.get, "/v1/blobs/{sha256}", query: ["fit"], for: .joiningOr(.token)) {
+            request,
+            context in
             let digest = try await readableBlob(context)
+            if let side = try Self.side(request) {
+                return try await thumbnail(of: digest, fitting: side, request)
+            }
             return try await content(of: digest, type: "application/octet-stream", request)
         }
         table.on(.head, "/v1/blobs/{sha256}", for: .token) { _, context in

@@ -20,6 +20,25 @@ extension CoordinatorAPI {
                 message: WorkerView(await worker(context), live, for: context.visibleOwner())
             )
         }
+        table.on(
+            .get,
+            "/v1/workers/{worker}/attempts",
+            query: PageRequest.queryKeys,
+            for: .least(.viewer)
+        ) { request, context in
+            let page = try PageRequest(request)
+            let attempts = try await store.attempts(
+                of: worker(context).id,
+                owner: context.visibleOwner(),
+                before: page.cursor { AttemptID($0) },
+                limit: page.limit + 1
+            )
+            return try Response(
+                message: page.page(attempts, cursor: { $0.fence.attempt.description }) {
+                    AttemptView($0, progress: live.step(of: $0.fence.attempt))
+                }
+            )
+        }
         table.on(.delete, "/v1/workers/{worker}", for: .least(.operator)) { _, context in
             let worker = try await worker(context)
             guard try await store.removeWorker(worker.id, by: context.bearer().owner) else {

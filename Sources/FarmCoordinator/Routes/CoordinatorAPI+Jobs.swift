@@ -10,7 +10,7 @@ extension CoordinatorAPI {
         table.on(
             .get,
             "/v1/jobs",
-            query: ["state", "owner", "name"] + PageRequest.queryKeys,
+            query: ["state", "owner", "name", "search"] + PageRequest.queryKeys,
             for: .least(.viewer)
         ) { request, context in
             try await jobs(request, context)
@@ -31,10 +31,30 @@ extension CoordinatorAPI {
         table.on(
             .get,
             "/v1/jobs/{job}/images",
-            query: ["state"] + PageRequest.queryKeys,
+            query: ["state", "index"] + PageRequest.queryKeys,
             for: .least(.viewer)
         ) { request, context in
             try await images(request, context)
+        }
+        table.on(.get, "/v1/jobs/{job}/axes", for: .least(.viewer)) { _, context in
+            let job = jobs.job(of: try await job(context))
+            guard let resolved = job.resolved else {
+                throw CoordinatorProblem(
+                    .wrongState,
+                    "this release cannot read the job's specification; read it with the one that took it"
+                )
+            }
+            return try Response(message: JobAxesView(resolved))
+        }
+        table.on(.get, "/v1/jobs/{job}/states", for: .least(.viewer)) { _, context in
+            let job = try await job(context)
+            // The number is older than the states: events after it repeat what they have, and miss nothing.
+            return try Response(
+                message: ImageStatesView(
+                    states: await store.imageStates(of: job.id),
+                    eventNumber: job.eventCount
+                )
+            )
         }
         table.on(
             .get,
@@ -101,6 +121,7 @@ extension CoordinatorAPI {
             owner: visible ?? asked,
             state: state,
             name: query.get("name"),
+            search: query.get("search"),
             before: page.cursor { JobID($0) },
             limit: page.limit + 1
         )
@@ -123,12 +144,27 @@ extension CoordinatorAPI {
         let rows = try await store.images(
             of: record.id,
             state: state,
+            indices: Self.indices(request),
             afterIndex: page.cursor { Int32($0).map { Int($0) } },
             limit: page.limit + 1
         )
         return try Response(
             message: page.page(rows, cursor: { String($0.index) }) { ImageView($0, of: cached) }
         )
+    }
+
+    /// The indices that a query asks for, as `index=3,1,4`; nil where it asks for none.
+    private static func indices(_ request: Request) throws -> [Int]? {
+        guard let text = request.uri.queryParameters.get("index") else { return nil }
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let indices = parts.compactMap { UInt32($0).flatMap { Int32(exactly: $0) }.map { Int($0) } }
+        guard indices.count == parts.count, indices.count <= PageRequest.largestSize else {
+            throw CoordinatorProblem(
+                .malformed,
+                "'index' in the query is at most \(PageRequest.largestSize) indices as 3,1,4"
+            )
+        }
+        return indices
     }
 
     private func tasks(_ request: Request, _ context: Context) async throws -> Response {

@@ -76,10 +76,15 @@ extension CoordinatorAPI {
             let image = try await image(context)
             return try Response(message: ImageView(image, of: await jobs.job(image.job)))
         }
-        table.on(.get, "/v1/images/{image}/content", for: .least(.viewer)) { request, context in
+        table.on(.get, "/v1/images/{image}/content", query: ["fit"], for: .least(.viewer)) {
+            request,
+            context in
             let image = try await image(context)
             guard let output = image.output, let digest = BlobDigest(rawValue: output.digest) else {
                 throw CoordinatorProblem(.notFound, "the image \(image.id) is \(image.state)")
+            }
+            if let side = try Self.side(request) {
+                return try await thumbnail(of: digest, fitting: side, request)
             }
             return try await content(of: digest, type: "image/png", request)
         }

@@ -25,6 +25,7 @@ package struct CoordinatorAPI: Sendable {
     let reserve: BlobReserve
     let jobs: JobCache
     let pictures: PictureCheck
+    let thumbnails: Thumbnails
     let workers: WorkerDirectory
     let holders: AttemptHolders
     let warm: WarmJobs
@@ -60,6 +61,7 @@ package struct CoordinatorAPI: Sendable {
         reserve = BlobReserve(blobs: blobs, reserve: settings.blobReserve)
         jobs = JobCache(store: store)
         pictures = PictureCheck(blobs: blobs)
+        thumbnails = Thumbnails(blobs: blobs)
         workers = WorkerDirectory(store: store)
         holders = AttemptHolders(store: store)
         warm = WarmJobs()

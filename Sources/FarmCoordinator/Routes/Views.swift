@@ -102,6 +102,7 @@ extension AttemptView {
             finishedAt: attempt.finishedAt,
             failure: attempt.failure
         )
+        job = attempt.job
         parked = attempt.parked
         self.progress = progress
     }
