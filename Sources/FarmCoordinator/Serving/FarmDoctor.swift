@@ -2,7 +2,6 @@ import BlobStore
 import FarmModel
 import FarmStore
 import FoundationEssentials
-import Glibc
 
 /// Looks at the farm for what is wrong with it, and says what to do about it.
 struct FarmDoctor: Sendable {
@@ -190,7 +189,7 @@ struct FarmDoctor: Sendable {
                 )
             )
         }
-        if let dataDirectory, let free = Self.freeFraction(of: dataDirectory), free < 0.05 {
+        if let dataDirectory, let free = DiskRoom.freeFraction(of: dataDirectory), free < 0.05 {
             findings.append(
                 finding(
                     .storage,
@@ -221,12 +220,6 @@ struct FarmDoctor: Sendable {
     }
 
     private static func percent(_ part: Double) -> String { "\(Int((part * 100).rounded())) %" }
-
-    private static func freeFraction(of path: String) -> Double? {
-        var status = statvfs()
-        guard statvfs(path, &status) == 0, status.f_blocks > 0 else { return nil }
-        return Double(status.f_bavail) / Double(status.f_blocks)
-    }
 
     private func certificate() -> [FindingView] {
         guard let certificateExpiry else { return [] }

@@ -122,21 +122,3 @@ final class ServerCertificate: Sendable {
         return found
     }
 }
-
-/// What tells one state of a file from another.
-private struct FileStamp: Hashable {
-    private var inode: UInt = 0
-    private var size = 0
-    private var seconds = 0
-    private var nanoseconds = 0
-
-    /// The stamp of the file that a path leads to now; of none, zeros.
-    init(path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        inode = UInt(status.st_ino)
-        size = Int(status.st_size)
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
-    }
-}
