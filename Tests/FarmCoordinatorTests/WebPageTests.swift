@@ -8,40 +8,45 @@ import Testing
 @testable import FarmCoordinator
 
 @Suite(.database) struct WebPageTests {
-    @Test(
-        "the page's files are open, and may load nothing from elsewhere",
-        arguments: [
-            ("/", "text/html; charset=utf-8"), ("/app.js", "text/javascript; charset=utf-8"),
-            ("/base.js", "text/javascript; charset=utf-8"),
-            ("/style.css", "text/css; charset=utf-8"), ("/icon.svg", "image/svg+xml"),
-        ]
-    )
-    func files(path: String, type: String) async throws {
+    @Test("the page's files are open, and may load nothing from elsewhere")
+    func files() async throws {
         try await TestFarm.withAPI { farm in
-            let response = try await farm.send(.get, path, headers: [:])
-            #expect(response.status == .ok)
-            #expect(response.headers[.contentType] == type)
-            #expect(response.body.readableBytes > 100)
-            let policy = try #require(response.headers[.contentSecurityPolicy])
-            #expect(policy.contains("default-src 'none'"))
-            #expect(!policy.contains("unsafe"))
-            let text = String(buffer: response.body)
-            let outside = text.replacing("http://www.w3.org/2000/svg", with: "")
-            #expect(!outside.contains("http://"))
-            #expect(!outside.contains("https://"))
-            #expect(!text.contains("innerHTML"))
-            let tag = try #require(response.headers[.eTag])
-            let again = try await farm.send(.get, path, headers: [.ifNoneMatch: tag])
-            #expect(again.status == .notModified)
+            let named = PageFile.all.map { ("/page/\($0.name)", $0.type) }
+            for (path, type) in [("/", PageFile.index.type)] + named {
+                let response = try await farm.send(.get, path, headers: [:])
+                #expect(response.status == .ok, "\(path)")
+                #expect(response.headers[.contentType] == type)
+                #expect(response.body.readableBytes > 100)
+                let policy = try #require(response.headers[.contentSecurityPolicy])
+                #expect(policy.contains("default-src 'none'"))
+                #expect(!policy.contains("unsafe"))
+                let text = String(buffer: response.body)
+                let outside = text.replacing("http://www.w3.org/2000/svg", with: "")
+                #expect(!outside.contains("http://"), "\(path)")
+                #expect(!outside.contains("https://"), "\(path)")
+                #expect(!text.contains("innerHTML"), "\(path)")
+                let tag = try #require(response.headers[.eTag])
+                let again = try await farm.send(.get, path, headers: [.ifNoneMatch: tag])
+                #expect(again.status == .notModified)
+            }
+            #expect(try await farm.send(.get, "/page/none.js", headers: [:]).status == .notFound)
         }
     }
 
-    @Test("the page's own files are those that it names")
+    @Test("the files that are served are those that the page and its scripts name, and no others")
     func names() async throws {
         try await TestFarm.withAPI { farm in
             let page = String(buffer: try await farm.send(.get, "/", headers: [:]).body)
-            let names = page.matches(of: /(?:src|href)="(\/[^"]+)"/).map { String($0.output.1) }
-            #expect(Set(names) == ["/icon.svg", "/style.css", "/base.js", "/app.js"])
+            var names = Set(
+                page.matches(of: /(?:src|href)="\/page\/([^"]+)"/).map { String($0.output.1) }
+            )
+            for file in PageFile.all where file.name.hasSuffix(".js") {
+                let text = String(buffer: file.body)
+                names.formUnion(
+                    text.matches(of: /from "\.\/([^"]+)"/).map { String($0.output.1) }
+                )
+            }
+            #expect(names == Set(PageFile.all.map(\.name)))
             #expect(!page.contains("style=\""))
             #expect(!page.contains("onclick"))
         }

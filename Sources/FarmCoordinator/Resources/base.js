@@ -1,43 +1,47 @@
-"use strict";
-
-// What the page of a dreamfarm coordinator is made of; app.js has its views. No library, no build.
-
-const main = document.getElementById("main");
-const notice = document.getElementById("notice");
-
-// ---- small things ------------------------------------------------------------------------------
+// What every view is made of: elements, words for numbers and times, rows that follow a list.
 
 /** Makes an element; text is always text, never markup. */
-function make(name, properties = {}, ...children) {
+export function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (value === undefined || value === null) continue;
+    if (value === undefined || value === null || value === false) continue;
     if (key === "class") element.className = value;
     else if (key === "data") Object.assign(element.dataset, value);
-    else if (key in element) element[key] = value;
+    else if (key in element && key !== "list" && key !== "form") element[key] = value;
     else element.setAttribute(key, value);
   }
-  element.append(...children.filter((child) => child !== undefined && child !== null));
+  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== ""));
   return element;
 }
 
-const state = (name) => make("span", { class: "state", data: { state: name } }, name);
+export const byId = (id) => document.getElementById(id);
 
-const fact = (text) => (text ? make("span", {}, text) : null);
-
-function ago(text) {
-  if (!text) return "";
-  const seconds = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
-  if (seconds < 5) return "just now";
-  return `${duration(seconds)} ago`;
+/** Replaces an element's text where it changed, so that nobody is told the same again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
-function duration(seconds) {
+// ---- words -------------------------------------------------------------------------------------
+
+const counts = new Intl.NumberFormat("en");
+export const count = (value) => counts.format(value ?? 0);
+
+export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+export function ago(text) {
+  if (!text) return "";
+  const seconds = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
+  return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
+}
+
+export function duration(seconds) {
+  if (seconds === undefined || seconds === null || !isFinite(seconds)) return "";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} d`;
+  return `${count(Math.round(seconds / 86400))} d`;
 }
 
 function scaled(value, base, units) {
@@ -48,106 +52,108 @@ function scaled(value, base, units) {
   }
   return `${value >= 100 || index === 0 ? Math.round(value) : value.toPrecision(2)} ${units[index]}`;
 }
-const bytes = (value) => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
-const flops = (value) => scaled(value, 1000, ["FLOP/s", "kFLOP/s", "MFLOP/s", "GFLOP/s", "TFLOP/s", "PFLOP/s"]);
+export const bytes = (value) => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
+export const flops = (value) => scaled(value, 1000, ["FLOP/s", "kFLOP/s", "MFLOP/s", "GFLOP/s", "TFLOP/s", "PFLOP/s"]);
 
-function meter(label) {
+export function moment(text) {
+  if (!text) return null;
+  const date = new Date(text);
+  return make("time", { dateTime: text, title: date.toLocaleString() }, ago(text));
+}
+
+/** A time of day, with the day where it is not today. */
+export function clock(date) {
+  const isToday = date.toDateString() === new Date().toDateString();
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return isToday ? time : `${date.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${time}`;
+}
+
+/** What is left and when it is over, as "12 min, at 03:41". */
+export function forecast(seconds) {
+  if (!seconds || !isFinite(seconds)) return "";
+  return `${duration(seconds)}, until ${clock(new Date(Date.now() + seconds * 1000))}`;
+}
+
+// ---- small parts -------------------------------------------------------------------------------
+
+export const state = (name) => make("span", { class: "state", data: { state: name } }, name.replaceAll("_", " "));
+
+export const fact = (text) => (text ? make("span", {}, text) : null);
+
+export const facts = (...items) => items.filter(Boolean).map((item) => (typeof item === "string" ? make("span", {}, item) : item));
+
+export function meter(label) {
   return make("div", { class: "meter", role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
 }
 
-/** Shows parts of a whole in a meter, each part by its class. */
-function fill(bar, parts, total) {
-  for (const [name, count] of parts) {
+/** Shows parts of a whole in a meter, each part by its class; the first is its value. */
+export function fill(bar, parts, total) {
+  for (const [name, value] of parts) {
     let part = bar.querySelector("." + name);
     if (!part) bar.append((part = make("i", { class: name })));
-    part.style.width = total > 0 ? `${(100 * count) / total}%` : "0";
+    part.style.width = total > 0 ? `${(100 * value) / total}%` : "0";
   }
   bar.setAttribute("aria-valuenow", total > 0 ? Math.round((100 * parts[0][1]) / total) : 0);
 }
 
-function fillTally(bar, tally) {
-  const total = totalOf(tally);
-  fill(bar, ["delivered", "rendering", "failed", "cancelled"].map((name) => [name, tally[name]]), total);
-}
-const totalOf = (tally) => tally.waiting + tally.rendering + tally.delivered + tally.failed + tally.cancelled;
+export const totalOf = (tally) => tally.waiting + tally.rendering + tally.delivered + tally.failed + tally.cancelled;
 
-function tallyText(tally) {
-  const parts = [`${tally.delivered} of ${totalOf(tally)} pictures`];
+export function fillTally(bar, tally) {
+  fill(bar, ["delivered", "rendering", "failed", "cancelled"].map((name) => [name, tally[name]]), totalOf(tally));
+}
+
+export function tallyText(tally) {
+  const parts = [`${count(tally.delivered)} of ${plural(totalOf(tally), "picture")}`];
   for (const name of ["rendering", "failed", "cancelled"]) {
-    if (tally[name]) parts.push(`${tally[name]} ${name}`);
+    if (tally[name]) parts.push(`${count(tally[name])} ${name}`);
   }
   return parts.join(" · ");
 }
 
-// ---- the coordinator ---------------------------------------------------------------------------
-
-class Refusal extends Error {
-  constructor(status, problem) {
-    super(problem.detail || problem.title || `the coordinator answered ${status}`);
-    this.status = status;
-  }
+/** A list of names with their values. */
+export function definitions(entries) {
+  return make("dl", { class: "definitions" }, entries.filter(([, value]) => value !== undefined && value !== null && value !== "")
+    .map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
-async function call(method, path, body) {
-  const response = await fetch(path, {
-    method,
-    headers: body ? { "Content-Type": "application/json" } : {},
-    body: body ? JSON.stringify(body) : undefined,
-    credentials: "same-origin",
-  });
-  if (!response.ok) {
-    throw new Refusal(response.status, await response.json().catch(() => ({})));
-  }
-  return response.status === 204 ? null : response.json();
+/** A field of a form with its label. */
+export function field(label, control, hint) {
+  return make("label", { class: "field" }, make("span", {}, label), control, hint ? make("small", { class: "quiet" }, hint) : null);
 }
 
-/** Shows what went wrong; without a session it asks for a token. */
-function complain(error) {
-  if (error instanceof Refusal && error.status === 401) return signIn();
-  notice.textContent =
-    error instanceof Refusal ? error.message : "The coordinator does not answer; trying again …";
-  notice.hidden = false;
+/** A choice among options, each a value and a text. */
+export function choice(options, value, properties = {}) {
+  const select = make("select", properties, options.map(([option, text]) => make("option", { value: option }, text)));
+  select.value = value;
+  return select;
 }
 
-// ---- views: each makes its elements once, then refreshes them ------------------------------------
+/** Buttons of which one is pressed: a filter. */
+export function chips(label, options, current, choose) {
+  const group = make("div", { class: "chips", role: "group", "aria-label": label });
+  group.append(...options.map(([value, text]) => {
+    const chip = make("button", { type: "button", class: "chip", data: { value } }, text);
+    chip.setAttribute("aria-pressed", String(value === current));
+    chip.onclick = () => {
+      for (const other of group.children) other.setAttribute("aria-pressed", String(other === chip));
+      choose(value);
+    };
+    return chip;
+  }));
+  return group;
+}
 
-let view = null;
-
-/** Runs `refresh` now and every so often, until another view is shown. */
-function show(section, refresh, seconds) {
-  view?.end();
-  const mine = { ended: false, timer: 0, onEnd: [] };
-  mine.end = () => {
-    mine.ended = true;
-    clearTimeout(mine.timer);
-    for (const action of mine.onEnd) action();
+/** Calls `action` once things have been quiet for a while. */
+export function calmly(action, milliseconds = 250) {
+  let timer = 0;
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => action(...values), milliseconds);
   };
-  view = mine;
-  for (const link of document.querySelectorAll("#nav a")) {
-    if (link.dataset.section === section) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  mine.refresh = async () => {
-    clearTimeout(mine.timer);
-    if (!document.hidden) {
-      try {
-        await refresh(mine);
-        if (!mine.ended) notice.hidden = true;
-      } catch (error) {
-        if (!mine.ended) complain(error);
-      }
-    }
-    if (!mine.ended) mine.timer = setTimeout(mine.refresh, seconds * 1000);
-  };
-  mine.refresh();
 }
-
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) view?.refresh?.();
-});
 
 /** Keeps the children of `list` in the order of `items`, making and updating rows by key. */
-function sync(list, items, key, create, update) {
+export function sync(list, items, key, create, update) {
   const rows = new Map([...list.children].map((row) => [row.dataset.key, row]));
   let before = null;
   for (const item of items) {

@@ -5,15 +5,6 @@ import Hummingbird
 import NIOCore
 
 extension CoordinatorAPI {
-    /// The page's files: path, media type, bytes.
-    private static let files: [(path: String, type: String, bytes: [UInt8])] = [
-        ("/", "text/html; charset=utf-8", PackageResources.index_html),
-        ("/base.js", "text/javascript; charset=utf-8", PackageResources.base_js),
-        ("/app.js", "text/javascript; charset=utf-8", PackageResources.app_js),
-        ("/style.css", "text/css; charset=utf-8", PackageResources.style_css),
-        ("/icon.svg", "image/svg+xml", PackageResources.icon_svg),
-    ]
-
     /// What the page may load: its own files, pictures of this coordinator, and nothing else.
     private static let contentSecurityPolicy = [
         "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
@@ -21,24 +12,9 @@ extension CoordinatorAPI {
     ].joined(separator: "; ")
 
     func addPageRoutes(to table: RouteTable) {
-        for file in Self.files {
-            let tag = "\"\(BlobDigest(bytes: file.bytes).rawValue.prefix(16))\""
-            let body = ByteBuffer(bytes: file.bytes)
-            let headers: HTTPFields = [
-                .contentType: file.type, .eTag: tag, .cacheControl: "no-cache",
-                .contentSecurityPolicy: Self.contentSecurityPolicy,
-                .contentTypeOptions: "nosniff", .referrerPolicy: "no-referrer",
-            ]
-            table.on(.get, file.path, for: .open) { request, _ in
-                guard request.headers[.ifNoneMatch] != tag else {
-                    return Response(status: .notModified, headers: headers)
-                }
-                return Response(
-                    status: .ok,
-                    headers: headers,
-                    body: ResponseBody(byteBuffer: body)
-                )
-            }
+        table.on(.get, "/", for: .open) { request, _ in Self.answer(PageFile.index, request) }
+        table.on(.get, "/page/{file}", for: .open) { request, context in
+            Self.answer(try context.part("file") { PageFile.named[$0] }, request)
         }
         table.on(.get, "/openapi.yaml", for: .token) { _, _ in
             Response(
@@ -47,6 +23,18 @@ extension CoordinatorAPI {
                 body: ResponseBody(byteBuffer: ByteBuffer(bytes: PackageResources.openapi_yaml))
             )
         }
+    }
+
+    private static func answer(_ file: PageFile, _ request: Request) -> Response {
+        let headers: HTTPFields = [
+            .contentType: file.type, .eTag: file.tag, .cacheControl: "no-cache",
+            .contentSecurityPolicy: contentSecurityPolicy,
+            .contentTypeOptions: "nosniff", .referrerPolicy: "no-referrer",
+        ]
+        guard request.headers[.ifNoneMatch] != file.tag else {
+            return Response(status: .notModified, headers: headers)
+        }
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: file.body))
     }
 
     /// The description of the API, as it is served.
