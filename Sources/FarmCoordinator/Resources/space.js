@@ -118,16 +118,23 @@ export class ImageSpace {
 
   /** The images at the positions of `fixed`, a map of parameters; those of zipped axes that never meet are none. */
   at(fixed) {
-    const tests = Object.entries(fixed).map(([parameter, position]) => [this.axis(parameter), position]);
-    // The slowest axis that is fixed leaves the fewest to look at.
-    const [slowest, where] = tests.reduce((best, one) => (one[0].stride > best[0].stride ? one : best), tests[0]);
-    const round = slowest.stride * slowest.values.length;
-    const found = [];
-    for (let start = where * slowest.stride; start < this.count; start += round) {
-      for (let index = start; index < start + slowest.stride; index += 1) {
-        if (tests.every(([axis, position]) => this.position(axis, index) === position)) found.push(index);
-      }
+    const held = Object.entries(fixed).map(([parameter, position]) => [this.axis(parameter), position]);
+    // The slowest axis first, so that each leaves few ranges to the next.
+    held.sort((first, second) => second[0].stride - first[0].stride);
+    let ranges = [[0, this.count]];
+    for (const [axis, position] of held) {
+      const round = axis.stride * axis.values.length;
+      ranges = ranges.flatMap(([low, high]) => {
+        const parts = [];
+        for (let start = Math.floor(low / round) * round + position * axis.stride; start < high; start += round) {
+          const part = [Math.max(low, start), Math.min(high, start + axis.stride)];
+          if (part[0] < part[1]) parts.push(part);
+        }
+        return parts;
+      });
     }
+    const found = [];
+    for (const [low, high] of ranges) for (let index = low; index < high; index += 1) found.push(index);
     return found;
   }
 }
