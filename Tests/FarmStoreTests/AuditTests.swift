@@ -4,7 +4,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(5))) struct AuditTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct AuditTests {
     /// A farm with a task in every place: delivered, leased, ready, resting, failed.
     private func farmAtWork() async throws -> PlantedFarm {
         let farm = try await PlantedFarm()

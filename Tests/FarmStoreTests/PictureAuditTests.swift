@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(5))) struct PictureAuditTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct PictureAuditTests {
     @Test("nothing is drawn where no share is set")
     func off() async throws {
         let scene = try await PictureAuditScene { $0.auditShare = 0 }

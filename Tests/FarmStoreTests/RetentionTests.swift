@@ -5,7 +5,7 @@ import Postgres
 import TestSupport
 import Testing
 
-@Suite(.database, .timeLimit(.minutes(5))) struct RetentionTests {
+@Suite(.database, .timeLimit(.minutes(10))) struct RetentionTests {
     /// A job of each owner with a picture, over for as many days.
     private func farm(
         _ jobs: [(owner: String, days: Int)]
