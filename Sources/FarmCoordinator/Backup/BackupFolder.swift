@@ -204,7 +204,9 @@ struct BackupFolder {
     /// Removes what backups that were cut short have left, and nothing else that is hidden.
     func removeUnfinished() {
         let found = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        for name in found where name.wholeMatch(of: /\.\d{8}T\d{6}Z(-\d+)?/) != nil { remove(name) }
+        for name in found where name.wholeMatch(of: /\.(\d{8}T\d{6}Z(-\d+)?|farm-.+)/) != nil {
+            remove(name)
+        }
     }
 }
 
