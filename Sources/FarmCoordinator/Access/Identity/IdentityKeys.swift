@@ -1,6 +1,5 @@
 import FarmModel
 import FoundationEssentials
-import Glibc
 import HTTPTransport
 import JWTKit
 import Logging
@@ -18,31 +17,13 @@ actor IdentityKeys {
     /// The most bytes that a set of keys has.
     private static let limit = 1 << 20
 
-    /// A file as it was when it was read.
-    private struct FileState: Equatable {
-        var device: dev_t
-        var inode: ino_t
-        var size: off_t
-        var seconds: time_t
-        var nanoseconds: Int
-
-        init?(_ path: String) {
-            var status = stat()
-            guard stat(path, &status) == 0 else { return nil }
-            device = status.st_dev
-            inode = status.st_ino
-            size = status.st_size
-            seconds = status.st_mtim.tv_sec
-            nanoseconds = status.st_mtim.tv_nsec
-        }
-    }
-
     private let provider: IdentityProvider
     private let logger: Logger
     private let now: @Sendable () -> ContinuousClock.Instant
     private let fetch: @Sendable (String) async throws -> Data
     private var set = IdentityKeySet()
-    private var fileState: FileState?
+    /// The file as it was when it was read.
+    private var fileStamp: FileStamp?
     private var askedAt: ContinuousClock.Instant?
     private var question: Task<Void, Never>?
 
@@ -98,9 +79,9 @@ actor IdentityKeys {
     // MARK: - A file
 
     private func readIfChanged(_ path: String) async {
-        let state = FileState(path)
-        guard state != fileState || askedAt == nil else { return }
-        fileState = state
+        let stamp = FileStamp(path: path)
+        guard stamp != fileStamp || askedAt == nil else { return }
+        fileStamp = stamp
         askedAt = now()
         guard let data = FileManager.default.contents(atPath: path) else {
             return complain("cannot be read", path)
