@@ -17,28 +17,6 @@ extension CoordinatorClient {
     package func signals(of job: JobID, after number: Int64) -> JobSignals {
         JobSignals(client: self, path: "/v1/jobs/\(job)/events", after: number)
     }
-
-    /// What has happened to a job so far.
-    package func events(of job: JobView) -> AsyncThrowingStream<EventView, any Error> {
-        let last = job.eventNumber ?? 0
-        return AsyncThrowingStream { continuation in
-            let reading = Task {
-                do {
-                    if last > 0 {
-                        for try await signal in signals(of: job.id, after: 0) {
-                            guard case .event(let event) = signal else { continue }
-                            continuation.yield(event)
-                            if event.number >= last { break }
-                        }
-                    }
-                    continuation.finish()
-                } catch {
-                    continuation.finish(throwing: error)
-                }
-            }
-            continuation.onTermination = { _ in reading.cancel() }
-        }
-    }
 }
 
 /// The stream of one connection.

@@ -36,8 +36,8 @@ struct TraceCommand: AsyncParsableCommand {
             let task = try await client.task(id)
             var line = TaskTimeLine(task: task, attempts: try await client.attempts(of: id).all())
             if let job = task.job {
-                let view = try await client.job(job.description)
-                for try await event in client.events(of: view) { line.add(event) }
+                let last = try await client.job(job.description).eventNumber ?? 0
+                try await line.addEvents(of: job, upTo: last, client)
             }
             if logs { try await line.addLogs(client) }
             let entries = line.sorted
@@ -116,8 +116,22 @@ private struct TaskTimeLine {
         entries.append(Entry(at: end, kind: "end", text: text))
     }
 
+    /// Adds what has happened to the job up to its event of a number.
+    mutating func addEvents(
+        of job: JobID,
+        upTo last: Int64,
+        _ client: CoordinatorClient
+    ) async throws {
+        guard last > 0 else { return }
+        for try await signal in client.signals(of: job, after: 0) {
+            guard case .event(let event) = signal else { continue }
+            add(event)
+            if event.number >= last { return }
+        }
+    }
+
     /// Adds an event of the job that is the task's, or the whole job's.
-    mutating func add(_ event: EventView) {
+    private mutating func add(_ event: EventView) {
         let data = event.data
         let isOwn =
             data.task == task.id || attempts.contains { $0.id == data.attempt }
