@@ -55,10 +55,15 @@ extension FarmStore {
                 )
             )
         }
+        var poolsOf: [AbilityKey: String] = [:]
         for queued in queued where queued.work.images > 0 {
+            let key = AbilityKey(digest: queued.modelDigest, requirement: queued.requirement)
+            let pool =
+                queued.requirement.pool ?? poolsOf[key] ?? Self.pool(for: key, among: records)
+            poolsOf[key] = pool
             plan.demands.append(
                 CapacityPlan.Demand(
-                    pool: queued.requirement.pool ?? Self.pool(for: queued, among: records),
+                    pool: pool,
                     images: queued.work.images,
                     cost: queued.work.imageCost * Double(queued.work.images),
                     ranks: max(1, queued.requirement.groupSize),
@@ -76,9 +81,9 @@ extension FarmStore {
     private static let defaultPool = "default"
 
     /// The pool that renders a job which asks for none.
-    private static func pool(for queued: QueuedJob, among records: [WorkerRecord]) -> String {
+    private static func pool(for key: AbilityKey, among records: [WorkerRecord]) -> String {
         let able = records.filter {
-            $0.takesTasks && $0.canRun(model: queued.modelDigest, queued.requirement)
+            $0.takesTasks && $0.canRun(model: key.digest, key.requirement)
         }
         let speeds = Dictionary(grouping: able, by: \.pool).mapValues { members in
             members.reduce(0) { $0 + $1.speed }

@@ -38,6 +38,12 @@ struct QueuedJob: Sendable {
     }
 }
 
+/// What decides which workers can run something.
+struct AbilityKey: Hashable {
+    var digest: String
+    var requirement: TaskRequirement
+}
+
 /// What is left of a task that is rendered, in floating point operations.
 struct HeldWork: Sendable {
     let worker: WorkerID
@@ -129,11 +135,6 @@ extension FarmStore {
         var held: [HeldWork]
         var owners: [String: OwnerView]
         var pace: JobPace
-    }
-
-    private struct AbilityKey: Hashable {
-        var digest: String
-        var requirement: TaskRequirement
     }
 
     /// The jobs that have something to be claimed, or soon will.
