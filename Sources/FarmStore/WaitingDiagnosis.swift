@@ -40,9 +40,53 @@ struct WaitingHead: Sendable, Hashable {
 /// What keeps a worker from a head it does not decide: the view does, as it does for claims.
 struct WaitingDiagnosis: Sendable {
     /// The workers, owners, pauses and blocks.
-    var view: QueueView
-    var heads: [WaitingHead] = []
-    var blobs: BlobRoom?
+    let view: QueueView
+    let heads: [WaitingHead]
+    let blobs: BlobRoom?
+    /// The workers that may take tasks, by name.
+    private let workers: [WorkerCapability]
+    /// What stands before each head, looked at once for all of them.
+    private let line: WaitingLine
+    /// What those who can run it say to each demand of jobs that no worker is kept from.
+    private var abilities: [Wish: Ability] = [:]
+
+    /// What a head asks for, with its model's name for people.
+    private struct Wish: Hashable {
+        var demand: TaskDemand
+        var model: String
+    }
+
+    /// Whether anybody can run something.
+    private struct Ability {
+        /// What no worker has; nil where one has all of it.
+        var lack: WaitingCause?
+        /// The pool of those who could, where a pause keeps all of them from everything.
+        var closedPool: String?
+    }
+
+    /// Looks at the farm for the heads, which may be very many.
+    init(view: QueueView, heads: [WaitingHead] = [], blobs: BlobRoom? = nil) {
+        self.view = view
+        self.heads = heads
+        self.blobs = blobs
+        workers = view.workers.values.filter { $0.refusal == nil }
+            .sorted { ($0.name, $0.id.description) < ($1.name, $1.id.description) }
+        line = WaitingLine(heads, view)
+        let kept = Set(view.blocks.map(\.job))
+        for waiting in heads where !kept.contains(waiting.head.job) {
+            let wish = Wish(demand: waiting.head.demand, model: waiting.modelName)
+            if abilities[wish] == nil { abilities[wish] = ability(for: wish, of: nil) }
+        }
+    }
+
+    private func ability(for wish: Wish, of job: JobID?) -> Ability {
+        if let lack = unrunnable(wish.demand, model: wish.model, of: job) {
+            return Ability(lack: lack)
+        }
+        let able = workers.filter { view.lack(of: $0, for: wish.demand, of: job) == nil }
+        let isClosed = able.allSatisfy { view.isClosed(to: $0) }
+        return Ability(closedPool: isClosed ? able.first?.pool : nil)
+    }
 
     /// Why the ready tasks of a head wait, one reason for all; of the task that has so many of its
     /// head before it.
@@ -64,15 +108,16 @@ struct WaitingDiagnosis: Sendable {
                 reservePercent: blobs.reservePercent
             )
         }
-        if let cause = unrunnable(head.demand, model: waiting.modelName, of: head.job) {
+        let wish = Wish(demand: head.demand, model: waiting.modelName)
+        let isKept = view.blocks.contains { $0.job == head.job }
+        let known = isKept ? nil : abilities[wish]
+        let ability = known ?? ability(for: wish, of: head.job)
+        if let cause = ability.lack {
             guard case .noGroup(var shortage) = cause else { return cause }
             shortage.choice = waiting.groupReason
             return .noGroup(shortage)
         }
-        let able = workers.filter { view.lack(of: $0, for: head.demand, of: head.job) == nil }
-        if able.allSatisfy({ view.isClosed(to: $0) }), let pool = able.first?.pool {
-            return .poolPaused(pool: pool)
-        }
+        if let pool = ability.closedPool { return .poolPaused(pool: pool) }
         if let bound = view.bound(of: head) { return bound }
         if head.isAtLimit, let most = head.maxWorkers { return .limit(maxWorkers: most) }
         return turn(of: waiting, before: before)
@@ -81,20 +126,12 @@ struct WaitingDiagnosis: Sendable {
     /// Why a task whose turn it could be has to wait for its turn.
     private func turn(of waiting: WaitingHead, before: Int) -> WaitingCause {
         let head = waiting.head
-        let rivals = heads.filter {
-            $0.block == nil && $0.ready > 0 && $0.head.modelDigest == head.modelDigest
+        let ahead = line.tasks(before: head)
+        if ahead == 0, line.isOverShare(head), !head.isLifted {
+            return .fairShare(owner: head.owner)
         }
-        let ahead = rivals.filter { $0.head.owner == head.owner && $0.head.goesBefore(head) }
-            .reduce(0) { $0 + $1.ready }
-        let own = share(of: head.owner)
-        let isOver = rivals.contains {
-            $0.head.owner != head.owner && share(of: $0.head.owner) < own
-        }
-        if ahead == 0, isOver, !head.isLifted { return .fairShare(owner: head.owner) }
         return .behind(tasks: ahead + before)
     }
-
-    private func share(of owner: String) -> Double { view.owners[owner]?.share ?? 0 }
 
     /// What no worker that may take tasks has; nil when one has all of it.
     ///
@@ -135,10 +172,55 @@ struct WaitingDiagnosis: Sendable {
             )
         }
     }
+}
 
-    /// The workers that may take tasks, by name.
-    private var workers: [WorkerCapability] {
-        view.workers.values.filter { $0.refusal == nil }
-            .sorted { ($0.name, $0.id.description) < ($1.name, $1.id.description) }
+/// The order of the heads that have something ready, model by model.
+private struct WaitingLine {
+    /// The heads of one model.
+    private struct Rivals {
+        /// How many tasks of the same owner stand before each head, by its id.
+        var before: [Int64: Int] = [:]
+        /// The owners with the least and the second least share.
+        var least: (owner: String, share: Double)?
+        var second: (owner: String, share: Double)?
+
+        mutating func note(_ owner: String, _ share: Double) {
+            if least.map({ share < $0.share }) ?? true {
+                second = least
+                least = (owner, share)
+            } else if second.map({ share < $0.share }) ?? true {
+                second = (owner, share)
+            }
+        }
+    }
+
+    private var models: [String: Rivals] = [:]
+    private let owners: [String: OwnerView]
+
+    init(_ heads: [WaitingHead], _ view: QueueView) {
+        owners = view.owners
+        let open = heads.filter { $0.block == nil && $0.ready > 0 }
+        for (model, rivals) in Dictionary(grouping: open, by: \.head.modelDigest) {
+            var found = Rivals()
+            for (owner, own) in Dictionary(grouping: rivals, by: \.head.owner) {
+                found.note(owner, owners[owner]?.share ?? 0)
+                var count = 0
+                for waiting in own.sorted(by: { $0.head.goesBefore($1.head) }) {
+                    found.before[waiting.head.id] = count
+                    count += waiting.ready
+                }
+            }
+            models[model] = found
+        }
+    }
+
+    /// How many tasks of its owner, of its model, go before a head's.
+    func tasks(before head: HeadView) -> Int { models[head.modelDigest]?.before[head.id] ?? 0 }
+
+    /// Whether another owner that waits for the same model has got less.
+    func isOverShare(_ head: HeadView) -> Bool {
+        guard let rivals = models[head.modelDigest] else { return false }
+        let other = rivals.least?.owner == head.owner ? rivals.second : rivals.least
+        return other.map { $0.share < owners[head.owner]?.share ?? 0 } ?? false
     }
 }
