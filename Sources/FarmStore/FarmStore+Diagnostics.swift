@@ -103,6 +103,10 @@ extension FarmStore {
                 AND classid::bigint = ANY(\(names.keys.map { Int64($0) })::bigint[])
                 AND objid::bigint = hashtext(current_schema())::bigint & 4294967295
                 AND coalesce(application_name, '') NOT LIKE 'dreamfarm%'
+                AND pg_locks.pid NOT IN (
+                    SELECT badge.pid FROM pg_locks AS badge WHERE badge.locktype = 'advisory'
+                        AND badge.granted AND badge.classid::bigint = \(SessionLock.badge)
+                )
             ORDER BY classid, pg_locks.pid
             """
         )

@@ -5,6 +5,10 @@ import Synchronization
 /// The server ends the session when it hears nothing of it for too long, so that neither a process that
 /// stands still nor a host that is gone keeps the lock.
 package final class SessionLock: Sendable {
+    /// The first key of a lock that every such session shares, with the second key of its own: by it they
+    /// are told from other programs' sessions that hold the same, whatever the connection string calls them.
+    package static let badge = 0x6472_6d00
+
     let connection: PostgresConnection
     private let silence: Duration
     /// When the server was last asked something that it has answered; its patience began no earlier.
@@ -22,6 +26,7 @@ package final class SessionLock: Sendable {
         let rows = try await connection.query(
             """
             SELECT set_config('idle_session_timeout', \(String(silence.milliseconds)), false),
+                pg_try_advisory_lock_shared(\(Self.badge)::integer, \(key2)::integer),
                 pg_try_advisory_lock(\(key1)::integer, \(key2)::integer) AS is_held
             """
         )

@@ -130,6 +130,33 @@ import Testing
                 )
             }
             #expect(try await findings(farm) == [])
+            // A coordinator's session is none of another program, whatever its connection string calls it.
+            let ours = try await farm.store.withDuty(.expiry) { _ in
+                try await pool.query(
+                    """
+                    SELECT badge.objid FROM pg_locks AS badge JOIN pg_locks AS held USING (pid, objid)
+                    WHERE badge.classid::bigint = \(SessionLock.badge)
+                        AND held.classid::bigint = \(Duty.expiry.rawValue)
+                        AND badge.objid::bigint = hashtext(current_schema())::bigint & 4294967295
+                    """
+                ).count
+            }
+            #expect(ours == 1)
+            try await pool.withConnection { connection in
+                try await connection.execute(
+                    """
+                    SELECT set_config('application_name', 'coordinator-a', false),
+                        pg_advisory_lock(\(Duty.expiry.rawValue), hashtext(current_schema())),
+                        pg_advisory_lock_shared(\(SessionLock.badge), hashtext(current_schema()))
+                    """
+                )
+                #expect(try await findings(farm) == [])
+                try await connection.execute(
+                    """
+                    SELECT pg_advisory_unlock_all(), set_config('application_name', 'dreamfarm', false)
+                    """
+                )
+            }
             // The server counts them when the transaction is over, after a moment.
             try await pool.execute("ALTER TABLE ready SET (autovacuum_enabled = false)")
             try await pool.withTransaction { connection in
