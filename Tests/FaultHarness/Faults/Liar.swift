@@ -31,12 +31,9 @@ struct Liar {
             RegistrationRequest(name: name, model: SimulatedModel.model)
         )
         let first = try await claim(registered)
-        try await keep(first, registered)
         var lies = try await lieAboutFences(first, registered)
-        try await keep(first, registered)
-        lies += try await lieAboutBytes(first)
-        try await keep(first, registered)
-        lies += try await repeatItself(first)
+        lies += try await lieAboutBytes(first, registered)
+        lies += try await repeatItself(first, registered)
         lies += try await comeLate(try await claim(registered))
         try await client.leave(registered.id, epoch: registered.epoch)
         return lies
@@ -108,8 +105,8 @@ struct Liar {
             ]
         }
         for (lie, fence) in lies {
-            try await refuse(lie, at: mine.task, Self.stale) { try await deliver(fence, task) }
-            try await refuse("a checkpoint of \(lie)", at: mine.task, Self.stale) {
+            try await refuse(lie, (task, registered), Self.stale) { try await deliver(fence, task) }
+            try await refuse("a checkpoint of \(lie)", (task, registered), Self.stale) {
                 let request = CheckpointRequest(
                     fence: fence,
                     imageIndex: task.images[0].index,
@@ -118,7 +115,7 @@ struct Liar {
                 )
                 return try await put(Data("false".utf8), request.path)
             }
-            try await refuse("a release of \(lie)", at: mine.task, Self.stale) {
+            try await refuse("a release of \(lie)", (task, registered), Self.stale) {
                 try await post(
                     "/v1/attempts/\(fence.attempt)/release",
                     AttemptRequest(fence: fence)
@@ -129,7 +126,10 @@ struct Liar {
     }
 
     /// Sends other bytes than it says, fewer, and none.
-    private func lieAboutBytes(_ task: TaskAssignment) async throws -> Int {
+    private func lieAboutBytes(
+        _ task: TaskAssignment,
+        _ registered: RegistrationAnswer
+    ) async throws -> Int {
         let picture = try Self.picture(of: task.images[0])
         let digest = BlobDigest(of: picture)
         let forged = try Self.forged(task.images[0])
@@ -138,10 +138,10 @@ struct Liar {
             ("fewer bytes than their digest says", picture.dropLast()),
             ("no bytes", Data()),
         ] {
-            try await refuse(lie, at: task.fence.task, Self.wrong) {
+            try await refuse(lie, (task, registered), Self.wrong) {
                 try await put(bytes, delivery(task, digest: digest).path)
             }
-            try await refuse("a blob of \(lie)", at: task.fence.task, Self.wrong) {
+            try await refuse("a blob of \(lie)", (task, registered), Self.wrong) {
                 try await put(bytes, "/v1/blobs/\(BlobDigest(ofText: "\(name) \(lie)"))")
             }
         }
@@ -149,7 +149,10 @@ struct Liar {
     }
 
     /// Delivers, says the same again, and then something else of what is delivered.
-    private func repeatItself(_ task: TaskAssignment) async throws -> Int {
+    private func repeatItself(
+        _ task: TaskAssignment,
+        _ registered: RegistrationAnswer
+    ) async throws -> Int {
         for image in task.images {
             var request = delivery(task, digest: BlobDigest(of: try Self.picture(of: image)))
             request.imageIndex = image.index
@@ -159,14 +162,13 @@ struct Liar {
                 expect(status, Self.done, "a delivery, and the same again")
             }
         }
-        let last = task.fence.task
-        try await refuse("the same completion again", at: last, Self.done) {
+        try await refuse("the same completion again", (task, registered), Self.done) {
             try await post(
                 "/v1/attempts/\(task.fence.attempt)/complete",
                 AttemptRequest(fence: task.fence)
             )
         }
-        try await refuse("other bytes for what it delivered", at: last, Self.stale) {
+        try await refuse("other bytes for what it delivered", (task, registered), Self.stale) {
             try await deliver(task.fence, task)
         }
         return 3
@@ -204,15 +206,18 @@ struct Liar {
     // MARK: - Saying them
 
     /// Says something that has to be answered with one of the statuses, and to leave a task as it is.
+    ///
+    /// The lease is extended before each, so that no lapse is taken for what a lie has changed.
     private func refuse(
         _ lie: String,
-        at task: TaskID,
+        _ held: (task: TaskAssignment, by: RegistrationAnswer),
         _ statuses: Set<Int>,
         _ say: () async throws -> Int
     ) async throws {
-        let before = try await state(of: task)
+        try await keep(held.task, held.by)
+        let before = try await state(of: held.task.fence.task)
         expect(try await say(), statuses, lie)
-        let after = try await state(of: task)
+        let after = try await state(of: held.task.fence.task)
         if before != after {
             log.find(Finding(name: "lie-changed", detail: "\(lie): \(before) became \(after)"))
         }
