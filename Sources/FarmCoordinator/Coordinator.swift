@@ -235,22 +235,44 @@ package struct Coordinator: Sendable {
         }
     }
 
-    /// What the database and the blob store say of themselves, after they have answered.
+    /// What the database and the blob store say of themselves; changes nothing in either.
     package func check() async throws -> String {
+        let cluster = configuration.dataDirectory + "/postgres"
+        if configuration.databaseURL == nil, !FileManager.default.fileExists(atPath: cluster) {
+            return "database: none yet; `serve` makes one in \(cluster)"
+        }
         let database = CoordinatorDatabase(configuration, logger: logger)
         return try await OneTimeService.run(logger: logger) {
-            try await database.withStore { database in
-                let applied = try await database.store.migrate()
-                let models = try await database.store.models()
-                let blobs = try await openBlobs(database.store)
-                let space = try await blobs.freeSpace()
-                return """
-                    database: answers, \(applied.isEmpty ? "up to date" : "migrated")
-                    blobs: \(blobs.location)\(space.map { ", \(Int($0.fraction * 100)) % free" } ?? "")
-                    models: \(models.isEmpty ? "none" : models.map(\.name).joined(separator: ", "))
-                    """
-            }
+            try await database.withStore { database in try await describe(database.store) }
         }
+    }
+
+    func describe(_ store: FarmStore) async throws -> String {
+        let missing = try await store.missingMigrations()
+        guard missing.isEmpty else {
+            let names = missing.joined(separator: ", ")
+            return """
+                database: answers, and lacks of the schema: \(names); `migrate` applies that, and so does `serve`
+                blobs: \(configuration.blobLocation), not asked before the schema is there
+                """
+        }
+        let models = try await store.models()
+        return """
+            database: answers, up to date
+            blobs: \(try await describeBlobs(of: store))
+            models: \(models.isEmpty ? "none" : models.map(\.name).joined(separator: ", "))
+            """
+    }
+
+    private func describeBlobs(of store: FarmStore) async throws -> String {
+        guard let known = try await store.farmRecord().blobStoreID else {
+            return "\(configuration.blobLocation), not in use yet"
+        }
+        let blobs = try BlobLocation(configuration.blobLocation)
+            .open(environment: configuration.environment)
+        _ = try await blobs.probe(expecting: known)
+        let space = try await blobs.freeSpace()
+        return blobs.location + (space.map { ", \(Int($0.fraction * 100)) % free" } ?? "")
     }
 }
 

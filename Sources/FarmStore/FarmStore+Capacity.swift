@@ -9,7 +9,7 @@ extension FarmStore {
     /// it, for `default` where none can. Quotas, limits and `max_workers` are not looked at.
     ///
     /// - Parameter target: How long what is queued may take.
-    /// - Returns: The pools by name: those that have workers, were paused, or are asked for.
+    /// - Returns: The pools by name: those that have or had workers, were paused, or are asked for.
     /// - Throws: `DatabaseError`.
     package func capacity(within target: Duration) async throws -> [PoolCapacityView] {
         // The speeds of those that are gone tell how fast those will be that come.
@@ -33,10 +33,7 @@ extension FarmStore {
         let any = records.medianSpeed
         for (name, members) in Dictionary(grouping: records, by: \.pool) {
             let live = members.filter(\.takesTasks)
-            guard
-                !live.isEmpty || plan.pools[name] != nil
-                    || members.contains(where: { $0.state != .lost })
-            else { continue }
+            // A pool that an autoscaler has emptied stays: it asks for none, until something is queued.
             plan.pools[name, default: .init()].workers = live.count
             plan.pools[name, default: .init()].flops = live.reduce(0) { $0 + $1.speed }
             plan.pools[name, default: .init()].speed =

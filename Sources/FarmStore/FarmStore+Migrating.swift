@@ -23,6 +23,26 @@ extension FarmStore {
         return applied
     }
 
+    /// The names of the steps that the database lacks, in order; changes nothing.
+    ///
+    /// - Throws: ``FarmStoreError/newerSchema(step:oldestBinary:thisBinary:)`` as ``migrate(_:as:)``, and
+    ///   the errors of the database.
+    package func missingMigrations(
+        _ migrations: [Migration] = Migrations.all,
+        as binary: String = FarmSettings.version
+    ) async throws -> [String] {
+        let record = try await pool.query("SELECT to_regclass('migration') IS NOT NULL AS found")
+        guard try record.first?.decode("found", as: Bool.self) == true else {
+            return migrations.map(\.name)
+        }
+        try await refuseNewer(than: migrations.map(\.number).max() ?? 0, as: binary)
+        let applied = Set(
+            try await pool.query("SELECT number FROM migration")
+                .map { try $0.decode("number", as: Int.self) }
+        )
+        return migrations.filter { !applied.contains($0.number) }.map(\.name)
+    }
+
     private func prepareRecord() async throws {
         try await pool.withLongTransaction { connection in
             try await Self.lockMigrations(connection)

@@ -151,20 +151,21 @@ extension FarmStore {
         return try await connection.execute(
             """
             WITH ended AS (
-                DELETE FROM lease WHERE job_id = \(job) RETURNING *
+                DELETE FROM lease WHERE job_id = \(job)
+                RETURNING *, cost * least(1, step::double precision / greatest(steps, 1)) AS charge
             ), counted AS (
                 UPDATE task SET epoch = ended.epoch, attempts = attempts + 1 FROM ended
                 WHERE task.id = ended.task_id
             ), charged AS (
-                \(raw: charging(
-                    "cost * least(1, step::double precision / greatest(steps, 1))",
-                    Self.workerSeconds(orBusy: "busy_seconds")
-                ))
+                \(raw: charging("charge", Self.workerSeconds(orBusy: "busy_seconds")))
             )
             INSERT INTO attempt (id, task_id, job_id, worker_id, worker_name, numeric_class, epoch,
-                started_at, outcome, cost)
+                started_at, outcome, cost, steps_computed, conditions_computed, conditions_found,
+                busy_seconds)
             SELECT ended.attempt_id, ended.task_id, ended.job_id, ended.worker_id, worker.name,
-                worker.numeric_class, ended.epoch, ended.claimed_at, 'cancelled', ended.cost
+                worker.numeric_class, ended.epoch, ended.claimed_at, 'cancelled', ended.charge,
+                ended.steps_computed, ended.conditions_computed, ended.conditions_found,
+                ended.busy_seconds
             FROM ended JOIN worker ON worker.id = ended.worker_id
             """
         )

@@ -88,9 +88,16 @@ struct WorkerContext: Sendable {
         if let task = desk.withdraw(attempt) { await preparation.letGo(task) }
         let isNews = desk.held(attempt.fence.attempt) != nil
         drop(attempt)
+        let lost = attempt.takeLostSeconds()
+        ledger.note {
+            if lost.madeWay {
+                $0.lostToPreemptionSeconds += lost.seconds
+            } else {
+                $0.lostToFailureSeconds += lost.seconds
+            }
+        }
         guard isNews else { return }
         ledger.count { $0.stale += 1 }
-        ledger.note { $0.lostToPreemptionSeconds += attempt.report.seconds }
         logger(of: attempt).notice("Dropped an attempt whose lease is over")
     }
 

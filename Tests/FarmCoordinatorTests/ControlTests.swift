@@ -1,4 +1,5 @@
 import FarmModel
+import FarmStore
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
@@ -293,6 +294,12 @@ import Testing
             #expect(capacity.pools.map(\.pool) == ["default"])
             #expect(capacity.pools.first?.images == 3)
             #expect(capacity.pools.first?.recommended == 1)
+            // A pool whose workers are gone tells that it wants some, or none.
+            let last = try await farm.register("evening") { $0.pool = "night" }
+            _ = try await farm.store.leaveWorker(last.id, epoch: last.epoch)
+            let emptied: CapacityView = try await farm.call(.get, "/v1/capacity")
+            let night = try #require(emptied.pools.first { $0.pool == "night" })
+            #expect(night.workers == 0 && night.recommended == 0)
         }
     }
 

@@ -65,6 +65,12 @@ import Testing
         let output = DeliveredOutput(digest: "d", size: 1)
         let delivered = try await farm.store.deliverImage(fence, imageIndex: 0, output: output)
         #expect(delivered == .delivered(nil))
+        var progress = AttemptProgress(fence: fence, image: 1, step: 7, steps: 10)
+        progress.report = AttemptReport(stepsComputed: 17, seconds: 3.5)
+        _ = try await farm.store.heartbeat(
+            worker: worker.id,
+            HeartbeatRequest(state: .busy, running: [progress])
+        )
         #expect(
             try await farm.store.cancelJob(job, mode: .now, by: "bob") == .cancelled(leased: 1)
         )
@@ -78,6 +84,13 @@ import Testing
         #expect(record.images.delivered == 1)
         #expect(record.images.cancelled == 5)
         #expect(record.liveTaskCount == 0)
+        let attempt = try #require(
+            try await farm.pool.query(
+                "SELECT steps_computed, busy_seconds FROM attempt WHERE job_id = \(job)"
+            ).first
+        )
+        #expect(try attempt.decode("steps_computed") == 17)
+        #expect(try attempt.decode("busy_seconds") == 3.5)
         #expect(try await farm.store.webhooks(of: job, limit: 9).count == 1)
         #expect(try await farm.store.audit().isEmpty)
     }

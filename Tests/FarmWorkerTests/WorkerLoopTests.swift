@@ -183,8 +183,16 @@ import Testing
             bench.renderer.allow(1)
             try await bench.journal.wait(for: "stop 0 at 1")
             #expect(bench.worker.counts.stale == 1)
+            // What was computed until it stopped is lost, and nobody wanted it to.
+            farm.lay(try .of(1))
+            bench.renderer.allow(3)
+            try await bench.journal.wait(for: "deliver 1")
+            try await bench.beat()
         }
-        #expect(farm.pictures.isEmpty && farm.checkpoints.isEmpty)
+        let figures = farm.heartbeats.compactMap(\.figures)
+        #expect(figures.contains { $0.lostToFailureSeconds > 0 })
+        #expect(figures.allSatisfy { $0.lostToPreemptionSeconds == 0 })
+        #expect(Array(farm.pictures.keys) == [1] && farm.checkpoints.isEmpty)
         #expect(farm.releases.isEmpty && farm.failures.isEmpty)
     }
 

@@ -315,6 +315,9 @@ extension CoordinatorAPI {
     ) async throws -> [FarmDesk.Outcome] {
         @Sendable func one(_ wish: ClaimWish) async throws -> FarmDesk.Outcome {
             let start = ContinuousClock.now
+            var found: [ClaimedTask] = []
+            // One that the database refuses took its time, too.
+            defer { metrics.note(found, claimedBy: wish, in: .now - start) }
             let outcome = try await store.claimTasks(
                 worker: wish.worker,
                 epoch: wish.epoch,
@@ -322,9 +325,7 @@ extension CoordinatorAPI {
                 warm: wish.warm,
                 lead: wish.lead
             )
-            var found: [ClaimedTask] = []
             if case .tasks(let tasks) = outcome { found = tasks }
-            metrics.note(found, claimedBy: wish, in: .now - start)
             return switch outcome {
             case .unknownWorker: .refused(WorkerDirectory.unknown(wish.worker))
             case .tasks: .granted(found)

@@ -14,6 +14,9 @@ final class HeldAttempt: Sendable {
         var hasBegun = false
         var isEnding = false
         var stop: AttemptStop?
+        /// What it was told to make way for before its lease ended.
+        var madeWay = false
+        var bookedSeconds = 0.0
         var report = AttemptReport()
         var lines: [LogLine] = []
         var lineCount = 0
@@ -45,6 +48,15 @@ final class HeldAttempt: Sendable {
     /// Adds to what it has cost.
     func charge(_ change: (inout AttemptReport) -> Void) {
         state.withLock { change(&$0.report) }
+    }
+
+    /// The seconds that it has cost since they were last asked for, and whether it was to make way for
+    /// something else: its lease can end while it still computes.
+    func takeLostSeconds() -> (seconds: Double, madeWay: Bool) {
+        state.withLock { state in
+            defer { state.bookedSeconds = state.report.seconds }
+            return (state.report.seconds - state.bookedSeconds, state.madeWay)
+        }
     }
 
     // MARK: - Progress
@@ -129,6 +141,7 @@ final class HeldAttempt: Sendable {
         state.withLock { state in
             guard state.stop.map({ $0 < reason }) ?? true else { return false }
             state.stop = reason
+            if reason <= .cancelNow { state.madeWay = true }
             return true
         }
     }
