@@ -181,8 +181,9 @@ let package = Package(
         .testTarget(
             name: "DreamfarmTests",
             dependencies: [
-                "Diffusion", "FarmClient", "FarmModel", "Imaging", "Networks", "Tensors",
-                "dreamfarm", .argumentParser,
+                "BlobStore", "Diffusion", "FarmClient", "FarmCoordinator", "FarmModel",
+                "FarmStore", "Imaging", "Networks", "Tensors", "TestSupport", "dreamfarm",
+                .argumentParser, .hummingbird, .hummingbirdTesting, .logging,
             ]
         ),
         .testTarget(name: "FarmClientTests", dependencies: ["FarmClient", "FarmModel"]),

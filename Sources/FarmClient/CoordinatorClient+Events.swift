@@ -36,8 +36,13 @@ package struct JobSignals: AsyncSequence, Sendable {
 
         package mutating func next() async throws -> JobSignal? {
             if body == nil {
-                body = try await signals.client.stream(signals.path, after: signals.after)
-                    .makeAsyncIterator()
+                body = try await signals.client.stream(
+                    signals.path,
+                    headers: [
+                        (name: "Accept", value: "text/event-stream"),
+                        (name: "Last-Event-ID", value: "\(signals.after)"),
+                    ]
+                ).makeAsyncIterator()
             }
             while true {
                 while let frame = reader.next() {

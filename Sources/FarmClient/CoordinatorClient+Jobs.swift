@@ -1,6 +1,6 @@
 package import FarmModel
-import FoundationEssentials
-import HTTPTransport
+package import FoundationEssentials
+package import HTTPTransport
 
 /// Which jobs a list has.
 package struct JobFilter: Hashable, Sendable {
@@ -136,6 +136,21 @@ extension CoordinatorClient {
     /// Deletes a job that is over with its pictures, or only says what that would take away.
     package func delete(_ job: JobID, isPreview: Bool) async throws -> DeletePreview {
         try await call("DELETE", "/v1/jobs/\(job)" + (isPreview ? "?what_if=true" : ""))
+    }
+
+    /// The bytes of a delivered picture.
+    package func picture(_ image: ImageID) async throws -> Data {
+        try await send(
+            "GET",
+            "/v1/images/\(image)/content",
+            contentType: "application/json",
+            timeout: nil
+        ).body
+    }
+
+    /// The delivered pictures of a job as the parts of a zip file, as they come.
+    package func archive(of job: JobID) async throws -> HTTPByteStream {
+        try await stream("/v1/jobs/\(job)/archive")
     }
 
     /// Downloads a delivered picture into the file at `path`, going on where an earlier try ended.

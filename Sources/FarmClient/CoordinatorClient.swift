@@ -48,13 +48,15 @@ package struct CoordinatorClient: Sendable {
     ///   - dataDirectory: The data folder of a coordinator of this machine.
     ///   - tls: Whom it believes, and what it shows.
     ///   - environment: The process's environment.
+    ///   - retry: How often it tries to reach the coordinator.
     /// - Throws: ``FarmClientError/noToken(path:)`` where no token is given or found.
     package init(
         coordinator: String?,
         token: String?,
         dataDirectory: String,
         tls: HTTPClientTLS = HTTPClientTLS(),
-        environment: [String: String]
+        environment: [String: String],
+        retry: RetryPolicy = .standard
     ) throws(FarmClientError) {
         let known = token ?? environment["DREAMFARM_TOKEN"]
         let found: String
@@ -63,7 +65,8 @@ package struct CoordinatorClient: Sendable {
             coordinator: coordinator ?? environment["DREAMFARM_COORDINATOR"]
                 ?? FarmSettings.coordinator,
             token: found,
-            transport: HTTPClient(tls: tls)
+            transport: HTTPClient(tls: tls),
+            retry: retry
         )
     }
 
@@ -141,16 +144,17 @@ package struct CoordinatorClient: Sendable {
         return response
     }
 
-    /// Opens a stream of events behind an event, and returns its body.
-    func stream(_ path: String, after number: Int64) async throws -> HTTPByteStream {
+    /// Sends a request, and returns the body of its answer as it comes.
+    func stream(
+        _ path: String,
+        headers: [(name: String, value: String)] = []
+    ) async throws -> HTTPByteStream {
         let request = HTTPRequest(
             method: "GET",
             url: coordinator + path,
             headers: [
-                (name: "Authorization", value: "Bearer \(bearer.text)"),
-                (name: "Accept", value: "text/event-stream"),
-                (name: "Last-Event-ID", value: "\(number)"),
-            ],
+                (name: "Authorization", value: "Bearer \(bearer.text)")
+            ] + headers,
             timeout: nil
         )
         let response = try await Self.reaching { try await transport.open(request, retry: retry) }

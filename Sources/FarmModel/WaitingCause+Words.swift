@@ -28,7 +28,7 @@ extension WaitingCause {
             "it rests until \(Self.moment(until)) after a failed attempt"
                 + (failure.map { ": \($0)" } ?? "") + "; it is then tried again by itself"
         case .limit(let workers):
-            "the job has \(workers) tasks at work, as many as its limits.max_workers allows; "
+            "the job has \(CountText.of(workers, "task")) at work, as many as its limits.max_workers allows; "
                 + "the next begins when one ends"
         case .namedLimit(let shortage): shortage.sentence
         case .quota(let shortage): shortage.sentence
@@ -39,8 +39,8 @@ extension WaitingCause {
             "it is next; the first fitting worker that is free takes it, one that failed it only "
                 + "when no other fits"
         case .behind(let tasks):
-            "\(tasks) tasks of the same owner go first; put the job forward with: "
-                + "dreamfarm prioritize JOB 90"
+            "\(CountText.of(tasks, "task")) of the same owner \(tasks == 1 ? "goes" : "go") first; "
+                + "put the job forward with: dreamfarm prioritize JOB 90"
         case .blobStoreFull(let free, let reserve):
             "the blob store has \(Self.percent(free)) % free and keeps \(Self.percent(reserve)) %; "
                 + "make room with: dreamfarm blobs gc"
@@ -87,6 +87,14 @@ extension WaitingCause {
     private static func percent(_ value: Double) -> String {
         let tenths = Int((value * 10).rounded())
         return "\(tenths / 10).\(tenths % 10)"
+    }
+}
+
+/// Numbers of things in words.
+package enum CountText {
+    /// So many things, as `1 task` or `2 tasks`.
+    package static func of(_ number: Int, _ thing: String) -> String {
+        "\(number) \(thing)\(number == 1 ? "" : "s")"
     }
 }
 

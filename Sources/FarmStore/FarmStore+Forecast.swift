@@ -52,39 +52,31 @@ struct HeldWork: Sendable {
     let images: Int
 }
 
-extension FarmStore {
-    /// How many jobs are looked at, and how many of a job's attempts.
-    private static let (mostJobs, mostAttempts) = (20_000, 40)
+/// What is queued, what is rendered and who can render it at one moment, of which all forecasts are made.
+package struct QueueStanding: Sendable {
+    /// As if every picture took what is predicted.
+    fileprivate var forecast: QueueForecast
+    /// The model of each job that is queued.
+    fileprivate var models: [JobID: String]
+    /// How many images of each job workers hold.
+    fileprivate var atWorkers: [JobID: Int] = [:]
+    /// When it was so.
+    fileprivate let moment: ContinuousClock.Instant
 
-    /// Foresees when a job is done, if nothing comes, fails or is paused meanwhile.
-    ///
-    /// What the job's own pictures took is the measure of what is left of it.
-    ///
-    /// - Parameter job: One that is not over.
-    /// - Returns: Its end; nil where it is held, where no worker can render what is left of it, or where none
-    ///   has told its speed.
-    /// - Throws: `DatabaseError`.
-    package func forecast(_ job: JobRecord) async throws -> EndForecast? {
-        let workers = try await workers().filter(\.takesTasks)
-        let standing = try await pool.withConnection { connection in
-            Standing(
-                queued: try await queuedJobs(on: connection),
-                held: try await heldWork(on: connection),
-                owners: try await owners(on: connection),
-                pace: try await pace(of: job.id, on: connection)
-            )
-        }
-        let measure = standing.pace
-        let own = measure.ratio
-        let models = Dictionary(
-            standing.queued.map { ($0.work.job, $0.modelDigest) },
+    fileprivate init(
+        at moment: ContinuousClock.Instant,
+        workers: [WorkerRecord],
+        queued: [QueuedJob],
+        held: [HeldWork],
+        owners: [String: OwnerView]
+    ) {
+        self.moment = moment
+        forecast = QueueForecast(works: [], workers: [], owners: owners)
+        models = Dictionary(
+            queued.map { ($0.work.job, $0.modelDigest) },
             uniquingKeysWith: { first, _ in first }
         )
-        func ratio(of other: JobID) -> Double {
-            other == job.id || models[other] == job.modelDigest ? own : 1
-        }
         let median = Dictionary(grouping: workers, by: \.modelDigest).mapValues(\.medianSpeed)
-        var forecast = QueueForecast(works: [], workers: [], owners: standing.owners)
         var places: [WorkerID: Int] = [:]
         var known: [WorkerRecord] = []
         for worker in workers {
@@ -94,14 +86,13 @@ extension FarmStore {
             known.append(worker)
             forecast.workers.append(QueueForecast.Worker(speed: speed))
         }
-        for rest in standing.held {
+        for rest in held {
+            atWorkers[rest.job, default: 0] += rest.images
             guard let place = places[rest.worker] else { continue }
-            forecast.workers[place].held.append(
-                QueueForecast.Held(job: rest.job, cost: rest.cost, ratio: ratio(of: rest.job))
-            )
+            forecast.workers[place].held.append(QueueForecast.Held(job: rest.job, cost: rest.cost))
         }
         var able: [AbilityKey: Set<Int>] = [:]
-        for queued in standing.queued {
+        for queued in queued {
             var work = queued.work
             let key = AbilityKey(digest: queued.modelDigest, requirement: queued.requirement)
             let all =
@@ -111,15 +102,76 @@ extension FarmStore {
                 )
             able[key] = all
             work.able = queued.maxWorkers.map { Set(all.sorted().prefix($0)) } ?? all
-            work.ratio = ratio(of: work.job)
             forecast.works.append(work)
         }
+    }
+
+    /// The forecast at the pace of one job, which its model's other jobs have too.
+    fileprivate func forecast(at pace: Double, of job: JobRecord) -> QueueForecast {
+        func ratio(of other: JobID) -> Double {
+            other == job.id || models[other] == job.modelDigest ? pace : 1
+        }
+        var result = forecast
+        for index in result.works.indices {
+            result.works[index].ratio = ratio(of: result.works[index].job)
+        }
+        for index in result.workers.indices {
+            for place in result.workers[index].held.indices {
+                result.workers[index].held[place].ratio = ratio(
+                    of: result.workers[index].held[place].job
+                )
+            }
+        }
+        return result
+    }
+}
+
+extension FarmStore {
+    /// How many jobs are looked at, and how many of a job's attempts.
+    private static let (mostJobs, mostAttempts) = (20_000, 40)
+
+    /// What is queued, rendered and able to render now.
+    ///
+    /// It reads a row of every job that waits, and of every task that is rendered.
+    ///
+    /// - Throws: `DatabaseError`.
+    package func queueStanding() async throws -> QueueStanding {
+        let workers = try await workers().filter(\.takesTasks)
+        return try await pool.withConnection { connection in
+            QueueStanding(
+                at: .now,
+                workers: workers,
+                queued: try await queuedJobs(on: connection),
+                held: try await heldWork(on: connection),
+                owners: try await owners(on: connection)
+            )
+        }
+    }
+
+    /// Foresees when a job is done, if nothing comes, fails or is paused meanwhile.
+    ///
+    /// What the job's own pictures took is the measure of what is left of it.
+    ///
+    /// - Parameters:
+    ///   - job: One that is not over.
+    ///   - standing: What was queued a moment ago.
+    /// - Returns: Its end; nil where it is held or came after that moment, where no worker can render what is
+    ///   left of it, or where none has told its speed.
+    /// - Throws: `DatabaseError`.
+    package func forecast(
+        _ job: JobRecord,
+        in standing: QueueStanding
+    ) async throws -> EndForecast? {
         // What is held back, or waits for another job, is not among what is queued.
         let left = job.images.waiting + job.images.rendering
-        let atWorkers = standing.held.reduce(0) { $0 + ($1.job == job.id ? $1.images : 0) }
-        guard left <= atWorkers || forecast.works.contains(where: { $0.job == job.id }),
-            let seconds = forecast.end(of: job.id)
-        else { return nil }
+        guard left <= standing.atWorkers[job.id] ?? 0 || standing.models[job.id] != nil else {
+            return nil
+        }
+        let measure = try await pool.withConnection { try await pace(of: job.id, on: $0) }
+        guard let end = standing.forecast(at: measure.ratio, of: job).end(of: job.id) else {
+            return nil
+        }
+        let seconds = max(0, end - standing.moment.duration(to: .now).inSeconds)
         let done = Double(job.images.delivered) / Double(max(1, job.images.total))
         let spread = measure.spread(after: done)
         return EndForecast(
@@ -127,14 +179,6 @@ extension FarmStore {
             earliest: seconds * (1 - spread),
             latest: seconds * (1 + spread)
         )
-    }
-
-    /// What a forecast looks at, of one moment.
-    private struct Standing {
-        var queued: [QueuedJob]
-        var held: [HeldWork]
-        var owners: [String: OwnerView]
-        var pace: JobPace
     }
 
     /// The jobs that have something to be claimed, or soon will.

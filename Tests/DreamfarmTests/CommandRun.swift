@@ -6,33 +6,80 @@ struct CommandRun {
     let status: Int32
     /// The lines of standard error.
     let lines: [String]
+    /// What came on standard output.
+    let output: Data
 
     /// The lines that say what was wrong.
     var errors: [String] { lines.filter { $0.hasPrefix("error: ") } }
+
+    /// The lines of standard output.
+    var outputLines: [String] {
+        String(decoding: output, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
 
     /// Runs the command that was built beside the tests, in a folder.
     ///
     /// - Parameters:
     ///   - arguments: The command line behind the command's name.
     ///   - folder: Where relative paths lie, and the command's cache.
+    ///   - input: What standard input has.
+    ///   - terminal: What standard input and output are in place of that.
+    ///   - environment: Variables beside those that every run gets.
     ///   - onLine: Called with the process for each line as it comes.
     /// - Returns: Its status and what it said.
     /// - Throws: What starting the process throws.
     static func run(
         _ arguments: [String],
         in folder: ModelFolder,
+        input: Data = Data(),
+        terminal: PseudoTerminal? = nil,
+        environment: [String: String] = [:],
+        onLine: (Process, String) -> Void = { _, _ in }
+    ) throws -> CommandRun {
+        try run(
+            arguments,
+            inFolder: folder.path,
+            input: input,
+            terminal: terminal,
+            environment: environment,
+            onLine: onLine
+        )
+    }
+
+    /// Runs the command in a folder that holds no model.
+    ///
+    /// - Parameters:
+    ///   - arguments: The command line behind the command's name.
+    ///   - folder: Where relative paths lie, and the command's cache.
+    ///   - input: What standard input has.
+    ///   - terminal: What standard input and output are in place of that.
+    ///   - environment: Variables beside those that every run gets.
+    ///   - onLine: Called with the process for each line as it comes.
+    /// - Returns: Its status and what it said.
+    /// - Throws: What starting the process throws.
+    static func run(
+        _ arguments: [String],
+        inFolder folder: String,
+        input: Data = Data(),
+        terminal: PseudoTerminal? = nil,
+        environment: [String: String] = [:],
         onLine: (Process, String) -> Void = { _, _ in }
     ) throws -> CommandRun {
         let process = Process()
         process.executableURL = URL(filePath: CommandLine.arguments[0])
             .deletingLastPathComponent().appending(path: "dreamfarm")
         process.arguments = arguments
-        process.currentDirectoryURL = URL(filePath: folder.path)
-        process.environment = ["XDG_CACHE_HOME": "\(folder.path)/cache", "PATH": "/usr/bin:/bin"]
+        process.currentDirectoryURL = URL(filePath: folder)
+        process.environment = ["XDG_CACHE_HOME": "\(folder)/cache", "PATH": "/usr/bin:/bin"]
+            .merging(environment) { $1 }
         let errors = Pipe()
         process.standardError = errors
-        process.standardOutput = FileHandle.nullDevice
+        // Files, which hold what nobody reads yet.
+        let streams = try StandardFiles(input: input)
+        process.standardInput = terminal?.slave ?? streams.input
+        process.standardOutput = terminal?.slave ?? streams.output
         try process.run()
+        terminal?.begin()
         var lines: [String] = []
         var rest = Data()
         while case let data = errors.fileHandleForReading.availableData, !data.isEmpty {
@@ -45,8 +92,34 @@ struct CommandRun {
         }
         process.waitUntilExit()
         #expect(process.terminationReason == .exit, "\(arguments): \(lines)")
-        return CommandRun(status: process.terminationStatus, lines: lines)
+        return CommandRun(
+            status: process.terminationStatus,
+            lines: lines,
+            output: try terminal?.end() ?? streams.written()
+        )
     }
+}
+
+/// The files behind a run's standard input and output, removed with the value.
+private final class StandardFiles {
+    let input: FileHandle
+    let output: FileHandle
+    private let path: String
+
+    init(input: Data) throws {
+        path = FileManager.default.temporaryDirectory
+            .appending(path: "dreamfarm-run-\(UUID().uuidString)").path(percentEncoded: false)
+        try input.write(to: URL(filePath: "\(path).in"))
+        try Data().write(to: URL(filePath: "\(path).out"))
+        self.input = try FileHandle(forReadingFrom: URL(filePath: "\(path).in"))
+        output = try FileHandle(forWritingTo: URL(filePath: "\(path).out"))
+    }
+
+    deinit {
+        for kind in ["in", "out"] { try? FileManager.default.removeItem(atPath: "\(path).\(kind)") }
+    }
+
+    func written() throws -> Data { try Data(contentsOf: URL(filePath: "\(path).out")) }
 }
 
 /// A temporary folder with a copy of a committed model in `model`, to be broken.

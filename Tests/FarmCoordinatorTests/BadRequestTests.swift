@@ -220,7 +220,7 @@ struct BadRequestTests {
             #expect(tasks.items.map(\.waiting?.reason) == [nil, .behind, .behind])
             #expect(
                 tasks.items.map(\.waiting?.sentence).last
-                    == "1 tasks of the same owner go first; put the job forward with: "
+                    == "1 task of the same owner goes first; put the job forward with: "
                     + "dreamfarm prioritize JOB 90"
             )
         }

@@ -38,6 +38,7 @@ import Testing
             "until 1970-01-01T00:01:00Z after a failed attempt: out of memory; it"
         ),
         (.limit(maxWorkers: 8), "has 8 tasks at work"),
+        (.limit(maxWorkers: 1), "has 1 task at work"),
         (
             .namedLimit(LimitShortage(name: "houdini", count: 2, used: 2, own: 1)),
             "'houdini' has 2 places and 2 are in use, 1 by tasks of this owner and 1 by others'"
@@ -65,12 +66,13 @@ import Testing
             "90 of 60 seconds of workers in the last 7 days; it goes on by itself as the period moves"
         ),
         (.fairShare(owner: "ann"), "the share of 'ann'"),
-        (.behind(tasks: 12), "12 tasks of the same owner"),
+        (.behind(tasks: 12), "12 tasks of the same owner go first"),
+        (.behind(tasks: 1), "1 task of the same owner goes first"),
         (.behind(tasks: 0), "it is next"),
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<23)
+    @Test("each reason has a sentence with its figures", arguments: 0..<25)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")

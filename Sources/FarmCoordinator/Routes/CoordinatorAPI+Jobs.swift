@@ -20,7 +20,7 @@ extension CoordinatorAPI {
             var view = JobView(record)
             if !record.state.isFinal {
                 view.waiting = try await why(record.id)
-                if let end = try await store.forecast(record) {
+                if let end = try await store.forecast(record, in: queue.value()) {
                     view.etaSeconds = end.seconds
                     view.etaEarliestSeconds = end.earliest
                     view.etaLatestSeconds = end.latest

@@ -32,6 +32,8 @@ package struct CoordinatorAPI: Sendable {
     let desk: FarmDesk
     let sweep: BlobSweep
     let metrics: FarmMetrics
+    /// What is queued and who can render it, by which the ends of jobs are foreseen.
+    let queue: SharedReading<QueueStanding>
 
     /// An API over `store` and `blobs`, which the admin token `admin` opens.
     package init(
@@ -65,6 +67,7 @@ package struct CoordinatorAPI: Sendable {
         workers = WorkerDirectory(store: store)
         holders = AttemptHolders(store: store)
         warm = WarmJobs()
+        queue = SharedReading(lifetime: settings.queueLifetime) { try await store.queueStanding() }
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
         let metrics = FarmMetrics(store)
         self.metrics = metrics
@@ -162,6 +165,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var dataDirectory: String?
     /// How long what is queued may take, by which the size of a fleet is recommended.
     package var capacityTarget: Duration = .seconds(900)
+    /// How long what is queued is remembered while ends of jobs are foreseen.
+    package var queueLifetime: Duration = .seconds(1)
     /// Whether workers have to show a certificate that the server has verified.
     package var asksWorkersForCertificates = false
     /// Whether `/metrics` takes no token.

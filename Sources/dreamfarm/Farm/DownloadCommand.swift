@@ -3,9 +3,10 @@ import FarmClient
 import FarmModel
 import FoundationEssentials
 import Glibc
+import HTTPTransport
 import Imaging
 
-/// Usage: `dreamfarm download JOB --to DIR [--contact-sheet FILE]`.
+/// Usage: `dreamfarm download JOB --to DIR|- [--contact-sheet FILE] [--show]`.
 struct DownloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
@@ -17,9 +18,15 @@ struct DownloadCommand: AsyncParsableCommand {
 
     @Option(
         name: [.customLong("to"), .customLong("output")],
-        help: "The folder to put the pictures in; those that are there already are not fetched."
+        help: """
+            The folder to put the pictures in; those that are there already are not fetched. - writes them \
+            to standard output: the picture of a job of one, else a zip file.
+            """
     )
     var output: String
+
+    @Flag(help: "With --to -, write pictures' bytes to a terminal too.")
+    var force = false
 
     @Option(
         help: """
@@ -29,31 +36,87 @@ struct DownloadCommand: AsyncParsableCommand {
     )
     var contactSheet: String?
 
+    @OptionGroup(title: "Showing") var showing: ShowOptions
     @OptionGroup var farm: FarmOptions
+
+    func validate() throws {
+        guard output == StandardOutput.name else { return }
+        if contactSheet != nil {
+            throw ValidationError("--contact-sheet needs a folder: give --to DIR, not --to -")
+        }
+        if farm.format == .json {
+            throw ValidationError("--to - and -o json both want standard output: give --to DIR")
+        }
+    }
 
     func run() async throws {
         try await CommandExit.run {
+            let isStream = output == StandardOutput.name
+            if isStream { try StandardOutput.checkReader(option: "--to", isForced: force) }
+            let isOutputTaken = isStream || farm.format == .json
+            let display = try showing.display(isOutputTaken: isOutputTaken)
             let client = try farm.client()
             let job = try await client.job(job)
+            if isStream {
+                try await stream(job, from: client, display)
+                return .done
+            }
             var pictures: [DeliveredPicture] = []
             for try await image in client.images(of: job.id, state: .delivered) {
                 let path = try await fetch(image, from: client)
                 pictures.append(DeliveredPicture(path: path, settings: image.settings))
                 if farm.format == .text { print(path) }
-                if let doubt = image.doubt {
-                    StandardError.write("warning: \(shown("\(image.name): \(doubt)"))\n")
+                warn(of: image)
+                if let display {
+                    // Its path stands before it.
+                    fflush(nil)
+                    try display.show(try ImageDecoder().bytes(ofFile: path), name: path)
                 }
             }
             if let contactSheet {
                 try await writeContactSheet(of: pictures, to: contactSheet, from: client)
             }
             if farm.format == .json { print(try FarmJSON.text(pictures.map(\.path))) }
-            let missing = job.images.total - pictures.count
-            if missing > 0 {
-                StandardError.write("\(missing) of \(job.images.total) images are not delivered\n")
-            }
+            tellMissing(of: job, delivered: pictures.count)
             return .done
         }
+    }
+
+    /// Writes the pictures to standard output: the one of a job of one, else a zip file.
+    private func stream(
+        _ job: JobView,
+        from client: CoordinatorClient,
+        _ display: PictureDisplay?
+    ) async throws {
+        guard job.images.delivered > 0 else { throw DownloadError.nothing(self.job) }
+        let isOne = job.images.total == 1
+        if !isOne {
+            for try await chunk in try await client.archive(of: job.id) {
+                try StandardOutput.write(Array(chunk))
+            }
+        }
+        for try await image in client.images(of: job.id, state: .delivered) {
+            warn(of: image)
+            guard isOne || display != nil else { continue }
+            let data = try await client.picture(image.id)
+            guard image.digest == nil || BlobDigest(of: data).rawValue == image.digest else {
+                throw DownloadError.damaged(image.name)
+            }
+            if isOne { try StandardOutput.write(Array(data)) }
+            try display?.show(Array(data), name: image.name)
+        }
+        tellMissing(of: job, delivered: job.images.delivered)
+    }
+
+    private func warn(of image: ImageView) {
+        guard let doubt = image.doubt else { return }
+        StandardError.write("warning: \(shown("\(image.name): \(doubt)"))\n")
+    }
+
+    private func tellMissing(of job: JobView, delivered: Int) {
+        let missing = job.images.total - delivered
+        guard missing > 0 else { return }
+        StandardError.write("\(missing) of \(job.images.total) images are not delivered\n")
     }
 
     /// Fetches one picture beside its place, checks its digest, and renames it.
@@ -126,6 +189,7 @@ enum DownloadError: Error, CustomStringConvertible {
     case unsafeName(String)
     case unwritable(String)
     case damaged(String)
+    case nothing(String)
 
     var description: String {
         switch self {
@@ -134,6 +198,8 @@ enum DownloadError: Error, CustomStringConvertible {
                 + " another output.name"
         case .unwritable(let path): "\(path): cannot be written; check --to"
         case .damaged(let name): "\(name) came with other bytes than were delivered; try again"
+        case .nothing(let job):
+            "no picture of '\(job)' is delivered yet; dreamfarm wait \(job) waits until all are"
         }
     }
 }

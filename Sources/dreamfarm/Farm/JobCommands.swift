@@ -74,7 +74,9 @@ struct JobCommand: AsyncParsableCommand {
                 if let reason = job.reason { print(shown(reason)) }
                 if !job.state.isFinal {
                     for why in try await client.why(job.id) {
-                        print(shown("\(why.tasks) tasks wait: \(why.sentence)"))
+                        let verb = why.tasks == 1 ? "waits" : "wait"
+                        let tasks = CountText.of(why.tasks, "task")
+                        print(shown("\(tasks) \(verb): \(why.sentence)"))
                     }
                 }
                 try await JobFailures.report(job, client)
@@ -156,7 +158,8 @@ struct WhyCommand: AsyncParsableCommand {
             case .text:
                 if reasons.isEmpty { print("nothing of it waits") }
                 for why in reasons {
-                    print(shown("\(why.reason.rawValue) (\(why.tasks) tasks): \(why.sentence)"))
+                    let tasks = CountText.of(why.tasks, "task")
+                    print(shown("\(why.reason.rawValue) (\(tasks)): \(why.sentence)"))
                 }
             }
             return .done

@@ -54,7 +54,7 @@ struct SubmitCommand: AsyncParsableCommand {
                 return .done
             }
             let uploaded = try await files.upload(to: client)
-            if uploaded > 0 { StandardError.write("uploaded \(uploaded) files\n") }
+            if uploaded > 0 { StandardError.write("uploaded \(CountText.of(uploaded, "file"))\n") }
             let answer = try await client.submit(
                 job,
                 key: key.flatMap(JobKey.init(rawValue:)),
@@ -63,7 +63,7 @@ struct SubmitCommand: AsyncParsableCommand {
             for warning in answer.warnings ?? [] {
                 StandardError.write("warning: \(shown("\(warning)"))\n")
             }
-            StandardError.write("job \(answer.id): \(answer.images.total) images\n")
+            StandardError.write("job \(answer.id): \(CountText.of(answer.images.total, "image"))\n")
             guard wait || timeout != nil else {
                 try farm.show(answer, "\(answer.id)")
                 return .done

@@ -38,7 +38,7 @@ struct TopCommand: AsyncParsableCommand {
     func run() async throws {
         try await CommandExit.run {
             let client = try farm.client()
-            let isLive = !once && farm.format == .text && isatty(STDOUT_FILENO) == 1
+            let isLive = !once && farm.format == .text && StandardOutput.isTerminal
             var rate = DeliveryRate()
             while true {
                 do {
@@ -48,7 +48,7 @@ struct TopCommand: AsyncParsableCommand {
                         print(try FarmJSON.text(look))
                         return .done
                     }
-                    let size = isLive ? Self.terminal : nil
+                    let size = isLive ? TerminalSize(of: STDOUT_FILENO) : nil
                     let lines = look.lines(perSecond: rate.perSecond).map { shown($0) }
                     guard let size else {
                         for line in lines { print(line) }
@@ -66,16 +66,6 @@ struct TopCommand: AsyncParsableCommand {
                 try await Task.sleep(for: FarmSettings.duration(interval) ?? .seconds(2))
             }
         }
-    }
-
-    /// The terminal's size; that of the oldest ones where it does not tell.
-    private static var terminal: (rows: Int, columns: Int) {
-        var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 1, size.ws_col > 1
-        else {
-            return (24, 80)
-        }
-        return (Int(size.ws_row), Int(size.ws_col))
     }
 }
 

@@ -46,7 +46,7 @@ struct WorkersCommand: AsyncParsableCommand {
 
     private static func work(of worker: WorkerView) -> String {
         guard let step = worker.running?.first else {
-            return worker.leasedTasks == 0 ? "-" : "\(worker.leasedTasks) tasks"
+            return worker.leasedTasks == 0 ? "-" : CountText.of(worker.leasedTasks, "task")
         }
         var text = "image \(step.image ?? 0), step \(step.step) of \(step.steps)"
         if let seconds = step.stepSeconds {

@@ -64,7 +64,7 @@ final class ProgressDisplay {
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         let peak = String(format: "%.2f", Double(usage.ru_maxrss) / Double(1 << 20))
         note(
-            "\(job.path) after \(Self.seconds(ContinuousClock.now - started)) s,"
+            "\(job.place) after \(Self.seconds(ContinuousClock.now - started)) s,"
                 + " peak memory \(peak) GiB"
         )
     }

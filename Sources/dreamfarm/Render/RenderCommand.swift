@@ -11,7 +11,8 @@ struct RenderCommand: AsyncParsableCommand {
         abstract: "Render pictures on this machine, with no farm.",
         discussion: """
             A prompt may name its references as [ref#1] to [ref#9]. With several prompts, seeds \
-            or a count, the model is read once and every picture gets a name of its own.
+            or a count, the model is read once and every picture gets a name of its own. \
+            dreamfarm render --prompt - --output - reads the one and writes the other for other programs.
             """
     )
 
@@ -24,10 +25,13 @@ struct RenderCommand: AsyncParsableCommand {
         let interruption = Interruption()
         defer { progress.close() }
         let plan = try RenderPlan(model: model, picture: picture, output: output)
+        let display = try output.showing.display(
+            isOutputTaken: output.output == StandardOutput.name
+        )
         let pipeline = try await plan.makePipeline(log: progress.note)
         let group = try plan.makeGroup(for: pipeline) { StandardError.write($0 + "\n") }
         do {
-            try render(plan, pipeline, progress, interruption)
+            try render(plan, pipeline, progress, interruption, display)
         } catch {
             // what ended another rank comes before what it meant for this one
             try group?.close()
@@ -41,11 +45,12 @@ struct RenderCommand: AsyncParsableCommand {
         _ plan: RenderPlan,
         _ pipeline: RenderPipeline,
         _ progress: ProgressDisplay,
-        _ interruption: Interruption
+        _ interruption: Interruption,
+        _ display: PictureDisplay?
     ) throws {
         try interruption.check()
         let jobs = try plan.jobs(for: pipeline, log: progress.note)
-        for job in jobs {
+        for job in jobs where !job.isForStandardOutput {
             try OutputFile.checkWritable(job.path)
         }
         // the encoders go before the first picture, so all conditions have to stay
@@ -73,8 +78,13 @@ struct RenderCommand: AsyncParsableCommand {
             if let dump, let path = output.dump {
                 try dump.write(to: path)
             }
-            try AtomicFile.write(job.path, picture.png)
+            if job.isForStandardOutput {
+                try StandardOutput.write(picture.png)
+            } else {
+                try AtomicFile.write(job.path, picture.png)
+            }
             progress.end(job)
+            try display?.show(picture.png, name: job.place)
         }
     }
 }
@@ -83,6 +93,11 @@ struct RenderCommand: AsyncParsableCommand {
 struct RenderJob {
     let request: RenderRequest
     let path: String
+
+    var isForStandardOutput: Bool { path == StandardOutput.name }
+
+    /// What messages call the place it goes to.
+    var place: String { isForStandardOutput ? "standard output" : path }
 
     /// Where previews of it go.
     var previewPath: String {

@@ -42,7 +42,7 @@ struct PictureOptions: ParsableArguments {
     @Option(help: "A task file with these settings as JSON; options override it.")
     var task: String?
 
-    @Option(help: "What to show. Repeatable.")
+    @Option(help: "What to show; - reads it from standard input. Repeatable.")
     var prompt: [String] = []
 
     @Option(
@@ -112,8 +112,18 @@ struct PictureOptions: ParsableArguments {
 
 /// Where pictures go.
 struct OutputOptions: ParsableArguments {
-    @Option(help: "The PNG file to write; with several pictures, names are derived from it.")
+    @Option(
+        help: """
+            The PNG file to write; with several pictures, names are derived from it. - writes the one \
+            picture to standard output.
+            """
+    )
     var output = "out.png"
+
+    @Flag(help: "With --output -, write the picture's bytes to a terminal too.")
+    var force = false
+
+    @OptionGroup var showing: ShowOptions
 
     @Option(help: "A safetensors file for every intermediate value of the picture.")
     var dump: String?
@@ -124,6 +134,11 @@ struct OutputOptions: ParsableArguments {
     func validate() throws {
         if let previewEvery, previewEvery < 1 {
             throw ValidationError("--preview-every \(previewEvery) is out of range: 1 or more")
+        }
+        if previewEvery != nil, output == StandardOutput.name {
+            throw ValidationError(
+                "--preview-every writes beside the output, which --output - has not: give it a file"
+            )
         }
     }
 }

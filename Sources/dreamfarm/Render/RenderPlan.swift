@@ -10,6 +10,7 @@ struct RenderPlan {
     private let task: TaskFile?
     private let selection: AdapterSelection
     private let conditions: [Condition]
+    private let prompts: [String]
 
     enum PlanError: Error, Equatable, CustomStringConvertible {
         case noPrompt(path: String)
@@ -17,6 +18,7 @@ struct RenderPlan {
         case conditionTask(path: String, value: String)
         case dumpOfSeveral(count: Int)
         case dumpOverOutput(path: String)
+        case severalToStandardOutput(count: Int)
 
         var description: String {
             switch self {
@@ -30,6 +32,9 @@ struct RenderPlan {
                 "--dump holds one picture, and this makes \(count): use one prompt and one seed"
             case .dumpOverOutput(let path):
                 "--dump and --output both name \(path): give each a file of its own"
+            case .severalToStandardOutput(let count):
+                "--output - holds one picture, and this makes \(count): use one prompt and one seed,"
+                    + " or name a file, from which each gets a name of its own"
             }
         }
     }
@@ -37,12 +42,17 @@ struct RenderPlan {
     /// Reads what is small, so that what is wrong with it is said before the model is opened.
     ///
     /// - Throws: ``TaskFile/ReadError``, ``PlanError``, ``ReferenceOption/ParseError``,
-    ///   ``OutputFile/PathError``, `AdapterError` or `ImageError`.
+    ///   ``OutputFile/PathError``, ``StandardOutput/TerminalError``, ``StandardInput/ReadError``,
+    ///   `AdapterError` or `ImageError`.
     init(model: ModelOptions, picture: PictureOptions, output: OutputOptions) throws {
         self.model = model
         self.picture = picture
         self.output = output
-        try OutputFile.checkWritable(output.output)
+        if output.output == StandardOutput.name {
+            try StandardOutput.checkReader(option: "--output", isForced: output.force)
+        } else {
+            try OutputFile.checkWritable(output.output)
+        }
         if let dump = output.dump {
             try OutputFile.checkWritable(dump, option: "--dump")
             if dump == output.output { throw PlanError.dumpOverOutput(path: dump) }
@@ -50,6 +60,7 @@ struct RenderPlan {
         task = try picture.task.map { try TaskFile.read($0) }
         selection = try Self.selection(model: model, picture: picture, task: task)
         conditions = try Self.conditions(picture: picture, task: task)
+        prompts = try Self.prompts(picture: picture, task: task)
     }
 
     /// Opens the model and its adapters.
@@ -144,11 +155,13 @@ struct RenderPlan {
 
     /// Every picture, checked, in the order prompts then seeds.
     func jobs(for pipeline: RenderPipeline, log: (String) -> Void) throws -> [RenderJob] {
-        let prompts = try self.prompts()
         let seeds = self.seeds(log: log)
         let count = prompts.count * seeds.count
         if output.dump != nil, count > 1 {
             throw PlanError.dumpOfSeveral(count: count)
+        }
+        if output.output == StandardOutput.name, count > 1 {
+            throw PlanError.severalToStandardOutput(count: count)
         }
         return try prompts.enumerated().flatMap { index, prompt in
             try seeds.map { seed in
@@ -166,8 +179,14 @@ struct RenderPlan {
         }
     }
 
-    private func prompts() throws -> [String] {
-        if !picture.prompt.isEmpty { return picture.prompt }
+    private static func prompts(picture: PictureOptions, task: TaskFile?) throws -> [String] {
+        let given = picture.prompt
+        if given.count(where: { $0 == StandardInput.name }) > 1 {
+            throw StandardInput.ReadError.twice
+        }
+        if !given.isEmpty {
+            return try given.map { $0 == StandardInput.name ? try StandardInput.prompt() : $0 }
+        }
         guard let prompt = task?.prompt else {
             throw PlanError.noPrompt(path: picture.task ?? "")
         }
