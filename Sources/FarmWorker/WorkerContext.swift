@@ -72,6 +72,10 @@ struct WorkerContext: Sendable {
     /// The logger with the ids of an attempt.
     func logger(of attempt: HeldAttempt) -> Logger {
         var logger = logger
+        logger[metadataKey: "worker"] = desk.registration.map { "\($0.id)" }
+        logger[metadataKey: "job"] = "\(attempt.task.job)"
+        logger[metadataKey: "owner"] = "\(attempt.task.owner)"
+        logger[metadataKey: "pool"] = "\(configuration.pool)"
         logger[metadataKey: "task"] = "\(attempt.fence.task)"
         logger[metadataKey: "attempt"] = "\(attempt.fence.attempt)"
         return logger

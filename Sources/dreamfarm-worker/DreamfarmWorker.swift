@@ -51,6 +51,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
         @OptionGroup var options: WorkerOptions
 
         func run() async throws {
+            try options.access.bootstrapLog()
             let settings = try options.settings()
             try await SignalledWorker(logger: Logger(label: "dreamfarm.worker")).run { logger in
                 var worker = settings.worker

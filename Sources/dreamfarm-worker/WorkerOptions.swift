@@ -5,6 +5,7 @@ import FarmWorker
 import FoundationEssentials
 import Glibc
 import HTTPTransport
+import Telemetry
 import Tensors
 
 /// Where the coordinator is and what this process keeps, for every command.
@@ -30,17 +31,21 @@ struct FarmAccessOptions: ParsableArguments {
     @Option(help: "The data folder: the token's, caches, models (DREAMFARM_DATA_DIR).")
     var dataDir: String?
 
+    @Option(help: "How lines of the log are written: text, or json, an object a line.")
+    var logFormat: String?
+
     /// The names of all settings, those of the farm's other processes included: one file may
     /// serve all of them.
     private static let known: Set<String> = [
-        "adapters", "blob-reserve", "blob-store", "checkpoint-interval", "condition-cache",
-        "condition-memory", "coordinator", "data-dir", "database-url", "drain", "drain-grace",
-        "group", "group-listen", "heartbeat",
-        "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
-        "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
-        "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca", "oidc-issuer", "oidc-keys",
-        "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool", "precision",
-        "reference-cache", "request-rate", "spool", "tag", "threads", "tls-ca",
+        "adapters", "audit-share", "blob-reserve", "blob-store", "capacity-target",
+        "checkpoint-interval", "condition-cache", "condition-memory", "coordinator", "data-dir",
+        "database-url", "drain", "drain-grace", "group", "group-listen", "heartbeat",
+        "insecure-listen", "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs",
+        "kernels", "lease", "listen", "log-format", "memory", "metrics-listen", "metrics-open",
+        "model", "model-name", "name", "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca",
+        "oidc-issuer", "oidc-keys", "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool",
+        "precision", "preempt-quantum", "preemption", "reference-cache", "request-rate", "spool",
+        "tag", "threads", "tls-ca",
         "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
         "webhooks-private", "worker-credential",
     ]
@@ -48,6 +53,12 @@ struct FarmAccessOptions: ParsableArguments {
     /// The settings that the flags lie over.
     func layers() throws -> LayeredSettings {
         try LayeredSettings(file: config, environment: environment, known: Self.known)
+    }
+
+    /// Makes every logger that is made from now on write as the settings say; to be called once.
+    func bootstrapLog() throws {
+        let format: LogFormat? = try layers().choice("log-format", logFormat)
+        (format ?? .text).bootstrap()
     }
 
     private var environment: [String: String] { ProcessInfo.processInfo.environment }

@@ -72,6 +72,7 @@ struct DeliveryLoop: Sendable {
             try await finish(.completed, attempt)
         } else {
             worker.ledger.note { $0.usefulSeconds += attempt.report.seconds }
+            log(.completed, attempt)
             worker.drop(attempt)
         }
     }
@@ -123,7 +124,23 @@ struct DeliveryLoop: Sendable {
         }
         guard answer != nil else { return await leave(attempt) }
         note(end, report)
+        log(end, attempt)
         worker.drop(attempt)
+    }
+
+    private func log(_ end: AttemptEnd, _ attempt: HeldAttempt) {
+        let logger = worker.logger(of: attempt)
+        switch end {
+        case .completed: logger.info("Completed")
+        case .failed(let failure):
+            logger.info(
+                "Failed",
+                metadata: ["class": "\(failure.failureClass)", "error": "\(failure.message)"]
+            )
+        case .released(let reason):
+            logger.info("Released", metadata: ["reason": "\(reason.rawValue)"])
+        case .parked: logger.info("Parked")
+        }
     }
 
     private func park(

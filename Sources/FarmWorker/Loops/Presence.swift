@@ -60,6 +60,7 @@ struct Presence: Sendable {
             "Registered",
             metadata: [
                 "worker": "\(answer.id)", "name": "\(answer.name)", "model": "\(answer.model)",
+                "pool": "\(configuration.pool)",
             ]
         )
         if answer.desiredState == .drain {
