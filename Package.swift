@@ -79,7 +79,8 @@ let package = Package(
             name: "FarmWorker",
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
-                "Networks", "Tensors", .crypto, .logging, .serviceLifecycle,
+                "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird, .logging,
+                .nioCore, .serviceLifecycle,
             ]
         ),
 
@@ -211,7 +212,7 @@ let package = Package(
             name: "FarmWorkerTests",
             dependencies: [
                 "BlobStore", "Diffusion", "FarmClient", "FarmCoordinator", "FarmModel",
-                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "TestSupport",
+                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "Prometheus", "TestSupport",
                 .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),

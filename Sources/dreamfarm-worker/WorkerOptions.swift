@@ -159,6 +159,14 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: "Room for pictures that wait for the coordinator, as 2GiB.")
     var spool: String?
 
+    @Option(
+        help: "Where to serve /metrics, /healthz and /readyz, as 127.0.0.1:9470; off if left out."
+    )
+    var metricsListen: String?
+
+    @Flag(help: "Serve them where other machines can reach.")
+    var insecureListen = false
+
     /// What the settings come to.
     struct Settings {
         var worker: WorkerConfiguration
@@ -172,6 +180,8 @@ struct WorkerOptions: ParsableArguments {
         var fetch: (name: String, folder: String)?
         /// How it takes part in groups; nil for not at all.
         var group: GroupSettings?
+        /// Where it serves its metrics; nil for nowhere.
+        var metricsListen: ListenAddress?
 
         /// The key of its own of who joins, or joined before; nil for who shows a token.
         ///
@@ -219,7 +229,12 @@ struct WorkerOptions: ParsableArguments {
             bearer: bearer,
             token: token,
             fetch: isDirectory ? nil : (model, path),
-            group: try groupSettings(layers, client.coordinator)
+            group: try groupSettings(layers, client.coordinator),
+            metricsListen: try layers.address(
+                "metrics-listen",
+                metricsListen,
+                isOpen: try layers.flag("insecure-listen", insecureListen)
+            )
         )
     }
 

@@ -71,7 +71,7 @@ struct DeliveryLoop: Sendable {
         if answer.task == nil {
             try await finish(.completed, attempt)
         } else {
-            worker.ledger.note { $0.usefulSeconds += attempt.report.seconds }
+            note(.completed, attempt.report)
             log(.completed, attempt)
             worker.drop(attempt)
         }
@@ -157,7 +157,9 @@ struct DeliveryLoop: Sendable {
 
     private func note(_ end: AttemptEnd, _ report: AttemptReport) {
         switch end {
-        case .completed: worker.ledger.note { $0.usefulSeconds += report.seconds }
+        case .completed:
+            worker.ledger.count { $0.succeeded += 1 }
+            worker.ledger.note { $0.usefulSeconds += report.seconds }
         case .failed:
             worker.ledger.count { $0.failed += 1 }
             worker.ledger.note { $0.lostToFailureSeconds += report.seconds }
