@@ -34,12 +34,14 @@ let package = Package(
         ),
         .executableTarget(
             name: "dreamfarm-coordinator",
-            dependencies: ["FarmCoordinator", "FarmModel", .argumentParser, .logging]
+            dependencies: [
+                "FarmCoordinator", "FarmModel", "Telemetry", .argumentParser, .logging,
+            ]
         ),
         .executableTarget(
             name: "dreamfarm-worker",
             dependencies: [
-                "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Tensors",
+                "FarmClient", "FarmModel", "FarmWorker", "HTTPTransport", "Telemetry", "Tensors",
                 .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]
         ),
@@ -77,7 +79,8 @@ let package = Package(
             name: "FarmWorker",
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
-                "Networks", "Tensors", .crypto, .logging, .serviceLifecycle,
+                "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird, .logging,
+                .nioCore, .serviceLifecycle,
             ]
         ),
 
@@ -90,13 +93,17 @@ let package = Package(
             ]
         ),
         .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
-        .target(name: "FarmStore", dependencies: ["FarmModel", "Migrations", "Postgres"]),
+        .target(
+            name: "FarmStore",
+            dependencies: ["FarmModel", "Migrations", "Postgres", .logging]
+        ),
 
         // Floor 3: layers and models, as functions of weights; and sums over a group.
         .target(name: "Collectives", dependencies: ["CGloo", "Tensors", .crypto]),
         .target(name: "Networks", dependencies: ["Tensors"]),
 
-        // Floor 2: the numbers.
+        // Floor 2: the numbers, and what programs tell of themselves.
+        .target(name: "Telemetry", dependencies: [.logging]),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"]),
 
         // Floor 1: values and thin, safe wrappers.
@@ -206,7 +213,7 @@ let package = Package(
             name: "FarmWorkerTests",
             dependencies: [
                 "BlobStore", "Diffusion", "FarmClient", "FarmCoordinator", "FarmModel",
-                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "TestSupport",
+                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "Prometheus", "TestSupport",
                 .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
@@ -230,6 +237,7 @@ let package = Package(
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
         .testTarget(name: "PrometheusTests", dependencies: ["Prometheus"]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", .logging]),
         .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
     ],
     cxxLanguageStandard: .cxx17

@@ -41,6 +41,8 @@ package struct MachineInfo: Codable, Hashable, Sendable {
     package var threads: Int
     /// The accelerator's name; nil for none.
     package var device: String?
+    /// Where the worker's metrics are, a host and a port; nil where it does not listen.
+    package var metrics: String?
 
     package init(
         host: String,

@@ -12,6 +12,7 @@ package final class FarmCounts: Sendable {
         var parks: [String: Int] = [:]
         var repeatedSteps: [String: Int] = [:]
         var audits: [PictureAuditState: Int] = [:]
+        var webhooks: [WebhookOutcome: Int] = [:]
     }
 
     /// How many models are counted by name; the rest is put together as `other`.
@@ -37,6 +38,13 @@ package final class FarmCounts: Sendable {
     /// Audits of pictures that are decided, by what came of them.
     package var audits: [PictureAuditState: Int] { state.withLock(\.audits) }
 
+    /// Tries to send a message to a webhook, by what came of them.
+    package var webhooks: [WebhookOutcome: Int] { state.withLock(\.webhooks) }
+
+    func note(_ outcome: WebhookOutcome) {
+        state.withLock { $0.webhooks[outcome, default: 0] += 1 }
+    }
+
     func note(audits: Int, _ outcome: PictureAuditState) {
         state.withLock { $0.audits[outcome, default: 0] += audits }
     }
@@ -61,4 +69,11 @@ package final class FarmCounts: Sendable {
     func note(expirations: Int) {
         state.withLock { $0.expirations += expirations }
     }
+}
+
+/// What came of a try to send a message to a webhook.
+package enum WebhookOutcome: String, CaseIterable, Sendable {
+    case delivered
+    case failed
+    case givenUp = "given_up"
 }

@@ -160,18 +160,20 @@ extension FarmStore {
                 count: member.claim.limit
             )
         }
-        let claimed: [(WorkerID, ClaimedTask)]
+        let claimed: [(worker: WorkerID, task: ClaimedTask)]
         if let promise {
             claimed = try await claimPromised(promise, choices, slots, group, in: view)
         } else {
             (claimed, choices) = try await claimInTurn(choices, slots, group, in: view)
         }
+        log(claimed: claimed, in: group.worker.pool)
         // What does not end before a group starts is still there for others.
         if claimed.count < group.wanted, group.worker.reservation == nil {
-            let found = Set(claimed.map(\.1.job))
+            let found = Set(claimed.map(\.task.job))
             desk.forget(Set(choices.filter { !found.contains($0.head.job) }.map(\.head.id)))
         }
-        var tasks = Dictionary(grouping: claimed, by: \.0).mapValues { $0.map(\.1)[...] }
+        var tasks = Dictionary(grouping: claimed, by: \.worker)
+            .mapValues { $0.map(\.task)[...] }
         return group.members.compactMap { member in
             guard let own = tasks[member.claim.worker]?.prefix(member.claim.limit), !own.isEmpty
             else { return nil }
@@ -193,11 +195,12 @@ extension FarmStore {
         _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView
-    ) async throws -> (claimed: [(WorkerID, ClaimedTask)], tried: [Placement.Choice]) {
+    ) async throws -> (claimed: [(worker: WorkerID, task: ClaimedTask)], tried: [Placement.Choice])
+    {
         let bounded = choices.prefix(while: \.head.isSpecial).prefix(Self.lockedWidth)
         let open = choices.filter { !$0.head.isSpecial }
         var slots = slots
-        var claimed: [(WorkerID, ClaimedTask)] = []
+        var claimed: [(worker: WorkerID, task: ClaimedTask)] = []
         var tried: [Placement.Choice] = []
         do {
             for choice in bounded where !slots.isEmpty {
@@ -229,7 +232,7 @@ extension FarmStore {
         _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView
-    ) async throws -> [(WorkerID, ClaimedTask)] {
+    ) async throws -> [(worker: WorkerID, task: ClaimedTask)] {
         try await withRetriedTransaction { connection in
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
             return try await claimAdmitted(choice, slots, group, in: view, on: connection)
@@ -243,7 +246,7 @@ extension FarmStore {
         _ group: Group,
         in view: QueueView,
         on connection: PostgresConnection
-    ) async throws -> [(WorkerID, ClaimedTask)] {
+    ) async throws -> [(worker: WorkerID, task: ClaimedTask)] {
         guard let room = try await admit(group.worker, to: choice, on: connection) else {
             return []
         }
@@ -279,11 +282,11 @@ extension FarmStore {
         _ slots: [ClaimSlot],
         _ group: Group,
         in view: QueueView
-    ) async throws -> [(WorkerID, ClaimedTask)] {
+    ) async throws -> [(worker: WorkerID, task: ClaimedTask)] {
         let claimed = try await withRetriedTransaction { connection in
             if group.worker.groupSize > 1 { try await lockLead(slots, on: connection) }
             try await lockHead(of: promise, on: connection)
-            var claimed: [(WorkerID, ClaimedTask)] = []
+            var claimed: [(worker: WorkerID, task: ClaimedTask)] = []
             if let choice = choices.first {
                 claimed = try await claimAdmitted(choice, slots, group, in: view, on: connection)
             }
@@ -302,7 +305,7 @@ extension FarmStore {
         in view: QueueView,
         images: Int? = nil,
         on connection: PostgresConnection
-    ) async throws -> [(WorkerID, ClaimedTask)] {
+    ) async throws -> [(worker: WorkerID, task: ClaimedTask)] {
         let names = group.members.compactMap { view.workers[$0.claim.worker]?.name }
         let rows = try await connection.query(
             leaseStatement(

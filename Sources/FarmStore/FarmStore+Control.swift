@@ -16,7 +16,7 @@ package enum ControlOutcome: Sendable {
 extension FarmStore {
     /// Holds a job: nothing more of it is claimed, what is at a worker goes on.
     package func pauseJob(_ id: JobID, by actor: String) async throws -> ControlOutcome {
-        try await control(id) { state, connection in
+        try await control(id, "Job paused", by: actor) { state, connection in
             if state == .paused { return .unchanged }
             guard let next = state.state(after: .pause) else { return .refused }
             try await connection.execute(
@@ -32,7 +32,7 @@ extension FarmStore {
 
     /// Lets a held job go on; what it waited for besides, it waits for again.
     package func resumeJob(_ id: JobID, by actor: String) async throws -> ControlOutcome {
-        try await control(id) { state, connection in
+        try await control(id, "Job resumed", by: actor) { state, connection in
             if state == .pending || state == .running { return .unchanged }
             guard state.state(after: .resume) != nil else { return .refused }
             try await connection.execute(
@@ -71,7 +71,7 @@ extension FarmStore {
         isLifted: Bool? = nil,
         by actor: String
     ) async throws -> ControlOutcome {
-        try await control(id) { state, connection in
+        try await control(id, "Job prioritized", by: actor) { state, connection in
             guard !state.isFinal else { return .refused }
             let changed = try await connection.execute(
                 """
@@ -109,18 +109,23 @@ extension FarmStore {
     /// What a change of a job came to.
     private enum Change { case done, unchanged, refused }
 
-    /// Calls the body with the job's state, its heads and then its row locked.
+    /// Calls the body with the job's state, its heads and then its row locked, and tells of what it
+    /// has changed.
     private func control(
         _ id: JobID,
+        _ change: String,
+        by actor: String,
         _ body: (JobState, PostgresConnection) async throws -> Change
     ) async throws -> ControlOutcome {
         try await withRetriedTransaction { connection in
             _ = try await Self.lockHeads(of: id, on: connection)
             guard let state = try await Self.lockJob(id, on: connection) else { return .notFound }
-            let change = try await body(state, connection)
-            guard change != .refused else { return .refused(state) }
+            let outcome = try await body(state, connection)
+            guard outcome != .refused else { return .refused(state) }
             guard let job = try await job(id, on: connection) else { return .notFound }
-            return change == .done ? .done(job) : .unchanged(job)
+            guard outcome == .done else { return .unchanged(job) }
+            log(change, ["job": "\(id)", "owner": job.owner, "by": actor], on: connection)
+            return .done(job)
         }
     }
 

@@ -53,6 +53,11 @@ extension FarmStore {
                 ["name": preview.name, "images": String(preview.images)],
                 on: connection
             )
+            log(
+                "Job deleted",
+                ["job": "\(id)", "by": actor, "images": "\(preview.images)"],
+                on: connection
+            )
             return .deleted(preview)
         }
     }

@@ -110,7 +110,7 @@ extension FarmStore {
                         THEN now() ELSE finished_at END
                 FROM change JOIN touched ON touched.id = change.job_id
                 WHERE job.id = change.job_id
-                RETURNING job.id, job.event_count, job.state, change.delivered, job.webhook,
+                RETURNING job.id, job.owner, job.event_count, job.state, change.delivered, job.webhook,
                     change.ended > 0 AND job.live_task_count = 0 AS is_over
             ),
             told AS (
@@ -144,9 +144,12 @@ extension FarmStore {
                 HAVING count(*) > 0
             )
             SELECT current.place IS NOT NULL AS is_current, delivered.place IS NOT NULL AS is_new,
-                counted.state, counted.undelivered, counted.is_narrow, (SELECT count(*) FROM notified)
+                counted.state, counted.undelivered, counted.is_narrow, current.job_id,
+                current.worker_id, settled.owner, settled.state AS job_state, settled.is_over,
+                (SELECT count(*) FROM notified)
             FROM call LEFT JOIN current USING (place) LEFT JOIN delivered USING (place)
                 LEFT JOIN counted ON counted.id = current.task_id
+                LEFT JOIN settled ON settled.id = current.job_id
             ORDER BY call.place
             """
     }

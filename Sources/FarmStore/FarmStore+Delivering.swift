@@ -19,6 +19,8 @@ struct DeliveryEcho: Sendable {
     /// The task's state, the images it still lacks, and whether they are claimed one at a time; nil
     /// when the lease is not current.
     let task: (state: TaskState, undelivered: Int, isNarrow: Bool)?
+    /// Its job and worker, and how the job ended by it; nil when the lease is not current.
+    let job: (id: JobID, owner: String, worker: WorkerID, end: JobState?)?
 }
 
 extension FarmStore {
@@ -99,10 +101,19 @@ extension FarmStore {
                 isNew: try row.decode("is_new"),
                 task: try state.map {
                     ($0, try row.decode("undelivered"), try row.decode("is_narrow"))
+                },
+                job: try row.decodeIfPresent("owner", as: String.self).map {
+                    (
+                        id: try row.decode("job_id"), owner: $0,
+                        worker: try row.decode("worker_id"),
+                        end: try row.decode("is_over")
+                            ? try row.decode("job_state", as: JobState.self) : nil
+                    )
                 }
             )
         }
         count(echoes, of: batch)
+        log(echoes, of: batch)
         return echoes.map { .success($0) }
     }
 

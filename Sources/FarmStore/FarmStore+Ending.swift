@@ -82,7 +82,7 @@ extension FarmStore {
         _ totals: AttemptTotals = AttemptTotals(),
         on connection: PostgresConnection
     ) async throws -> [AttemptVerdict] {
-        var verdicts: [AttemptVerdict] = []
+        var ended: [(lease: EndingLease, end: AttemptEnd, verdict: AttemptVerdict)] = []
         for (lease, end) in ends {
             let verdict = AttemptVerdict(
                 end,
@@ -104,9 +104,10 @@ extension FarmStore {
                 counts.note(end.ending)
                 counts.note(images: failed, .failed)
             }
-            verdicts.append(verdict)
+            ended.append((lease, end, verdict))
         }
-        return verdicts
+        log(ended, on: connection)
+        return ended.map(\.verdict)
     }
 
     /// Deletes the lease, keeps its attempt, and charges the owner for what was computed.
@@ -335,7 +336,7 @@ extension FarmStore {
         _ bodies: [String],
         on connection: PostgresConnection
     ) async throws {
-        try await connection.execute(
+        let settled = try await connection.query(
             """
             WITH settled AS (
                 UPDATE job SET failed_count = failed_count + \(failed),
@@ -348,7 +349,7 @@ extension FarmStore {
                     finished_at = CASE WHEN \(ended) > 0 AND live_task_count = \(ended)
                         THEN now() ELSE finished_at END
                 WHERE id = \(job)
-                RETURNING id, event_count, state, webhook,
+                RETURNING id, owner, event_count, state, webhook,
                     \(ended) > 0 AND live_task_count = 0 AS is_over
             ), told AS (
                 INSERT INTO event (job_id, number, kind, data)
@@ -364,8 +365,15 @@ extension FarmStore {
                     'number', event_count)
                 FROM settled WHERE is_over AND webhook IS NOT NULL
             )
-            SELECT pg_notify('farm_event', id::text) FROM settled
+            SELECT pg_notify('farm_event', id::text), owner, state, is_over FROM settled
             """
+        ).first
+        guard let settled, try settled.decode("is_over") else { return }
+        let state = try settled.decode("state", as: JobState.self)
+        log(
+            "Job \(state.rawValue)",
+            ["job": "\(job)", "owner": try settled.decode("owner")],
+            on: connection
         )
     }
 }

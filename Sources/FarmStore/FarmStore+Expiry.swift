@@ -34,11 +34,18 @@ extension FarmStore {
             report.hung += ended.leases
             report.poisoned += ended.failed
         }
-        report.lostWorkers = try await pool.execute(
+        let lost = try await pool.query(
             """
             UPDATE worker SET state = 'lost' WHERE state <> 'lost' AND last_seen_at <
                 now() - make_interval(secs => \(configuration.workerTimeout.inSeconds))
+            RETURNING id, name, pool
             """
+        )
+        report.lostWorkers = lost.count
+        log(
+            lost: try lost.map {
+                (try $0.decode("id"), try $0.decode("name"), try $0.decode("pool"))
+            }
         )
         return report
     }

@@ -130,6 +130,11 @@ extension FarmStore {
                 on: connection
             )
             try await Self.notify(.ready, head.job.description, on: connection)
+            log(
+                "Job asks for groups",
+                ["job": "\(head.job)", "size": "\(ranks)", "reason": reason],
+                on: connection
+            )
             return true
         }
     }

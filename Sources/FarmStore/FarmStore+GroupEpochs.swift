@@ -99,6 +99,7 @@ extension FarmStore {
             on: connection
         )
         try await Self.notify(.control, group.id.description, on: connection)
+        log("Group's epoch ended", of: group, ["reason": reason], on: connection)
     }
 
     /// Gives back what a group holds, and its first rank's worker its own class and speed.
@@ -263,6 +264,7 @@ extension FarmStore {
             """
         ).first
         guard let formed else { return nil }
+        log("Group ready", of: group, on: connection)
         try await keepLink(of: group, on: connection)
         try await connection.execute(
             "UPDATE worker SET group_breaks = 0 WHERE group_id = \(group.id) AND group_breaks > 0"

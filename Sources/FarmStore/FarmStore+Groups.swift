@@ -167,6 +167,7 @@ extension FarmStore {
                     on: connection
                 )
                 try await Self.notify(.control, id.description, on: connection)
+                log("Group is to drain", of: group, ["by": actor], on: connection)
             } else if group.state != .draining || isNow {
                 try await dissolve(
                     group,
@@ -231,7 +232,16 @@ extension FarmStore {
             on: connection
         )
         try await Self.notify(.control, id.description, on: connection)
-        return try await group(id, on: connection)
+        let group = try await group(id, on: connection)
+        if let group {
+            log(
+                "Group formed",
+                of: group,
+                ["by": actor, "origin": team.origin.rawValue, "size": "\(seated)"],
+                on: connection
+            )
+        }
+        return group
     }
 
     /// Ends a group, whose row is locked: its members are free, and what it holds is given back.
@@ -261,6 +271,7 @@ extension FarmStore {
             on: connection
         )
         try await Self.notify(.ready, group.id.description, on: connection)
+        log("Group dissolved", of: group, ["by": actor, "reason": reason], on: connection)
     }
 }
 

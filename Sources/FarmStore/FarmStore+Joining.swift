@@ -346,6 +346,11 @@ extension FarmStore {
         var detail = detail
         detail["id"] = id.description
         try await Self.recordAudit("worker.removed", name, by: actor, detail, on: connection)
+        log(
+            "Worker removed",
+            ["worker": "\(id)", "worker_name": name, "by": actor],
+            on: connection
+        )
         return true
     }
 

@@ -44,6 +44,15 @@ extension FarmStore {
             }
             let worker = try await enter(registration, name, former, model, on: connection)
             try await keepCredential(of: worker.id, registration, on: connection)
+            log(
+                registration.admission.join == nil ? "Worker registered" : "Worker joined",
+                [
+                    "worker": "\(worker.id)", "worker_name": name, "pool": registration.pool,
+                    "model": model, "precision": registration.precision,
+                    "epoch": "\(worker.epoch)",
+                ],
+                on: connection
+            )
             return worker
         }
     }

@@ -63,6 +63,11 @@ extension FarmStore {
                 ["images": String(images)],
                 on: connection
             )
+            log(
+                "Job retried",
+                ["job": "\(id)", "by": actor, "images": "\(images)"],
+                on: connection
+            )
             return .retried(images: images)
         }
     }

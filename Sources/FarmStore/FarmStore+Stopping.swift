@@ -103,9 +103,10 @@ extension FarmStore {
     private func stopJob(_ id: JobID, _ stop: Stop) async throws -> CancelOutcome {
         try await withRetriedTransaction { connection in
             let heads = try await Self.lockHeads(of: id, on: connection)
-            let state = try await connection.query("SELECT state FROM job WHERE id = \(id)")
-                .first?.decode("state", as: JobState.self)
-            guard let state else { return .notFound }
+            let row = try await connection.query("SELECT state, owner FROM job WHERE id = \(id)")
+                .first
+            guard let row else { return .notFound }
+            let state = try row.decode("state", as: JobState.self)
             if state.isFinal { return .alreadyOver(state) }
             try await Self.unqueue(heads, on: connection)
             let leased = try await cancelLeases(of: id, on: connection)
@@ -121,6 +122,12 @@ extension FarmStore {
                 counts.note(.cancelled, leased)
                 counts.note(images: images, .cancelled)
             }
+            var fields = [
+                "job": "\(id)", "owner": try row.decode("owner", as: String.self),
+                "by": stop.actor, "images": "\(images)", "leased": "\(leased)",
+            ]
+            fields["reason"] = stop.reason
+            log("Job \(stop.state.rawValue)", fields, on: connection)
             return .cancelled(leased: leased)
         }
     }

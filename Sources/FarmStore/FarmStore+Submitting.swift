@@ -37,6 +37,14 @@ extension FarmStore {
             guard let job = try await job(submission.id, on: connection) else {
                 throw FarmStoreError.vanished("the job that was just made")
             }
+            log(
+                "Job submitted",
+                [
+                    "job": "\(job.id)", "owner": job.owner, "name": job.name,
+                    "images": "\(job.images.total)", "tasks": "\(submission.tasks.count)",
+                ],
+                on: connection
+            )
             return .created(job)
         }
     }

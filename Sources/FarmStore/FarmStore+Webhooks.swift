@@ -61,7 +61,7 @@ extension FarmStore {
     /// with that.
     @discardableResult
     package func finishWebhook(_ id: UUID, error: String?) async throws -> Bool {
-        try await pool.query(
+        let row = try await pool.query(
             """
             UPDATE webhook SET last_error = \(error),
                 sent_at = CASE WHEN \(error)::text IS NULL THEN now() END,
@@ -70,7 +70,10 @@ extension FarmStore {
             WHERE id = \(id) AND sent_at IS NULL AND given_up_at IS NULL
             RETURNING given_up_at IS NOT NULL AS is_given_up
             """
-        ).first?.decode("is_given_up") ?? false
+        ).first
+        let isGivenUp = try row?.decode("is_given_up", as: Bool.self) ?? false
+        if row != nil { counts.note(error == nil ? .delivered : isGivenUp ? .givenUp : .failed) }
+        return isGivenUp
     }
 
     /// Returns the webhooks of a job, or of all, those due last first.

@@ -126,7 +126,22 @@ extension FarmStore {
                 id.description,
                 on: connection
             )
-            return try await worker(id, on: connection)
+            guard let changed = try await worker(id, on: connection) else { return nil }
+            var fields = [
+                "worker": "\(id)", "worker_name": changed.name, "pool": changed.pool, "by": actor,
+            ]
+            fields["reason"] = reason
+            log(Self.change(to: wish), fields, on: connection)
+            return changed
+        }
+    }
+
+    private static func change(to wish: DesiredWorkerState) -> String {
+        switch wish {
+        case .run: "Worker woken"
+        case .drain: "Worker is to drain"
+        case .sleep: "Worker is to sleep"
+        case .quarantine: "Worker quarantined"
         }
     }
 
@@ -135,11 +150,10 @@ extension FarmStore {
     /// Returns how many leases were released; nil when another process has the name by now.
     package func leaveWorker(_ id: WorkerID, epoch: Int64) async throws -> Int? {
         try await withRetriedTransaction { connection in
-            let isCurrent =
-                try await connection.query(
-                    "SELECT FROM worker WHERE id = \(id) AND epoch = \(epoch)"
-                ).count == 1
-            guard isCurrent else { return nil }
+            let row = try await connection.query(
+                "SELECT name, pool FROM worker WHERE id = \(id) AND epoch = \(epoch)"
+            ).first
+            guard let row else { return nil }
             try await endEpoch(ofWorker: id, because: "left", on: connection)
             let released = try await endLeases(ofWorker: id, .released, on: connection)
             try await connection.execute(
@@ -150,6 +164,14 @@ extension FarmStore {
                         ELSE 'its process ended' END
                 WHERE id = \(id) AND epoch = \(epoch)
                 """
+            )
+            log(
+                "Worker left",
+                [
+                    "worker": "\(id)", "worker_name": try row.decode("name"),
+                    "pool": try row.decode("pool"), "released": "\(released)",
+                ],
+                on: connection
             )
             return released
         }

@@ -1,4 +1,5 @@
 package import FarmModel
+package import Logging
 package import Postgres
 
 /// Every SQL statement of the farm, one method for each thing that is decided.
@@ -13,6 +14,8 @@ package import Postgres
 package struct FarmStore: Sendable {
     let pool: PostgresPool
     let configuration: FarmStoreConfiguration
+    /// Where changes are told.
+    let logger: Logger
     let desk: QueueDesk
     let claims: Gathering<TaskClaim, ClaimOutcome>
     let deliveries: Gathering<Delivery, DeliveryEcho>
@@ -22,13 +25,15 @@ package struct FarmStore: Sendable {
     /// The connections to the database, and who waits for one.
     package var connections: PostgresPool.Counts { pool.counts }
 
-    /// Creates the store of the pool's database.
+    /// Creates the store of the pool's database, which tells a logger of each change.
     package init(
         pool: PostgresPool,
-        configuration: FarmStoreConfiguration = FarmStoreConfiguration()
+        configuration: FarmStoreConfiguration = FarmStoreConfiguration(),
+        logger: Logger = Logger(label: "dreamfarm.store") { _ in SwiftLogNoOpLogHandler() }
     ) {
         self.pool = pool
         self.configuration = configuration
+        self.logger = logger
         desk = QueueDesk(freshness: configuration.viewAge)
         claims = Gathering(
             width: 1,

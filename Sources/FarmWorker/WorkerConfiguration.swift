@@ -29,6 +29,8 @@ package struct WorkerConfiguration: Sendable {
     /// How long a worker that ends waits for its picture and for the coordinator.
     package var grace = Duration.seconds(300)
     package var checkpoints = CheckpointSchedule()
+    /// Where it notes what it does; nil where nothing but its heartbeats tells of it.
+    package var metrics: WorkerMetrics?
     /// How it takes part in groups; nil for not at all.
     package var group: GroupSettings?
     /// How long a claim may be held back.

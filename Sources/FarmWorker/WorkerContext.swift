@@ -9,6 +9,7 @@ struct WorkerContext: Sendable {
     let desk: WorkerDesk
     /// Its seat in groups; empty for one that takes part in none.
     let seat = GroupSeat()
+    let metrics: WorkerMetrics
     let ledger: WorkerLedger
     let spool: PictureSpool
     let conditions: ConditionStore
@@ -32,7 +33,8 @@ struct WorkerContext: Sendable {
         let data = configuration.dataFolder
         let desk = WorkerDesk(room: configuration.spoolBytes)
         self.desk = desk
-        ledger = WorkerLedger()
+        metrics = configuration.metrics ?? WorkerMetrics()
+        ledger = metrics.ledger
         spool = PictureSpool(
             folder: data + "/spool/" + configuration.instance.id,
             memoryLimit: configuration.spoolMemory,
@@ -64,6 +66,12 @@ struct WorkerContext: Sendable {
             retrying: retrying,
             isEnding: { desk.drain != nil || desk.desired != .run }
         )
+        metrics.reader.read { [memory = configuration.memory] in
+            var readings = desk.readings
+            readings.memory = memory
+            readings.freeMemory = renderer.freeMemory
+            return readings
+        }
     }
 
     /// The renderer of a worker that takes part in groups; nil for one that does not.
@@ -72,6 +80,10 @@ struct WorkerContext: Sendable {
     /// The logger with the ids of an attempt.
     func logger(of attempt: HeldAttempt) -> Logger {
         var logger = logger
+        logger[metadataKey: "worker"] = desk.registration.map { "\($0.id)" }
+        logger[metadataKey: "job"] = "\(attempt.task.job)"
+        logger[metadataKey: "owner"] = "\(attempt.task.owner)"
+        logger[metadataKey: "pool"] = "\(configuration.pool)"
         logger[metadataKey: "task"] = "\(attempt.fence.task)"
         logger[metadataKey: "attempt"] = "\(attempt.fence.attempt)"
         return logger

@@ -88,6 +88,20 @@ final class WorkerDesk: Sendable {
         }
     }
 
+    /// What is told of it at the worker's endpoint.
+    var readings: WorkerReadings {
+        let standing = workerState
+        return state.read { state in
+            var readings = WorkerReadings()
+            readings.state = standing
+            readings.leaseSeconds = state.registration?.leaseSeconds
+            readings.held = state.held.count
+            readings.step = state.rendering?.step ?? (0, 0)
+            readings.waitingBytes = state.bytes
+            return readings
+        }
+    }
+
     /// Follows what the coordinator wants.
     ///
     /// - Returns: Whether that is news.

@@ -1,18 +1,31 @@
 import FarmModel
+import Prometheus
 import Synchronization
 
 /// What a worker did, for its heartbeats and for those who run it.
 package final class WorkerLedger: Sendable {
     private let state = Mutex(State())
+    private let steps: Histogram
 
     private struct State {
+        /// Since the last heartbeat.
         var figures = WorkerFigures()
+        /// Since the start.
+        var totals = WorkerFigures()
         var counts = WorkerCounts()
         var speed: Double?
     }
 
+    /// A ledger that shows how long each step takes.
+    init(steps: Histogram) {
+        self.steps = steps
+    }
+
     /// What it did since its start.
     package var counts: WorkerCounts { state.withLock { $0.counts } }
+
+    /// What its figures come to since its start.
+    var totals: WorkerFigures { state.withLock { $0.totals } }
 
     /// Takes the figures since the last time for a heartbeat.
     func takeFigures() -> WorkerFigures {
@@ -41,24 +54,31 @@ package final class WorkerLedger: Sendable {
     ///   - seconds: How long it took; nil where that is no measure of the worker.
     ///   - cost: What the image costs, or nil where that is not known.
     func noteStep(seconds: Double?, _ cost: ImageCost?) {
+        var step = WorkerFigures()
+        step.steps = 1
+        if let seconds {
+            steps.observe(seconds)
+            step.measuredSteps = 1
+            step.measuredStepSeconds = seconds
+        }
+        if let cost { step.denoiseTokens = cost.denoiseTokens / max(1, cost.steps) }
+        note { [step] in $0.add(step) }
         state.withLock { state in
-            state.figures.steps += 1
-            if let seconds {
-                state.figures.measuredSteps = (state.figures.measuredSteps ?? 0) + 1
-                state.figures.measuredStepSeconds =
-                    (state.figures.measuredStepSeconds ?? 0) + seconds
-            }
-            guard let cost else { return }
-            state.figures.denoiseTokens += cost.denoiseTokens / max(1, cost.steps)
-            guard let seconds, seconds > 0 else { return }
+            guard let cost, let seconds, seconds > 0 else { return }
             let speed = cost.stepFlops / seconds
             // A mean that forgets: one slow step is not the machine.
             state.speed = state.speed.map { 0.8 * $0 + 0.2 * speed } ?? speed
         }
     }
 
+    /// Adds to the figures what `change` adds to none.
     func note(_ change: (inout WorkerFigures) -> Void) {
-        state.withLock { change(&$0.figures) }
+        var more = WorkerFigures()
+        change(&more)
+        state.withLock { state in
+            state.figures.add(more)
+            state.totals.add(more)
+        }
     }
 
     func count(_ change: (inout WorkerCounts) -> Void) {
@@ -69,6 +89,7 @@ package final class WorkerLedger: Sendable {
 /// How often something happened since a worker's start.
 package struct WorkerCounts: Hashable, Sendable {
     package var claimed = 0
+    package var succeeded = 0
     package var delivered = 0
     package var failed = 0
     package var released = 0

@@ -4,6 +4,7 @@ import FarmModel
 import FoundationEssentials
 import Glibc
 import Logging
+import Telemetry
 
 /// The settings of the coordinator: flags over environment over file over defaults.
 ///
@@ -126,12 +127,14 @@ struct CoordinatorOptions: ParsableArguments {
     @Flag(help: "Serve /metrics without a token (environment: DREAMFARM_METRICS_OPEN).")
     var metricsOpen = false
 
+    @OptionGroup(title: "Logs") var observation: ObservationOptions
+
     @Flag(help: "Listen without TLS where other machines can reach.")
     var insecureListen = false
 
     /// The names of all settings.
     private static let names =
-        IdentityProvider.settingNames + [
+        IdentityProvider.settingNames + ObservationOptions.names + [
             "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease",
             "heartbeat",
             "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
@@ -160,18 +163,19 @@ struct CoordinatorOptions: ParsableArguments {
         ]
         let path = config ?? environment[SettingsSource.variable("config")]
         return SettingsSource(
-            flags: flags.merging(identity.flags) { own, _ in own }.compactMapValues(\.self),
+            flags: flags.merging(identity.flags) { own, _ in own }
+                .merging(observation.flags) { own, _ in own }.compactMapValues(\.self),
             environment: environment,
             file: try path.map { try SettingsFile.read($0, known: Self.names) } ?? [:]
         )
     }
 
-    /// The coordinator that the settings describe.
+    /// The coordinator that the settings describe; to be called once, since it says how the process logs.
     func coordinator() throws -> Coordinator {
-        Coordinator(
-            try configuration(source()),
-            logger: Logger(label: "dreamfarm.coordinator")
-        )
+        let source = try source()
+        let configuration = try configuration(source)
+        try ObservationOptions.logFormat(source).bootstrap()
+        return Coordinator(configuration, logger: Logger(label: "dreamfarm.coordinator"))
     }
 
     private func configuration(_ source: SettingsSource) throws -> CoordinatorConfiguration {
@@ -257,6 +261,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
+            ("log-format", try ObservationOptions.logFormat(source).rawValue),
         ]
         let all = values + (configuration.identity?.effective ?? [("oidc-issuer", "none")])
         return all.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }

@@ -51,9 +51,19 @@ struct DreamfarmWorker: AsyncParsableCommand {
         @OptionGroup var options: WorkerOptions
 
         func run() async throws {
+            try options.access.bootstrapLog()
             let settings = try options.settings()
-            try await SignalledWorker(logger: Logger(label: "dreamfarm.worker")).run { logger in
+            let logger = Logger(label: "dreamfarm.worker")
+            let metrics = WorkerMetrics()
+            let endpoint = settings.metricsListen.map {
+                WorkerEndpoint($0, of: metrics, logger: logger)
+            }
+            try await SignalledWorker(logger: logger, endpoint: endpoint).run { logger in
                 var worker = settings.worker
+                worker.metrics = metrics
+                worker.machine?.metrics = try await endpoint?.address(
+                    toward: settings.client.coordinator
+                )
                 worker.instance = try await .take(worker.name, in: worker.dataFolder)
                 worker.credential = try settings.credential(of: worker.instance)
                 if let fetch = settings.fetch {

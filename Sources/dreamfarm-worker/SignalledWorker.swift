@@ -7,6 +7,8 @@ import UnixSignals
 /// Runs a worker under the process's signals: the first drains it, the second stops it now.
 struct SignalledWorker {
     let logger: Logger
+    /// What serves its metrics, from before its model is loaded; nil for nothing.
+    var endpoint: WorkerEndpoint?
 
     /// Makes a worker and runs it to its end.
     func run(_ make: @escaping @Sendable (Logger) async throws -> WorkerService) async throws {
@@ -31,6 +33,12 @@ struct SignalledWorker {
                     }
                 }
                 return false
+            }
+            if let endpoint {
+                group.addTask {
+                    try await endpoint.run()
+                    return false
+                }
             }
             defer { group.cancelAll() }
             while let isOver = try await group.next(), !isOver {}

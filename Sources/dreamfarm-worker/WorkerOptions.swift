@@ -5,6 +5,7 @@ import FarmWorker
 import FoundationEssentials
 import Glibc
 import HTTPTransport
+import Telemetry
 import Tensors
 
 /// Where the coordinator is and what this process keeps, for every command.
@@ -30,17 +31,21 @@ struct FarmAccessOptions: ParsableArguments {
     @Option(help: "The data folder: the token's, caches, models (DREAMFARM_DATA_DIR).")
     var dataDir: String?
 
+    @Option(help: "How lines of the log are written: text, or json, an object a line.")
+    var logFormat: String?
+
     /// The names of all settings, those of the farm's other processes included: one file may
     /// serve all of them.
     private static let known: Set<String> = [
-        "adapters", "blob-reserve", "blob-store", "checkpoint-interval", "condition-cache",
-        "condition-memory", "coordinator", "data-dir", "database-url", "drain", "drain-grace",
-        "group", "group-listen", "heartbeat",
-        "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs", "kernels", "lease",
-        "listen", "memory", "metrics-listen", "metrics-open", "model", "model-name", "name",
-        "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca", "oidc-issuer", "oidc-keys",
-        "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool", "precision",
-        "reference-cache", "request-rate", "spool", "tag", "threads", "tls-ca",
+        "adapters", "audit-share", "blob-reserve", "blob-store", "capacity-target",
+        "checkpoint-interval", "condition-cache", "condition-memory", "coordinator", "data-dir",
+        "database-url", "drain", "drain-grace", "group", "group-listen", "heartbeat",
+        "insecure-listen", "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs",
+        "kernels", "lease", "listen", "log-format", "memory", "metrics-listen", "metrics-open",
+        "model", "model-name", "name", "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca",
+        "oidc-issuer", "oidc-keys", "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool",
+        "precision", "preempt-quantum", "preemption", "reference-cache", "request-rate", "spool",
+        "tag", "threads", "tls-ca",
         "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
         "webhooks-private", "worker-credential",
     ]
@@ -48,6 +53,12 @@ struct FarmAccessOptions: ParsableArguments {
     /// The settings that the flags lie over.
     func layers() throws -> LayeredSettings {
         try LayeredSettings(file: config, environment: environment, known: Self.known)
+    }
+
+    /// Makes every logger that is made from now on write as the settings say; to be called once.
+    func bootstrapLog() throws {
+        let format: LogFormat? = try layers().choice("log-format", logFormat)
+        (format ?? .text).bootstrap()
     }
 
     private var environment: [String: String] { ProcessInfo.processInfo.environment }
@@ -148,6 +159,14 @@ struct WorkerOptions: ParsableArguments {
     @Option(help: "Room for pictures that wait for the coordinator, as 2GiB.")
     var spool: String?
 
+    @Option(
+        help: "Where to serve /metrics, /healthz and /readyz, as 127.0.0.1:9470; off if left out."
+    )
+    var metricsListen: String?
+
+    @Flag(help: "Serve them where other machines can reach.")
+    var insecureListen = false
+
     /// What the settings come to.
     struct Settings {
         var worker: WorkerConfiguration
@@ -161,6 +180,8 @@ struct WorkerOptions: ParsableArguments {
         var fetch: (name: String, folder: String)?
         /// How it takes part in groups; nil for not at all.
         var group: GroupSettings?
+        /// Where it serves its metrics; nil for nowhere.
+        var metricsListen: ListenAddress?
 
         /// The key of its own of who joins, or joined before; nil for who shows a token.
         ///
@@ -208,7 +229,12 @@ struct WorkerOptions: ParsableArguments {
             bearer: bearer,
             token: token,
             fetch: isDirectory ? nil : (model, path),
-            group: try groupSettings(layers, client.coordinator)
+            group: try groupSettings(layers, client.coordinator),
+            metricsListen: try layers.address(
+                "metrics-listen",
+                metricsListen,
+                isOpen: try layers.flag("insecure-listen", insecureListen)
+            )
         )
     }
 

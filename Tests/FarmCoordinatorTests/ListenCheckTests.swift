@@ -1,3 +1,4 @@
+import FarmModel
 import NIOCore
 import NIOPosix
 import Testing

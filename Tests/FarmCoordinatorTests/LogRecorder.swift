@@ -35,6 +35,11 @@ final class LogRecorder: Sendable {
     /// How often a message was logged.
     func count(of message: String) -> Int { lines.count { $0.message == message } }
 
+    /// The metadata of the lines of a message, as texts.
+    func fields(of message: String) -> [[String: String]] {
+        lines.filter { $0.message == message }.map { $0.metadata.mapValues(\.description) }
+    }
+
     /// A logger whose lines are kept here, down to those of debugging.
     func logger() -> Logger {
         Logger(label: "test") { _ in Handler(recorder: self) }

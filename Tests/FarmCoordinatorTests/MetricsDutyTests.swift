@@ -52,6 +52,7 @@ import Testing
                 #expect(scrape["dreamfarm_workers{state=\"starting\"}"] == 1)
                 #expect(scrape["dreamfarm_groups{state=\"ready\"}"] == 0)
                 #expect(scrape["dreamfarm_database_dead_tuples"] != nil)
+                #expect(scrape["dreamfarm_blob_store_free_bytes"] ?? 0 > 0)
                 #expect(scrape["dreamfarm_duty_held{duty=\"gauges\"}"] == 1)
                 #expect(isSilent(second))
                 #expect(try await second.scrape()["dreamfarm_duty_held{duty=\"gauges\"}"] == 0)

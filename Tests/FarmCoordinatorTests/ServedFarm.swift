@@ -16,11 +16,13 @@ struct ServedFarm: Sendable {
     let token: String
     private let client: HTTPClient
 
-    /// Serves while `body` runs; over TLS where there are files for it.
+    /// Serves while `body` runs, over TLS where there are files for it, and returns what was logged.
+    @discardableResult
     static func run(
         tls: TLSFiles? = nil,
         _ body: @escaping @Sendable (ServedFarm, PostgresCluster) async throws -> Void
-    ) async throws {
+    ) async throws -> LogRecorder {
+        let log = LogRecorder()
         try await withCluster(isDurable: true) { cluster in
             let folder = FileManager.default.temporaryDirectory.path + "/served-\(UUID())"
             try FileManager.default.createDirectory(
@@ -50,7 +52,6 @@ struct ServedFarm: Sendable {
                 configuration: connection,
                 cluster: nil
             )
-            let log = LogRecorder()
             let coordinator = Coordinator(configuration, logger: log.logger())
             // Whichever ends first ends the other; the coordinator does so only when it fails.
             try await withThrowingTaskGroup(of: Bool.self) { group in
@@ -75,6 +76,7 @@ struct ServedFarm: Sendable {
             }
             await pool.close()
         }
+        return log
     }
 
     private init(

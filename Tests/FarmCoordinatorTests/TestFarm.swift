@@ -6,6 +6,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Imaging
+import Logging
 import Postgres
 import TestSupport
 import Testing
@@ -31,19 +32,21 @@ struct TestFarm: Sendable {
     var port: Int? { client.port }
 
     /// Lends an API to `body`: in memory, or behind a socket where it is `live`; on a database of
-    /// its own where there is a `pool`; with a share of the pictures audited.
+    /// its own where there is a `pool`; with a share of the pictures audited; telling a logger.
     static func withAPI(
         live isLive: Bool = false,
         settings: CoordinatorAPISettings? = nil,
         pool: PostgresPool? = nil,
         auditShare: Double = 0,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         _ body: @escaping @Sendable (TestFarm) async throws -> Void
     ) async throws {
         var configuration = FarmStoreConfiguration()
         configuration.auditShare = auditShare
         let store = FarmStore(
             pool: try pool ?? TestDatabase.pool(),
-            configuration: configuration
+            configuration: configuration,
+            logger: logger
         )
         _ = try await store.migrate()
         let folder = FileManager.default.temporaryDirectory.path + "/api-\(UUID().uuidString)"

@@ -192,6 +192,11 @@ import Testing
             #expect(view.lastError?.hasPrefix("cannot reach http://127.0.0.1:1: ") == true)
             #expect(view.lastError?.contains("sesame") == false)
             #expect(log.count(of: "Webhook failed") == 1)
+            let scrape = try await farm.scrape()
+            for (outcome, count) in ["failed": 1.0, "delivered": 0, "given_up": 0] {
+                let name = "dreamfarm_webhook_deliveries_total{outcome=\"\(outcome)\"}"
+                #expect(scrape[name] == count, "\(name)")
+            }
             #expect(!log.lines.contains { "\($0)".contains("sesame") })
         }
     }

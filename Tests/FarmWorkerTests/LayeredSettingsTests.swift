@@ -18,7 +18,10 @@ import Testing
             let layers = try LayeredSettings(
                 file: path,
                 environment: environment,
-                known: ["pool", "threads", "tag", "memory", "drain", "drain-grace", "no-turbo"]
+                known: [
+                    "pool", "threads", "tag", "memory", "drain", "drain-grace", "no-turbo",
+                    "metrics-listen",
+                ]
             )
             try body(layers, path)
         }
@@ -63,6 +66,26 @@ import Testing
             }
             #expect(throws: SettingsError.self) { try layers.bytes("memory", "much") }
             #expect(try layers.list("tag", []) == ["x", "y"])
+        }
+    }
+
+    @Test("an address that others reach takes leave")
+    func address() async throws {
+        try await withFile("metrics-listen: 0.0.0.0:9470") { layers, path in
+            #expect(try layers.address("metrics-listen", nil, isOpen: true)?.port == 9470)
+            let own = try layers.address("metrics-listen", "127.0.0.1:1", isOpen: false)
+            #expect(own?.host == "127.0.0.1")
+            for flag in [nil, "worker", "worker:1"] {
+                #expect(throws: SettingsError.self) {
+                    try layers.address("metrics-listen", flag, isOpen: false)
+                }
+            }
+            do {
+                _ = try layers.address("metrics-listen", nil, isOpen: false)
+            } catch {
+                #expect("\(error)".hasPrefix("\(path): metrics-listen must be loopback"))
+                #expect("\(error)".contains("--insecure-listen"))
+            }
         }
     }
 

@@ -1,3 +1,5 @@
+import FarmModel
+
 /// The names under which a coordinator is addressed.
 package struct AccessPolicy: Sendable {
     /// The hosts under which the coordinator is addressed, without ports; nil for any.

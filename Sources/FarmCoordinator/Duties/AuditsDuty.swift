@@ -19,12 +19,6 @@ package enum AuditsDuty {
             logger: logger
         ) { logger in
             let report = try await store.runPictureAudits()
-            for worker in report.quarantined {
-                logger.warning(
-                    "Worker quarantined: its picture differs from two others'",
-                    metadata: ["worker": "\(worker)"]
-                )
-            }
             if let count = report.reached[.undecided] {
                 logger.warning(
                     "Pictures differ, and nobody can say which are right",

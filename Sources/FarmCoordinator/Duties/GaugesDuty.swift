@@ -22,7 +22,12 @@ enum GaugesDuty {
             let sample = try await store.gauges()
             let waiting = try await store.waitingCounts(blobs: await reserve.room())
             let capacity = try await store.capacity(within: capacityTarget)
-            gauges.show(sample, waiting: waiting, capacity: capacity)
+            gauges.show(
+                sample,
+                waiting: waiting,
+                capacity: capacity,
+                freeBytes: try await reserve.freeBytes()
+            )
         }
     }
 }

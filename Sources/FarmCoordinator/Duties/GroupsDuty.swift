@@ -17,17 +17,9 @@ package enum GroupsDuty {
             every: interval,
             outage: outage,
             logger: logger
-        ) { logger in
-            let report = try await store.runGroups()
-            guard report != GroupReport() else { return }
-            logger.notice(
-                "Groups changed",
-                metadata: [
-                    "grouped": "\(report.grouped)", "formed": "\(report.formed)",
-                    "renewed": "\(report.renewed)", "shrunk": "\(report.shrunk)",
-                    "dissolved": "\(report.dissolved)",
-                ]
-            )
+        ) { _ in
+            // The store tells of each.
+            _ = try await store.runGroups()
         }
     }
 }

@@ -15,13 +15,10 @@ enum LimitsDuty {
             every: .seconds(5),
             outage: outage,
             logger: logger
-        ) { logger in
-            for worker in try await store.quarantineFailingWorkers() {
-                logger.warning("Worker quarantined", metadata: ["worker": "\(worker)"])
-            }
-            for job in try await store.enforceFailureLimits() {
-                logger.notice("Job failed too often", metadata: ["job": "\(job)"])
-            }
+        ) { _ in
+            // The store tells of each with its reason.
+            _ = try await store.quarantineFailingWorkers()
+            try await store.enforceFailureLimits()
         }
     }
 }

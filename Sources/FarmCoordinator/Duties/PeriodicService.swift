@@ -52,8 +52,8 @@ package struct PeriodicService: Service {
                 do {
                     try await store.withDuty(duty) { lock in
                         noteAnswer(to: start)
-                        tellHolding(duty, true)
-                        defer { tellHolding(duty, false) }
+                        tell(isHeld: true)
+                        defer { tell(isHeld: false) }
                         try await repeatWork(under: lock)
                     }
                     noteAnswer(to: start)
@@ -67,6 +67,11 @@ package struct PeriodicService: Service {
                 await pause(min(interval, .seconds(5)))
             }
         }
+    }
+
+    private func tell(isHeld: Bool) {
+        tellHolding(duty, isHeld)
+        logger.info(isHeld ? "Duty taken" : "Duty lost", metadata: ["duty": "\(duty.name)"])
     }
 
     /// Does the work until the lock is lost or the service ends.

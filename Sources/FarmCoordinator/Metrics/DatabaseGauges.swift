@@ -77,19 +77,31 @@ struct DatabaseGauges: Sendable {
         areAbsent: true
     )
 
+    private let freeBytes = Gauge(
+        MetricDescription(
+            "dreamfarm_blob_store_free_bytes",
+            .gauge,
+            unit: "bytes",
+            help: "Bytes that are free where blobs are kept; absent for a store that does not say"
+        ),
+        areAbsent: true
+    )
+
     /// Every family of them.
     var families: [any MetricFamily] { gauges }
 
     private var gauges: [Gauge] {
-        [tasks, waiting, workers, groups, deadTuples, recommended, work]
+        [tasks, waiting, workers, groups, deadTuples, recommended, work, freeBytes]
     }
 
     /// Shows a sample.
     func show(
         _ sample: FarmGauges,
         waiting counts: [WaitingReason: Int],
-        capacity pools: [PoolCapacityView]
+        capacity pools: [PoolCapacityView],
+        freeBytes free: Int64?
     ) {
+        freeBytes.replace(free.map { [[]: Double($0)] } ?? [:])
         recommended.replace(Self.series(pools) { Double($0.recommended) })
         work.replace(Self.series(pools) { $0.workSeconds ?? 0 })
         tasks.replace(sample.tasks.series)

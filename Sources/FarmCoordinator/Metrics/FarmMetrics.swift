@@ -134,7 +134,9 @@ final class FarmMetrics: Sendable {
                 taskWait, claimDuration, placements, Self.attempts(store), Self.images(store),
                 Self.preemptions(store), Self.repeatedSteps(store), staleWrites,
                 Self.expirations(store), Self.audits(store), steps, denoiseTokens, costRatio, busy,
-            ] + groups.families + [requests, Self.connections(store), duties, Self.build]
+            ] + groups.families
+            + [requests, Self.connections(store), Self.webhooks(store), duties, Self.build]
+            + ProcessFamilies.all
     }
 
     // MARK: - What is kept elsewhere
@@ -235,6 +237,23 @@ final class FarmMetrics: Sendable {
                 ["waiting"]: Double(counts.waiting),
             ]
         }
+    }
+
+    private static func webhooks(_ store: FarmStore) -> ReadFamily {
+        ReadFamily(
+            MetricDescription(
+                "dreamfarm_webhook_deliveries_total",
+                .counter,
+                unit: "messages",
+                help: """
+                    Tries to send a message to a job's webhook; one that failed is tried again, one that \
+                    is given up is not
+                    """,
+                labels: [
+                    MetricLabel("outcome", WebhookOutcome.allCases.map(\.rawValue).sorted())
+                ]
+            )
+        ) { store.counts.webhooks.series }
     }
 
     private static var build: Gauge {

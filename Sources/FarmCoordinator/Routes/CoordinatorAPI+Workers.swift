@@ -80,6 +80,7 @@ extension CoordinatorAPI {
         }
         try Self.check(request.group, request.modelMemory)
         try Self.check(request.model.costs)
+        try Self.checkMetrics(of: request.machine)
         let speed = Self.speed(request.speed) ?? 0
         let model = request.model
         var registration = WorkerRegistration(

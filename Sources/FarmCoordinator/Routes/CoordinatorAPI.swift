@@ -122,6 +122,7 @@ package struct CoordinatorAPI: Sendable {
         addRetentionRoutes(to: table)
         addAuditRoutes(to: table)
         addWatchingRoutes(to: table)
+        addDiscoveryRoute(to: table)
         metrics.expect(table.declarations)
         table.closeMethods()
         return table

@@ -38,6 +38,9 @@ final class BlobReserve: Sendable {
         }
     }
 
+    /// How many bytes are free; nil where the blob store does not know.
+    func freeBytes() async throws -> Int64? { try await space()?.available }
+
     /// Refuses what would be stored, where the room is below the reserve.
     func check() async throws {
         if let shortage = try await shortage() {

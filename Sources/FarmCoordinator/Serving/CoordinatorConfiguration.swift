@@ -1,3 +1,4 @@
+package import FarmModel
 import FarmStore
 
 /// The settings of a coordinator, read once.

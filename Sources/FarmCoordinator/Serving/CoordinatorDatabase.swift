@@ -77,7 +77,7 @@ struct CoordinatorDatabase: Sendable {
         settings.preemptQuantum = configuration.preemptQuantum
         settings.auditShare = configuration.auditShare
         let open = OpenDatabase(
-            store: FarmStore(pool: pool, configuration: settings),
+            store: FarmStore(pool: pool, configuration: settings, logger: logger),
             configuration: database,
             cluster: cluster
         )

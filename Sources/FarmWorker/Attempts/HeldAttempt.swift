@@ -72,6 +72,11 @@ final class HeldAttempt: Sendable {
         }
     }
 
+    /// How many steps of its present image are done, and how many there are.
+    var step: (done: Int, of: Int) {
+        state.withLock { ($0.progress.step, $0.progress.steps) }
+    }
+
     /// How long its present image still takes by its last step, in seconds.
     var remainingSeconds: Double {
         state.withLock { state in

@@ -71,7 +71,8 @@ struct DeliveryLoop: Sendable {
         if answer.task == nil {
             try await finish(.completed, attempt)
         } else {
-            worker.ledger.note { $0.usefulSeconds += attempt.report.seconds }
+            note(.completed, attempt.report)
+            log(.completed, attempt)
             worker.drop(attempt)
         }
     }
@@ -123,7 +124,23 @@ struct DeliveryLoop: Sendable {
         }
         guard answer != nil else { return await leave(attempt) }
         note(end, report)
+        log(end, attempt)
         worker.drop(attempt)
+    }
+
+    private func log(_ end: AttemptEnd, _ attempt: HeldAttempt) {
+        let logger = worker.logger(of: attempt)
+        switch end {
+        case .completed: logger.info("Completed")
+        case .failed(let failure):
+            logger.info(
+                "Failed",
+                metadata: ["class": "\(failure.failureClass)", "error": "\(failure.message)"]
+            )
+        case .released(let reason):
+            logger.info("Released", metadata: ["reason": "\(reason.rawValue)"])
+        case .parked: logger.info("Parked")
+        }
     }
 
     private func park(
@@ -140,7 +157,9 @@ struct DeliveryLoop: Sendable {
 
     private func note(_ end: AttemptEnd, _ report: AttemptReport) {
         switch end {
-        case .completed: worker.ledger.note { $0.usefulSeconds += report.seconds }
+        case .completed:
+            worker.ledger.count { $0.succeeded += 1 }
+            worker.ledger.note { $0.usefulSeconds += report.seconds }
         case .failed:
             worker.ledger.count { $0.failed += 1 }
             worker.ledger.note { $0.lostToFailureSeconds += report.seconds }

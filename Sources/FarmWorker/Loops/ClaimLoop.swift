@@ -115,7 +115,10 @@ struct ClaimLoop: Sendable {
     private func take(_ attempts: [Claimed]) async throws {
         for (position, (attempt, isWanted)) in attempts.enumerated() {
             worker.ledger.count { $0.claimed += 1 }
-            worker.logger(of: attempt).info("Claimed", metadata: ["job": "\(attempt.task.job)"])
+            worker.logger(of: attempt).info(
+                "Claimed",
+                metadata: ["images": "\(attempt.task.images.count)"]
+            )
             guard isWanted, position == 0 else {
                 worker.post(.released(.notBegun), of: attempt)
                 continue

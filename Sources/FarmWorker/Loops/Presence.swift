@@ -56,10 +56,12 @@ struct Presence: Sendable {
         guard let answer = try await answer(to: sent) else { return }
         worker.ledger.count { $0.registrations += 1 }
         worker.desk.register(answer, telling: sent.warmArtifacts)
+        worker.metrics.reader.noteAnswer()
         worker.logger.notice(
             "Registered",
             metadata: [
                 "worker": "\(answer.id)", "name": "\(answer.name)", "model": "\(answer.model)",
+                "pool": "\(configuration.pool)",
             ]
         )
         if answer.desiredState == .drain {
@@ -142,12 +144,14 @@ struct Presence: Sendable {
         request.sentAt = Date()
         do {
             let answer = try await worker.calls.heartbeat(registration.id, request)
+            worker.metrics.note(heartbeatAnswered: true)
             for attempt in held { attempt.forget(request.log) }
             if let artifacts = request.warmArtifacts { worker.desk.told(artifacts) }
             await follow(answer)
             await renew(registration)
             return .clamped(seconds: answer.heartbeatSeconds)
         } catch {
+            worker.metrics.note(heartbeatAnswered: false)
             worker.ledger.putBack(figures)
             let refusal = error as? FarmClientError
             if refusal?.isUnauthorized == true, worker.configuration.credential != nil {

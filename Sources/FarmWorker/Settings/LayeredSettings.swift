@@ -1,4 +1,4 @@
-import FarmModel
+package import FarmModel
 import FoundationEssentials
 
 /// Settings as flags over environment over a file, all named alike: `--data-dir`,
@@ -90,6 +90,35 @@ package struct LayeredSettings: Sendable {
             throw .wrong(source: found.source, text: found.text, wanted: "a time like 8s or 2m")
         }
         return value
+    }
+
+    /// The value of a setting that is an address to listen at.
+    ///
+    /// - Parameters:
+    ///   - name: The setting's name.
+    ///   - flag: What the command line says of it.
+    ///   - isOpen: Whether the address may be one that other machines reach.
+    /// - Returns: The address, or nil where nothing says it.
+    /// - Throws: ``SettingsError/wrong(source:text:wanted:)`` for what is no address, or one that
+    ///   other machines reach without leave.
+    package func address(
+        _ name: String,
+        _ flag: String?,
+        isOpen: Bool
+    ) throws(SettingsError) -> ListenAddress? {
+        guard let found = try find(name, flag) else { return nil }
+        guard let address = ListenAddress(found.text) else {
+            throw .wrong(source: found.source, text: found.text, wanted: "like 127.0.0.1:9470")
+        }
+        guard address.isLoopback || isOpen else {
+            throw .wrong(
+                source: found.source,
+                text: found.text,
+                wanted: "loopback, or given with --insecure-listen, since other machines reach it "
+                    + "without TLS"
+            )
+        }
+        return address
     }
 
     /// The value of a setting that is one of a few words.

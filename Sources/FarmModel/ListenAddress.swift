@@ -1,4 +1,4 @@
-/// Where the coordinator listens, as `127.0.0.1:8470`.
+/// Where a program listens, as `127.0.0.1:8470`.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     package var host: String
     package var port: Int
@@ -20,7 +20,8 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// Whether only this machine can reach the address.
     package var isLoopback: Bool { Self.isLoopback(host) }
 
-    static func isLoopback(_ host: String) -> Bool {
+    /// Whether only this machine can reach a host.
+    package static func isLoopback(_ host: String) -> Bool {
         host == "localhost" || host == "::1" || host.hasPrefix("127.")
     }
 }
