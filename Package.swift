@@ -79,7 +79,8 @@ let package = Package(
             name: "FarmWorker",
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
-                "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird, .logging,
+                "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird,
+                .hummingbirdCore, .logging,
                 .nioCore, .serviceLifecycle,
             ]
         ),

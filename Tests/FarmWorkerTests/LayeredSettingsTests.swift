@@ -1,3 +1,4 @@
+import FarmModel
 import FarmWorker
 import FoundationEssentials
 import Testing

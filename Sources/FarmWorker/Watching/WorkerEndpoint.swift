@@ -3,6 +3,7 @@ package import FarmModel
 import FoundationEssentials
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 package import Logging
 import NIOCore
 import Prometheus

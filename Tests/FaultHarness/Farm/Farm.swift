@@ -68,7 +68,7 @@ final class Farm: Sendable {
         proxy = try Proxy()
         token = "fault-harness-admin-of-this-run-alone"
         let names = ["a", "b"]
-        let ports = try names.map { _ in try Sockets.freePort() }
+        let ports = try Sockets.freePorts(names.count)
         addresses = ports.map { "http://127.0.0.1:\($0)" }
         let upstreams = zip(names, ports).map {
             NamedUpstream(name: "coordinator-\($0)", address: .port($1))

@@ -11,10 +11,10 @@ enum Upstream: Sendable, Hashable {
 
 /// Plain sockets that do not block.
 enum Sockets {
-    /// Listens at a port of 127.0.0.1 that is free.
-    static func listen() throws -> (descriptor: Int32, port: UInt16) {
+    /// Listens at a port of 127.0.0.1; at any that is free for 0.
+    static func listen(at port: UInt16 = 0) throws -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = local(port: 0)
+        var address = local(port: port)
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let status = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
@@ -22,16 +22,24 @@ enum Sockets {
                     ? getsockname(descriptor, generic, &size) : -1
             }
         }
-        guard descriptor >= 0, status == 0 else { throw HarnessError("no port is free") }
+        guard descriptor >= 0, status == 0 else {
+            close(descriptor)
+            throw HarnessError("no port is free")
+        }
         prepare(descriptor)
         return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 
-    /// A port of 127.0.0.1 that nothing listens at now.
-    static func freePort() throws -> UInt16 {
-        let (descriptor, port) = try listen()
-        close(descriptor)
-        return port
+    /// Ports of 127.0.0.1 that nothing listens at now, below those that the system gives to connections:
+    /// one of these would take the port of a coordinator that is away for a moment.
+    static func freePorts(_ count: Int) throws -> [UInt16] {
+        var held: [(descriptor: Int32, port: UInt16)] = []
+        defer { for socket in held { close(socket.descriptor) } }
+        for _ in 0..<1000 where held.count < count {
+            if let socket = try? listen(at: .random(in: 10_000..<32_768)) { held.append(socket) }
+        }
+        guard held.count == count else { throw HarnessError("no port is free") }
+        return held.map(\.port)
     }
 
     /// Connects; nil where nobody listens.
