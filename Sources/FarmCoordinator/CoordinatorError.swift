@@ -88,6 +88,9 @@ struct ProblemMiddleware<Context: RequestContext>: RouterMiddleware {
         case let error as BlobStoreError: problem(for: error)
         case let error as DatabaseError where error.isUnavailable:
             CoordinatorProblem(.unavailable, "the database does not answer; try again")
+        case let error as DatabaseError where error.isConflict || error.isStalePlan:
+            // Nothing of it is done, and it passes when it comes again.
+            CoordinatorProblem(.unavailable, "the database changed meanwhile; try again")
         case let error as HTTPError where error.status == .notFound:
             CoordinatorProblem(.notFound, "there is no such route")
         case let error as HTTPError where error.status == .contentTooLarge:

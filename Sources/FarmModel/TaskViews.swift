@@ -97,6 +97,7 @@ package struct AttemptView: Codable, Hashable, Sendable {
     package var numericClass: String?
     /// Where it was, and for what, if it was parked.
     package var parked: ParkedView?
+    /// What it took, as far as its worker has told; cold starts are in the metrics alone.
     package var report: AttemptReport?
     package var progress: StepView?
 

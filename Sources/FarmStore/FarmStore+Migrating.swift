@@ -64,19 +64,23 @@ extension FarmStore {
         }
     }
 
+    /// Applies a step, unless it was; coordinators of the release before are at work meanwhile, and one that
+    /// conflicts with them is tried again.
     private func apply(_ migration: Migration) async throws -> Bool {
-        try await pool.withLongTransaction { connection in
-            try await Self.lockMigrations(connection)
-            let recorded = try await connection.execute(
-                """
-                INSERT INTO migration (number, name, oldest_binary)
-                VALUES (\(migration.number), \(migration.name), \(migration.oldestBinary))
-                ON CONFLICT (number) DO NOTHING
-                """
-            )
-            guard recorded == 1 else { return false }
-            try await connection.execute(script: migration.sql)
-            return true
+        try await pool.withRetries {
+            try await pool.withLongTransaction { connection in
+                try await Self.lockMigrations(connection)
+                let recorded = try await connection.execute(
+                    """
+                    INSERT INTO migration (number, name, oldest_binary)
+                    VALUES (\(migration.number), \(migration.name), \(migration.oldestBinary))
+                    ON CONFLICT (number) DO NOTHING
+                    """
+                )
+                guard recorded == 1 else { return false }
+                try await connection.execute(script: migration.sql)
+                return true
+            }
         }
     }
 

@@ -169,11 +169,14 @@ extension FarmStore {
         try await pool.query(
             """
             SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
-                outcome, failure_class, failure_message, parked_image, parked_step, parked_for
+                outcome, failure_class, failure_message, parked_image, parked_step, parked_for,
+                steps_computed, conditions_computed, conditions_found, busy_seconds
             FROM attempt WHERE task_id = \(task)
             UNION ALL
             SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
-                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                lease.steps_computed, lease.conditions_computed, lease.conditions_found,
+                lease.busy_seconds
             FROM lease JOIN worker ON worker.id = lease.worker_id WHERE lease.task_id = \(task)
             ORDER BY epoch
             """
@@ -196,7 +199,8 @@ extension FarmStore {
                 LIMIT 1
             )
             (SELECT id, task_id, worker_id, worker_name, epoch, job_id, started_at, finished_at,
-                outcome, failure_class, failure_message, parked_image, parked_step, parked_for
+                outcome, failure_class, failure_message, parked_image, parked_step, parked_for,
+                steps_computed, conditions_computed, conditions_found, busy_seconds
             FROM attempt WHERE worker_id = \(worker)
                 AND (\(before)::uuid IS NULL
                     OR (started_at, id) < (SELECT edge.started_at, edge.id FROM edge))
@@ -205,7 +209,9 @@ extension FarmStore {
             ORDER BY started_at DESC, id DESC LIMIT \(limit))
             UNION ALL
             SELECT lease.attempt_id, lease.task_id, lease.worker_id, worker.name, lease.epoch,
-                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+                lease.job_id, lease.claimed_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                lease.steps_computed, lease.conditions_computed, lease.conditions_found,
+                lease.busy_seconds
             FROM lease JOIN worker ON worker.id = lease.worker_id
             WHERE lease.worker_id = \(worker) AND (\(owner)::text IS NULL OR lease.owner = \(owner))
                 AND (\(before)::uuid IS NULL OR (lease.claimed_at, lease.attempt_id) <

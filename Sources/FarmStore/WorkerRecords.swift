@@ -167,6 +167,8 @@ package struct AttemptRecord: Sendable, Hashable {
     package let failure: FailureView?
     /// Where it was, and for what, if it was parked.
     package let parked: ParkedView?
+    /// What it took, as far as its worker has told; cold starts are in the metrics alone.
+    package let totals: AttemptTotals
 
     init(_ row: Row) throws {
         fence = AttemptFence(
@@ -182,6 +184,12 @@ package struct AttemptRecord: Sendable, Hashable {
         outcome = try row.decodeIfPresent("outcome")
         failure = try FailureView(row)
         parked = try ParkedView(row)
+        totals = AttemptTotals(
+            stepsComputed: try row.decode("steps_computed"),
+            conditionsComputed: try row.decode("conditions_computed"),
+            conditionsFound: try row.decode("conditions_found"),
+            busySeconds: try row.decode("busy_seconds")
+        )
     }
 }
 

@@ -81,7 +81,10 @@ extension ServerHandle {
 
 extension DatabaseError {
     /// Whether a prepared statement's plan no longer fits, or the server has forgotten it.
-    var isStalePlan: Bool {
+    ///
+    /// Inside of a transaction that is an error: a table changed under it, as when a newer release moves the
+    /// schema. The same transaction passes when it is run again.
+    package var isStalePlan: Bool {
         sqlState == State.featureNotSupported || sqlState == State.invalidStatementName
     }
 }

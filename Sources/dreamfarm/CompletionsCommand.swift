@@ -1,6 +1,7 @@
 import ArgumentParser
 import FarmClient
 import FarmModel
+import HTTPTransport
 
 /// Usage: `dreamfarm completions bash|zsh|fish`.
 struct CompletionsCommand: ParsableCommand {
@@ -52,6 +53,8 @@ struct CompleteCommand: AsyncParsableCommand {
 
     /// A shell does not offer more in a way that anybody reads.
     private static let most = 200
+    /// Who presses a key waits no longer.
+    private static let patience: Duration = .seconds(2)
 
     @Argument(help: "What to name.")
     var kind: Kind
@@ -59,20 +62,32 @@ struct CompleteCommand: AsyncParsableCommand {
     @OptionGroup var farm: FarmOptions
 
     func run() async throws {
-        // Who presses a key wants no message where the farm is away.
-        guard let client = try? farm.client(), let names = try? await names(client) else { return }
-        for name in names { print(name) }
+        // Who presses a key wants no message where the farm is away, and no second try.
+        guard let client = try? farm.client(retry: .never) else { return }
+        let found = await withTaskGroup(of: [String].self) { [kind] group in
+            group.addTask { (try? await Self.names(of: kind, client)) ?? [] }
+            group.addTask {
+                try? await Task.sleep(for: Self.patience)
+                return []
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? []
+        }
+        for name in found { print(name) }
     }
 
-    private func names(_ client: CoordinatorClient) async throws -> [String] {
+    private static func names(
+        of kind: Kind,
+        _ client: CoordinatorClient
+    ) async throws -> [String] {
         switch kind {
         case .jobs:
-            try await client.jobs().all(limit: Self.most).flatMap { job in
+            try await client.jobs().all(limit: most).flatMap { job in
                 [job.id.description] + (job.key.map { [$0] } ?? [])
             }
-        case .workers: try await client.workers().all(limit: Self.most).map(\.name)
-        case .groups: try await client.groups().all(limit: Self.most).map(\.name)
-        case .models: try await client.models().all(limit: Self.most).map(\.name)
+        case .workers: try await client.workers().all(limit: most).map(\.name)
+        case .groups: try await client.groups().all(limit: most).map(\.name)
+        case .models: try await client.models().all(limit: most).map(\.name)
         case .pools: try await client.farm().pools.map(\.name)
         }
     }

@@ -162,7 +162,8 @@ struct CommandWorker: Sendable {
                 image: image.index,
                 step: step,
                 steps: 4,
-                stepSeconds: 1.25
+                stepSeconds: 1.25,
+                report: AttemptReport(stepsComputed: step, seconds: 2.5)
             )
         ]
         request.log = [

@@ -187,16 +187,7 @@ struct MigratingTests {
         try await pool.withConnection { gate in
             try await gate.execute("SELECT pg_advisory_lock(774411)")
             async let first = FarmStore(pool: pool).migrate([slow])
-            var isAtWork = false
-            while !isAtWork {
-                let row = try await gate.query(
-                    """
-                    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
-                        AND objid = 774411 AND NOT granted) AS value
-                    """
-                ).first
-                isAtWork = try row?.decode("value") ?? false
-            }
+            try await someWaits(for: "locktype = 'advisory' AND objid = 774411", gate)
             async let second = FarmStore(pool: hasty).migrate([slow])
             try await Task.sleep(for: .milliseconds(500))
             try await gate.execute("SELECT pg_advisory_unlock(774411)")
@@ -204,6 +195,51 @@ struct MigratingTests {
             #expect(try await first == ["0001_slow"])
         }
         await hasty.close()
+    }
+
+    /// Waits until some session waits for what the condition over `pg_locks` describes.
+    private func someWaits(for condition: String, _ connection: PostgresConnection) async throws {
+        var isWaiting = false
+        while !isWaiting {
+            let row = try await connection.query(
+                """
+                SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND \(raw: condition)) AS value
+                """
+            ).first
+            isWaiting = try row?.decode("value") ?? false
+        }
+    }
+
+    @Test("a step that conflicts with a farm at work is applied when it is tried again")
+    func conflict() async throws {
+        let pool = try TestDatabase.pool()
+        try await pool.execute("CREATE TABLE held_first ()")
+        try await pool.execute("CREATE TABLE held_second ()")
+        let step = Migration(
+            number: 1,
+            name: "0001_locks",
+            sql: """
+                -- oldest-binary: 0.1.0
+                LOCK TABLE held_first;
+                SELECT pg_advisory_xact_lock(774412);
+                LOCK TABLE held_second;
+                """
+        )
+        try await pool.withConnection { gate in
+            try await gate.execute("SELECT pg_advisory_lock(774412)")
+            async let applied = FarmStore(pool: pool).migrate([step])
+            try await someWaits(for: "locktype = 'advisory' AND objid = 774412", gate)
+            async let work: Void = pool.withTransaction { connection in
+                // So the step finds the deadlock, and is what the server ends.
+                try await connection.execute("SET LOCAL deadlock_timeout = '1h'")
+                try await connection.execute("LOCK TABLE held_second")
+                try await connection.execute("LOCK TABLE held_first")
+            }
+            try await someWaits(for: "relation = 'held_first'::regclass", gate)
+            try await gate.execute("SELECT pg_advisory_unlock(774412)")
+            try await work
+            #expect(try await applied == ["0001_locks"])
+        }
     }
 
     @Test("what could be claimed, was leased or rested in 0001 is queued by 0002")

@@ -59,11 +59,12 @@ extension CoordinatorAPI {
         _ request: RegistrationRequest,
         by caller: Caller
     ) async throws -> Response {
-        guard request.protocolVersion == RegistrationRequest.currentProtocol else {
+        let own = RegistrationRequest.currentProtocol
+        guard request.protocolVersion == own else {
             throw CoordinatorProblem(
                 .malformed,
-                "the worker speaks protocol \(request.protocolVersion), this coordinator "
-                    + "\(RegistrationRequest.currentProtocol); upgrade the older one"
+                "the worker speaks protocol \(request.protocolVersion), this coordinator \(own); "
+                    + "upgrade the \(request.protocolVersion < own ? "worker" : "coordinator")"
             )
         }
         guard request.memoryBytes >= 0 else {

@@ -104,6 +104,12 @@ extension AttemptView {
         )
         job = attempt.job
         parked = attempt.parked
+        report = AttemptReport(
+            stepsComputed: Int(attempt.totals.stepsComputed),
+            seconds: attempt.totals.busySeconds,
+            conditionsComputed: attempt.totals.conditionsComputed,
+            conditionsFound: attempt.totals.conditionsFound
+        )
         self.progress = progress
     }
 }

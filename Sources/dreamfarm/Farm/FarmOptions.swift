@@ -29,8 +29,10 @@ struct FarmOptions: ParsableArguments {
 
     /// A client of the coordinator that the options name.
     ///
+    /// - Parameter retry: How often it tries to reach the coordinator.
+    /// - Returns: The client, which has reached nobody yet.
     /// - Throws: ``FarmClientError`` when there is no token.
-    func client() throws -> CoordinatorClient {
+    func client(retry: RetryPolicy = .standard) throws -> CoordinatorClient {
         let environment = ProcessInfo.processInfo.environment
         return try CoordinatorClient(
             coordinator: coordinator,
@@ -41,7 +43,8 @@ struct FarmOptions: ParsableArguments {
                 isRoot: geteuid() == 0
             ),
             tls: HTTPClientTLS(authorities: tlsCA ?? environment["DREAMFARM_TLS_CA"]),
-            environment: environment
+            environment: environment,
+            retry: retry
         )
     }
 }

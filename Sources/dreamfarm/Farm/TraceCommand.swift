@@ -105,9 +105,9 @@ private struct TaskTimeLine {
             return
         }
         var text = "\(name): \(outcome.rawValue) at \(attempt.workerName)"
-        if let report = attempt.report {
+        if let report = attempt.report, report.stepsComputed > 0 || report.seconds > 0 {
             let seconds = (report.seconds * 10).rounded() / 10
-            text += ", \(report.stepsComputed) steps in \(seconds) s"
+            text += ", \(CountText.of(report.stepsComputed, "step")) in \(seconds) s"
         }
         if let failure = attempt.failure {
             text += ": \(failure.failureClass.rawValue): \(failure.message)"
