@@ -128,6 +128,18 @@ extension CoordinatorClient {
         try await call("POST", "/v1/jobs/\(job)/retry", RetryRequest(images: images))
     }
 
+    /// Lets drafts go on to their ends: those of the indices, or all.
+    package func keep(_ job: JobID, images: [Int]?) async throws -> JobView {
+        let request = KeepRequest(images: images, all: images == nil ? true : nil)
+        return try await call("POST", "/v1/jobs/\(job)/keep", request, isIdempotent: true)
+    }
+
+    /// Cancels drafts: those of the indices, or all that wait.
+    package func drop(_ job: JobID, images: [Int]?) async throws -> JobView {
+        let request = DropRequest(images: images, rest: images == nil ? true : nil)
+        return try await call("POST", "/v1/jobs/\(job)/drop", request, isIdempotent: true)
+    }
+
     /// Changes a job's priority; an operator may lift it above the owners' shares.
     package func prioritize(_ job: JobID, _ request: PriorityRequest) async throws -> JobView {
         try await call("PATCH", "/v1/jobs/\(job)", request, isIdempotent: true)
@@ -136,6 +148,17 @@ extension CoordinatorClient {
     /// Deletes a job that is over with its pictures, or only says what that would take away.
     package func delete(_ job: JobID, isPreview: Bool) async throws -> DeletePreview {
         try await call("DELETE", "/v1/jobs/\(job)" + (isPreview ? "?what_if=true" : ""))
+    }
+
+    /// Downloads the picture of an image's draft into the file at `path`.
+    package func downloadDraft(of image: ImageID, to path: String) async throws {
+        try await send(
+            "GET",
+            "/v1/images/\(image)/draft",
+            contentType: "application/json",
+            destination: .file(path),
+            timeout: nil
+        )
     }
 
     /// Downloads a delivered picture into the file at `path`, going on where an earlier try ended.

@@ -140,5 +140,6 @@ extension WorkerID: PostgresValue {}
 extension JobState: PostgresValue {}
 extension TaskState: PostgresValue {}
 extension ImageState: PostgresValue {}
+extension DraftDecision: PostgresValue {}
 extension WorkerState: PostgresValue {}
 extension FailureClass: PostgresValue {}

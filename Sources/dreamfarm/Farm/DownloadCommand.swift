@@ -5,7 +5,7 @@ import FoundationEssentials
 import Glibc
 import Imaging
 
-/// Usage: `dreamfarm download JOB --to DIR [--contact-sheet FILE]`.
+/// Usage: `dreamfarm download JOB --to DIR [--contact-sheet FILE|--drafts]`.
 struct DownloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
@@ -29,12 +29,30 @@ struct DownloadCommand: AsyncParsableCommand {
     )
     var contactSheet: String?
 
+    @Flag(
+        help: """
+            The drafts' pictures instead, to decide by: each is named like its image, with .draft \
+            before the ending.
+            """
+    )
+    var drafts = false
+
     @OptionGroup var farm: FarmOptions
+
+    func validate() throws {
+        guard !drafts || contactSheet == nil else {
+            throw ValidationError("--contact-sheet is of finished pictures; leave --drafts out")
+        }
+    }
 
     func run() async throws {
         try await CommandExit.run {
             let client = try farm.client()
             let job = try await client.job(job)
+            if drafts {
+                try await fetchDrafts(of: job, from: client)
+                return .done
+            }
             var pictures: [DeliveredPicture] = []
             for try await image in client.images(of: job.id, state: .delivered) {
                 let path = try await fetch(image, from: client)
@@ -56,11 +74,38 @@ struct DownloadCommand: AsyncParsableCommand {
         }
     }
 
-    /// Fetches one picture beside its place, checks its digest, and renames it.
+    /// Fetches the picture of each draft that is kept.
+    private func fetchDrafts(of job: JobView, from client: CoordinatorClient) async throws {
+        var paths: [String] = []
+        for try await image in client.images(of: job.id) {
+            guard let draft = image.draft, let digest = draft.digest else { continue }
+            let type = DraftPictureType(mediaType: draft.mediaType) ?? .jpeg
+            let name = image.name.hasSuffix(".png") ? String(image.name.dropLast(4)) : image.name
+            let path = try await fetch("\(name).draft.\(type.fileExtension)", digest) {
+                try await client.downloadDraft(of: image.id, to: $0)
+            }
+            paths.append(path)
+            if farm.format == .text { print(path) }
+        }
+        if farm.format == .json { print(try FarmJSON.text(paths)) }
+        if paths.isEmpty { StandardError.write("no image of the job has a draft\n") }
+    }
+
     private func fetch(_ image: ImageView, from client: CoordinatorClient) async throws -> String {
-        guard OutputName.isSafe(image.name) else { throw DownloadError.unsafeName(image.name) }
-        let path = output + "/" + image.name
-        if let digest = image.digest, let data = FileManager.default.contents(atPath: path),
+        try await fetch(image.name, image.digest) {
+            try await client.downloadImage(image.id, to: $0)
+        }
+    }
+
+    /// Fetches one picture beside its place, checks its digest, and renames it.
+    private func fetch(
+        _ name: String,
+        _ digest: String?,
+        _ download: (String) async throws -> Void
+    ) async throws -> String {
+        guard OutputName.isSafe(name) else { throw DownloadError.unsafeName(name) }
+        let path = output + "/" + name
+        if let digest, let data = FileManager.default.contents(atPath: path),
             BlobDigest(of: data).rawValue == digest
         {
             return path
@@ -77,10 +122,10 @@ struct DownloadCommand: AsyncParsableCommand {
         }
         let aside = path + ".part"
         defer { unlink(aside) }
-        try await client.downloadImage(image.id, to: aside)
+        try await download(aside)
         guard let data = FileManager.default.contents(atPath: aside),
-            image.digest == nil || BlobDigest(of: data).rawValue == image.digest
-        else { throw DownloadError.damaged(image.name) }
+            digest == nil || BlobDigest(of: data).rawValue == digest
+        else { throw DownloadError.damaged(name) }
         guard rename(aside, path) == 0 else { throw DownloadError.unwritable(path) }
         return path
     }
