@@ -91,6 +91,7 @@ package enum Migrations {
             name: "0017_attempts_of_workers",
             sql: text(PackageResources._017_attempts_of_workers_sql)
         ),
+        Migration(number: 18, name: "0018_drafts", sql: text(PackageResources._018_drafts_sql)),
     ]
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -128,6 +128,18 @@ extension CoordinatorClient {
         try await call("POST", "/v1/jobs/\(job)/retry", RetryRequest(images: images))
     }
 
+    /// Lets drafts go on to their ends: those of the indices, or all.
+    package func keep(_ job: JobID, images: [Int]?) async throws -> JobView {
+        let request = KeepRequest(images: images, all: images == nil ? true : nil)
+        return try await call("POST", "/v1/jobs/\(job)/keep", request, isIdempotent: true)
+    }
+
+    /// Cancels drafts: those of the indices, or all that wait.
+    package func drop(_ job: JobID, images: [Int]?) async throws -> JobView {
+        let request = DropRequest(images: images, rest: images == nil ? true : nil)
+        return try await call("POST", "/v1/jobs/\(job)/drop", request, isIdempotent: true)
+    }
+
     /// Changes a job's priority; an operator may lift it above the owners' shares.
     package func prioritize(_ job: JobID, _ request: PriorityRequest) async throws -> JobView {
         try await call("PATCH", "/v1/jobs/\(job)", request, isIdempotent: true)
@@ -151,6 +163,17 @@ extension CoordinatorClient {
     /// The delivered pictures of a job as the parts of a zip file, as they come.
     package func archive(of job: JobID) async throws -> HTTPByteStream {
         try await stream("/v1/jobs/\(job)/archive")
+    }
+
+    /// Downloads the picture of an image's draft into the file at `path`.
+    package func downloadDraft(of image: ImageID, to path: String) async throws {
+        try await send(
+            "GET",
+            "/v1/images/\(image)/draft",
+            contentType: "application/json",
+            destination: .file(path),
+            timeout: nil
+        )
     }
 
     /// Downloads a delivered picture into the file at `path`, going on where an earlier try ended.

@@ -77,6 +77,12 @@ extension CoordinatorClient {
         try await put(checkpoint, request.path, contentType: "application/octet-stream")
     }
 
+    /// Ends an attempt as a draft; its checkpoint is saved before.
+    @discardableResult
+    package func draft(_ picture: Data, _ request: DraftRequest) async throws -> AttemptAnswer {
+        try await put(picture, request.path, contentType: request.type.mediaType)
+    }
+
     /// A computed condition, or nil where the farm has none under this name.
     package func artifact(_ key: ArtifactKey, _ fence: AttemptFence) async throws -> Data? {
         do {

@@ -117,6 +117,9 @@ package struct ImageAssignment: Codable, Hashable, Sendable {
     package var id: ImageID
     package var index: Int
     package var settings: RenderSettings
+    /// After how many steps a person is to decide: it is stopped there with a draft; nil where it is to be
+    /// finished.
+    package var draftSteps: Int?
 
     package init(id: ImageID, index: Int, settings: RenderSettings) {
         self.id = id

@@ -22,7 +22,7 @@ package struct JobAxisView: Codable, Hashable, Sendable {
 
 /// The states of all of a job's images: the answer to `GET /v1/jobs/{job}/states`.
 package struct ImageStatesView: Codable, Hashable, Sendable {
-    /// The first letter of each image's state, by index: `wwrrdfc`.
+    /// The first letter of each image's state, by index: `wwrrdfc`; `p` of a draft, which has a picture.
     package var states: String
     /// The number of a job's event of which the states know, and perhaps of later ones.
     package var eventNumber: Int64

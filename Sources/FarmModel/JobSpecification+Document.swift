@@ -28,6 +28,7 @@ extension JobSpecification {
         let limits = limits.entries(isComplete: isComplete)
         if !limits.isEmpty { entries["limits"] = .mapping(limits) }
         if let chunk = chunk.entry(isComplete: isComplete) { entries["chunk"] = chunk }
+        if let draftSteps { entries["draft"] = .mapping(["steps": .integer(draftSteps)]) }
         if let startAfter { entries["start_after"] = Self.moment(startAfter) }
         if let finishBy { entries["finish_by"] = Self.moment(finishBy) }
         if let webhook { entries["on_done"] = .mapping(["webhook": .string(webhook)]) }

@@ -47,6 +47,7 @@ extension JobSpecification {
         isSameClass = reader.isSameClass(entries["class"])
         limits = reader.limits(entries["limits"])
         chunk = reader.chunk(entries["chunk"])
+        draftSteps = reader.draftSteps(entries["draft"], axes: written, chunk: chunk)
         startAfter = entries["start_after"].flatMap { reader.moment($0, "start_after") }
         finishBy = entries["finish_by"].flatMap { reader.moment($0, "finish_by") }
         webhook = reader.webhook(entries["on_done"])
@@ -239,6 +240,37 @@ extension ParameterReader {
             result.targetSeconds = seconds ?? result.targetSeconds
         }
         return result
+    }
+
+    /// After how many steps images wait for a person: fewer than each of them has.
+    ///
+    /// Where the job leaves the steps to its model, ``ResolvedJob/draftProblem`` looks at them.
+    mutating func draftSteps(
+        _ value: SpecificationValue?,
+        axes: [WrittenAxis],
+        chunk: JobChunk
+    ) -> Int? {
+        guard let value,
+            let entries = mapping(value, known: SpecificationKey.names(under: "draft"), "draft")
+        else { return nil }
+        let path = "draft.steps"
+        guard let written = entries["steps"] else {
+            findings.refuse(path, "is missing: after how many steps an image waits")
+            return nil
+        }
+        guard let steps = integer(written, in: 1...999, path) else { return nil }
+        if let count = chunk.count, count > 1 {
+            findings.refuse(
+                "chunk.count",
+                "is \(count), and each image of a job with a draft is a task of its own; leave it out"
+            )
+        }
+        let all = axes.first { $0.parameter == .steps }?.values.compactMap { $0 } ?? []
+        if let fewest = ResolvedJob.fewestSteps(all), fewest <= steps {
+            findings.refuse(path, ResolvedJob.refusal(draft: steps, steps: fewest))
+            return nil
+        }
+        return steps
     }
 
     mutating func moment(_ value: SpecificationValue, _ path: String) -> Date? {

@@ -28,6 +28,8 @@ package struct JobSpecification: Hashable, Sendable {
     package var isSameClass = false
     package var limits = JobLimits()
     package var chunk = JobChunk()
+    /// After how many steps each image waits for a person to keep or drop it; nil where none does.
+    package var draftSteps: Int?
     /// The moment before which nothing of it starts.
     package var startAfter: Date?
     /// The moment by which its pictures are wanted; nothing fails that is later.
@@ -41,6 +43,10 @@ package struct JobSpecification: Hashable, Sendable {
     /// How axes of several values make the images; nil for one image.
     var combination: Combination?
     var layout: CombinationLayout
+
+    /// Whether all images are rendered in one numeric class: as the job says, or because only a worker of
+    /// a checkpoint's class goes on from a draft.
+    package var isOneClass: Bool { isSameClass || draftSteps != nil }
 
     /// How many images the job has; at least one.
     package var imageCount: Int { layout.count }

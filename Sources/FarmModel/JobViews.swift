@@ -4,6 +4,8 @@ package import FoundationEssentials
 package struct ImageTally: Codable, Hashable, Sendable {
     package var waiting: Int
     package var rendering: Int
+    /// Those that wait for a person to keep or drop them; nil for none.
+    package var drafted: Int?
     package var delivered: Int
     package var failed: Int
     package var cancelled: Int
@@ -11,18 +13,20 @@ package struct ImageTally: Codable, Hashable, Sendable {
     package init(
         waiting: Int = 0,
         rendering: Int = 0,
+        drafted: Int = 0,
         delivered: Int = 0,
         failed: Int = 0,
         cancelled: Int = 0
     ) {
         self.waiting = waiting
         self.rendering = rendering
+        self.drafted = drafted > 0 ? drafted : nil
         self.delivered = delivered
         self.failed = failed
         self.cancelled = cancelled
     }
 
-    package var total: Int { waiting + rendering + delivered + failed + cancelled }
+    package var total: Int { waiting + rendering + (drafted ?? 0) + delivered + failed + cancelled }
 }
 
 /// How many tasks a job has, and how many of them are not over.
@@ -141,6 +145,8 @@ package struct ImageView: Codable, Hashable, Sendable {
     /// Why what was delivered may be wrong, and what to do; nil where nobody contradicts it.
     package var doubt: String?
     package var failure: FailureView?
+    /// The draft that was made of it; nil where none was.
+    package var draft: DraftView?
     /// Everything that decides the picture but the model; nil where the farm cannot read its job's
     /// specification.
     package var settings: RenderSettings?

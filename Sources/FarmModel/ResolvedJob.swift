@@ -81,6 +81,27 @@ package struct ResolvedJob: Hashable, Sendable {
         }
     }
 
+    /// Why a person cannot be asked in the middle of each image; nil where that can be.
+    package var draftProblem: SpecificationProblem? {
+        guard let draft = specification.draftSteps,
+            let fewest = Self.fewestSteps(specification.values(of: .steps)), fewest <= draft
+        else { return nil }
+        return SpecificationProblem(
+            path: "draft.steps",
+            message: Self.refusal(draft: draft, steps: fewest)
+        )
+    }
+
+    /// The fewest of the steps of an axis; nil of none.
+    static func fewestSteps(_ values: [ParameterValue]) -> Int? {
+        values.compactMap { if case .steps(let steps) = $0 { steps } else { nil } }.min()
+    }
+
+    static func refusal(draft: Int, steps: Int) -> String {
+        "is \(draft), and images of \(steps) \(steps == 1 ? "step have" : "steps have") nothing left "
+            + "to do after it; give fewer"
+    }
+
     /// The image of an index from 0, below ``imageCount``.
     package func image(at index: Int) -> ImagePoint {
         ImagePoint(

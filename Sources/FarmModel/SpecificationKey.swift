@@ -70,6 +70,12 @@ package struct SpecificationKey: Hashable, Sendable {
         SpecificationKey("limits", "mapping", "as below"),
         SpecificationKey("chunk", "mapping: how many images a task gets", "as below"),
         SpecificationKey(
+            "draft",
+            "mapping: each image waits, as a draft, until a person keeps or drops it; all are of one "
+                + "`class`, and each is a task of its own",
+            "none: images are finished"
+        ),
+        SpecificationKey(
             "start_after",
             "moment as `2026-12-01T20:00:00Z`, before which nothing starts",
             "at once"
@@ -244,8 +250,13 @@ package struct SpecificationKey: Hashable, Sendable {
             "none"
         ),
         SpecificationKey(
+            "draft.steps",
+            "whole number from 1, less than the steps of every image: after how many it waits",
+            "required"
+        ),
+        SpecificationKey(
             "on_done.webhook",
-            "`http` or `https` URL that is told the end; of the public internet, unless the "
+            "`http` or `https` URL that is told the end, and that drafts wait; of the public internet, unless the "
                 + "farm's operator allows others",
             "none"
         ),

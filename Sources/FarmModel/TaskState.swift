@@ -8,17 +8,19 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
     /// A worker holds its lease. It is derived: the row is `ready` and there is a lease of it, so
     /// that a claim writes no row of history.
     case leased
+    /// Its image is rendered to the step after which a person decides; no worker has it.
+    case drafted
     /// Each of its images is delivered.
     case succeeded
     /// Given up, or some of its images were, with a reason.
     case failed
-    /// Stopped by a person, or with its job when the farm gave that up.
+    /// Stopped by a person, or with its job when the farm gave that up, or a draft that was not kept.
     case cancelled
 
     /// Whether nothing more happens to the task by itself.
     package var isFinal: Bool {
         switch self {
-        case .blocked, .ready, .leased: false
+        case .blocked, .ready, .leased, .drafted: false
         case .succeeded, .failed, .cancelled: true
         }
     }
@@ -36,9 +38,12 @@ package enum TaskState: String, Codable, CaseIterable, Sendable {
         case (.blocked, .unblock): .ready
         case (.ready, .claim): .leased
         case (.leased, .lapse), (.leased, .release), (.leased, .failForNow): .ready
+        case (.leased, .draft): .drafted
+        case (.drafted, .keep): .ready
         case (.leased, .succeed): .succeeded
         case (.leased, .failForGood): .failed
-        case (.blocked, .cancel), (.ready, .cancel), (.leased, .cancel): .cancelled
+        case (.blocked, .cancel), (.ready, .cancel), (.leased, .cancel), (.drafted, .cancel):
+            .cancelled
         case (.failed, .retry), (.cancelled, .retry): .ready
         default: nil
         }
@@ -59,12 +64,16 @@ package enum TaskEvent: String, CaseIterable, Sendable {
     case release
     /// Its attempt failed in a way that may pass; it is tried again after back-off.
     case failForNow
+    /// Its attempt reached the step after which a person decides, with a checkpoint of it.
+    case draft
+    /// A person keeps its draft: it goes on from the checkpoint.
+    case keep
     /// Its attempt delivered the last of its images, and none was given up.
     case succeed
     /// Its attempt failed in a way that will not pass, or once too often; or delivered the last image
     /// after another was given up.
     case failForGood
-    /// A person stops it, or the farm gives its job up.
+    /// A person stops it or drops its draft, or the farm does, or gives its job up.
     case cancel
     /// A person asks for another try of what failed, or of what was cancelled when the farm gave the
     /// job up.

@@ -54,6 +54,8 @@ package enum AttemptEnding: String, Codable, CaseIterable, Sendable {
     case cancelled
     /// It made room for a task of a higher band, and is gone on with from its checkpoint.
     case parked
+    /// It reached the step after which a person decides.
+    case drafted
 }
 
 /// Where an attempt was when a task of a higher band took its place.
@@ -160,6 +162,8 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case jobStarted = "job.started"
     case jobPaused = "job.paused"
     case jobResumed = "job.resumed"
+    /// Each of its images that is not over waits as a draft for a person.
+    case jobDrafted = "job.drafted"
     case jobSucceeded = "job.succeeded"
     case jobFailed = "job.failed"
     case jobCancelled = "job.cancelled"
@@ -167,6 +171,11 @@ package enum EventKind: String, Codable, CaseIterable, Sendable {
     case jobPrioritized = "job.prioritized"
     /// It asks for a group from now on, since a worker alone would be late, or for none any more.
     case jobGrouped = "job.grouped"
+    case imageDrafted = "image.drafted"
+    /// Drafts go on from their checkpoints.
+    case draftsKept = "drafts.kept"
+    /// Drafts are cancelled, by a person or because nobody decided in time.
+    case draftsDropped = "drafts.dropped"
     case imageDelivered = "image.delivered"
     case imageFailed = "image.failed"
     case imageCancelled = "image.cancelled"
@@ -224,6 +233,8 @@ package struct EventData: Codable, Hashable, Sendable {
     package var mode: CancelMode?
     /// How many images or tasks it is about, where it is about several at once.
     package var count: Int?
+    /// The indices of these images.
+    package var indices: [Int]?
     /// How many steps of the image were done.
     package var step: Int?
     /// How many of them are to be computed again.

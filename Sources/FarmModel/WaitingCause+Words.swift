@@ -27,6 +27,9 @@ extension WaitingCause {
         case .backoff(let until, let failure):
             "it rests until \(Self.moment(until)) after a failed attempt"
                 + (failure.map { ": \($0)" } ?? "") + "; it is then tried again by itself"
+        case .draft:
+            "it is a draft and waits for a person; finish it with: dreamfarm keep JOB INDEX, or cancel "
+                + "it with: dreamfarm drop JOB INDEX"
         case .limit(let workers):
             "the job has \(CountText.of(workers, "task")) at work, as many as its limits.max_workers allows; "
                 + "the next begins when one ends"
@@ -57,7 +60,7 @@ extension WaitingCause {
             .mapping(["wanted": .string(wanted), "offered": .list(offered.map { .string($0) })])
         case .noGroup(let shortage): shortage.details
         case .poolPaused(let pool): .mapping(pool.map { ["pool": .string($0)] } ?? [:])
-        case .jobPaused: .mapping([:])
+        case .jobPaused, .draft: .mapping([:])
         case .dependency(let jobs): .mapping(["jobs": .list(jobs.map { .string($0) })])
         case .startAfter(let date): .mapping(["at": .string(Self.moment(date))])
         case .backoff(let until, let failure):

@@ -11,6 +11,7 @@ package enum WaitingReason: String, Codable, CaseIterable, Sendable {
     case dependency
     case startAfter = "start_after"
     case backoff
+    case draft
     case limit
     case quota
     case fairShare = "fair_share"
@@ -37,6 +38,8 @@ package enum WaitingCause: Hashable, Sendable {
     case startAfter(Date)
     /// It rests after a failure.
     case backoff(until: Date, failure: String?)
+    /// It is rendered to its draft, and a person is to keep or drop it.
+    case draft
     /// So many workers are at the job, which is as many as it may have.
     case limit(maxWorkers: Int)
     /// A named limit has no place left, or is not known.
@@ -81,6 +84,7 @@ package enum WaitingCause: Hashable, Sendable {
         case .dependency: .dependency
         case .startAfter: .startAfter
         case .backoff: .backoff
+        case .draft: .draft
         case .limit, .namedLimit: .limit
         case .quota: .quota
         case .fairShare: .fairShare

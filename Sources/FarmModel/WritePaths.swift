@@ -30,21 +30,13 @@ package struct DeliveryRequest: Hashable, Sendable {
         var query = FenceQuery(fence).items
         if isFinal { query.append("final=true") }
         if let digest { query.append("digest=\(digest)") }
-        if let report {
-            query += [
-                "steps=\(report.stepsComputed)", "seconds=\(report.seconds)",
-                "computed=\(report.conditionsComputed)", "found=\(report.conditionsFound)",
-                "cold_start_seconds=\(report.coldStartSeconds)",
-            ]
-        }
+        if let report { query += ReportQuery(report).items }
         return "/v1/attempts/\(fence.attempt)/images/\(imageIndex)?"
             + query.joined(separator: "&")
     }
 
     /// The keys of the query.
-    package static let queryKeys =
-        FenceQuery.keys
-        + ["final", "digest", "steps", "seconds", "computed", "found", "cold_start_seconds"]
+    package static let queryKeys = FenceQuery.keys + ["final", "digest"] + ReportQuery.keys
 
     /// Reads an address, or returns nil where the query lacks the lease or holds no numbers or no
     /// digest where there has to be one.
@@ -60,19 +52,9 @@ package struct DeliveryRequest: Hashable, Sendable {
             guard let digest = BlobDigest(rawValue: text) else { return nil }
             self.digest = digest
         }
-        guard let steps = query("steps") else { return }
-        guard let steps = Int(steps), let seconds = query("seconds").flatMap(Double.init),
-            let computed = query("computed").flatMap({ Int($0) }),
-            let found = query("found").flatMap({ Int($0) }),
-            let cold = query("cold_start_seconds").flatMap(Double.init)
-        else { return nil }
-        report = AttemptReport(
-            stepsComputed: steps,
-            seconds: seconds,
-            conditionsComputed: computed,
-            conditionsFound: found,
-            coldStartSeconds: cold
-        )
+        guard query("steps") != nil else { return }
+        guard let report = ReportQuery(query: query)?.report else { return nil }
+        self.report = report
     }
 }
 
@@ -124,7 +106,7 @@ package struct CheckpointRequest: Hashable, Sendable {
 }
 
 /// The task and epoch of a lease, which a write of bytes carries in its query.
-private struct FenceQuery {
+struct FenceQuery {
     var fence: AttemptFence
 
     init(_ fence: AttemptFence) { self.fence = fence }
@@ -139,6 +121,39 @@ private struct FenceQuery {
     static let keys = ["task", "epoch"]
 
     var items: [String] { ["task=\(fence.task)", "epoch=\(fence.epoch)"] }
+}
+
+/// What an attempt has cost, which a write of bytes that ends it carries in its query.
+struct ReportQuery {
+    var report: AttemptReport
+
+    init(_ report: AttemptReport) { self.report = report }
+
+    init?(query: (String) -> String?) {
+        guard let steps = query("steps").flatMap({ Int($0) }),
+            let seconds = query("seconds").flatMap(Double.init),
+            let computed = query("computed").flatMap({ Int($0) }),
+            let found = query("found").flatMap({ Int($0) }),
+            let cold = query("cold_start_seconds").flatMap(Double.init)
+        else { return nil }
+        report = AttemptReport(
+            stepsComputed: steps,
+            seconds: seconds,
+            conditionsComputed: computed,
+            conditionsFound: found,
+            coldStartSeconds: cold
+        )
+    }
+
+    static let keys = ["steps", "seconds", "computed", "found", "cold_start_seconds"]
+
+    var items: [String] {
+        [
+            "steps=\(report.stepsComputed)", "seconds=\(report.seconds)",
+            "computed=\(report.conditionsComputed)", "found=\(report.conditionsFound)",
+            "cold_start_seconds=\(report.coldStartSeconds)",
+        ]
+    }
 }
 
 /// Text as it stands in a URL.

@@ -16,6 +16,8 @@ enum AttemptEnd: Sendable, Hashable {
     case memberLost(String)
     /// It made room for a task of a higher band.
     case parked(Parking)
+    /// It reached the step after which a person decides.
+    case drafted(DraftRecord)
 
     /// The outcome as the attempt's row has it.
     var outcome: String { ending.rawValue }
@@ -28,6 +30,7 @@ enum AttemptEnd: Sendable, Hashable {
         case .lapsed, .replaced: .lapsed
         case .released, .memberLost: .released
         case .parked: .parked
+        case .drafted: .drafted
         }
     }
 
@@ -51,7 +54,7 @@ enum AttemptEnd: Sendable, Hashable {
         case .replaced: Self.replacement
         case .memberLost(let reason):
             AttemptFailure(failureClass: .transient, message: "the group lost a member: \(reason)")
-        case .succeeded, .released, .parked: nil
+        case .succeeded, .released, .parked, .drafted: nil
         }
     }
 
@@ -61,12 +64,18 @@ enum AttemptEnd: Sendable, Hashable {
         return parking
     }
 
+    /// What it made, if that is a draft.
+    var draft: DraftRecord? {
+        guard case .drafted(let draft) = self else { return nil }
+        return draft
+    }
+
     /// The same of an attempt of a group, whose first rank it befell.
     var ofGroup: AttemptEnd {
         switch self {
         case .lapsed: .memberLost("its first rank was not heard of until the lease ran out")
         case .replaced: .memberLost("its first rank ended without a word and was started again")
-        case .succeeded, .failed, .released, .memberLost, .parked: self
+        case .succeeded, .failed, .released, .memberLost, .parked, .drafted: self
         }
     }
 
@@ -74,7 +83,7 @@ enum AttemptEnd: Sendable, Hashable {
     var blamesWorker: Bool {
         switch self {
         case .failed, .lapsed, .replaced: true
-        case .succeeded, .released, .memberLost, .parked: false
+        case .succeeded, .released, .memberLost, .parked, .drafted: false
         }
     }
 }
@@ -133,7 +142,7 @@ struct AttemptVerdict: Sendable, Hashable {
     ///
     /// A task whose images are all delivered has succeeded, however its attempt ended. Transient
     /// failures and the worker's faults are tried again after a back-off that doubles, a resource
-    /// failure without counting; a deterministic failure is final. A task that has used up its
+    /// failure without counting; a deterministic failure is final. A draft waits for a person. A task that has used up its
     /// attempts, or its lapses, is poison, and so is one whose group lost a member too often. An
     /// attempt that delivered something starts the count anew.
     ///
@@ -159,6 +168,9 @@ struct AttemptVerdict: Sendable, Hashable {
         switch end {
         case .succeeded, .released, .parked:
             self.init(event: .release, tally: tally, backoff: .zero, failure: nil)
+        case .drafted:
+            tally.clear()
+            self.init(event: .draft, tally: tally, backoff: .zero, failure: nil)
         case .memberLost(let reason):
             tally.groupLosses += 1
             self.init(event: .release, tally: tally, backoff: .zero, failure: nil)

@@ -64,19 +64,23 @@ extension DatabaseInvariant {
 
     static let wrongJobCounters = """
         SELECT format('job %s counts %s and has %s', job.id,
-            format('%s images, %s delivered, %s failed, %s cancelled, %s tasks, %s live',
+            format('%s images, %s delivered, %s failed, %s cancelled, %s dropped, %s drafts, %s tasks, %s live',
                 job.image_count, job.delivered_count, job.failed_count, job.cancelled_count,
-                job.task_count, job.live_task_count),
-            format('%s images, %s delivered, %s failed, %s cancelled, %s tasks, %s live',
+                job.dropped_count, job.drafted_count, job.task_count, job.live_task_count),
+            format('%s images, %s delivered, %s failed, %s cancelled, %s dropped, %s drafts, %s tasks, %s live',
                 coalesce(i.images, 0), coalesce(i.delivered, 0), coalesce(i.failed, 0),
-                coalesce(i.cancelled, 0), coalesce(t.tasks, 0), coalesce(t.live, 0))) AS detail
+                coalesce(i.cancelled, 0), coalesce(i.dropped, 0), coalesce(i.drafts, 0),
+                coalesce(t.tasks, 0), coalesce(t.live, 0))) AS detail
         FROM job
         LEFT JOIN (
-            SELECT job_id, count(*) AS images,
+            SELECT image.job_id, count(*) AS images,
                 count(*) FILTER (WHERE state = 'delivered') AS delivered,
                 count(*) FILTER (WHERE state = 'failed') AS failed,
-                count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-            FROM image GROUP BY job_id
+                count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+                count(*) FILTER (WHERE state = 'cancelled'
+                    AND draft.decision IN ('dropped', 'expired')) AS dropped,
+                count(*) FILTER (WHERE state = 'drafted') AS drafts
+            FROM image LEFT JOIN draft ON draft.image_id = image.id GROUP BY image.job_id
         ) AS i ON i.job_id = job.id
         LEFT JOIN (
             SELECT job_id, count(*) AS tasks,
@@ -84,10 +88,10 @@ extension DatabaseInvariant {
             FROM task GROUP BY job_id
         ) AS t ON t.job_id = job.id
         WHERE (job.image_count, job.delivered_count, job.failed_count, job.cancelled_count,
-                job.task_count, job.live_task_count)
+                job.dropped_count, job.drafted_count, job.task_count, job.live_task_count)
             IS DISTINCT FROM (coalesce(i.images, 0), coalesce(i.delivered, 0),
-                coalesce(i.failed, 0), coalesce(i.cancelled, 0), coalesce(t.tasks, 0),
-                coalesce(t.live, 0))
+                coalesce(i.failed, 0), coalesce(i.cancelled, 0), coalesce(i.dropped, 0),
+                coalesce(i.drafts, 0), coalesce(t.tasks, 0), coalesce(t.live, 0))
         """
 
     static let wrongTaskCounters = """
@@ -104,6 +108,20 @@ extension DatabaseInvariant {
             OR (task.state NOT IN ('succeeded', 'failed', 'cancelled')
                 AND (task.undelivered, task.given_up)
                     <> (coalesce(i.waiting, 0), coalesce(i.lost, 0)))
+        """
+
+    static let wrongDrafts = """
+        SELECT format('image %s is %s, its task is %s and its draft is %s%s', image.id, image.state,
+            task.state, CASE WHEN draft.image_id IS NULL THEN 'not there'
+                ELSE coalesce(draft.decision, 'undecided') END,
+            CASE WHEN checkpoint.step IS NULL THEN ' without a checkpoint' END) AS detail
+        FROM image JOIN task ON task.id = image.task_id
+        LEFT JOIN draft ON draft.image_id = image.id
+        LEFT JOIN checkpoint
+            ON checkpoint.task_id = image.task_id AND checkpoint.image_index = image.index
+        WHERE (image.state = 'drafted') <> (task.state = 'drafted')
+            OR image.state = 'drafted' AND (draft.image_id IS NULL OR draft.decision IS NOT NULL
+                OR checkpoint.step IS DISTINCT FROM draft.step)
         """
 
     static let eventGaps = """

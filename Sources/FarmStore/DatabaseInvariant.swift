@@ -30,13 +30,15 @@ package enum DatabaseInvariant: String, CaseIterable, Sendable {
     case jobCountersAreSums
     /// A task's counters are the sums over its images.
     case taskCountersAreSums
+    /// A draft is undecided, a task of its own, and has its checkpoint.
+    case draftHasCheckpoint
     /// A final task has no image that waits.
     case finalTaskHasNoWaitingImage
     /// A final job has no live task.
     case finalJobHasNoLiveTask
     /// A job without a live task is final.
     case endedJobIsFinal
-    /// Of a job, or a task, that succeeded every image is delivered.
+    /// Of a job that succeeded every image is delivered but for drafts that were dropped; of a task every one.
     case successDeliveredAll
     /// A job's events are numbered from 1 to its count without a gap.
     case eventsWithoutGap
@@ -155,6 +157,7 @@ extension DatabaseInvariant {
         case .attemptEpochsRise: Self.wrongEpochs
         case .jobCountersAreSums: Self.wrongJobCounters
         case .taskCountersAreSums: Self.wrongTaskCounters
+        case .draftHasCheckpoint: Self.wrongDrafts
         case .finalTaskHasNoWaitingImage:
             """
             SELECT format('image %s waits and its task is %s', image.id, task.state) AS detail
@@ -184,7 +187,10 @@ extension DatabaseInvariant {
             SELECT format('job %s succeeded and its image %s is %s', job.id, image.index,
                 image.state) AS detail
             FROM job JOIN image ON image.job_id = job.id
+            LEFT JOIN draft ON draft.image_id = image.id
             WHERE job.state = 'succeeded' AND image.state <> 'delivered'
+                AND (image.state = 'cancelled' AND draft.decision IN ('dropped', 'expired'))
+                    IS NOT TRUE
             UNION ALL
             SELECT format('task %s succeeded and its image %s is %s', task.id, image.index,
                 image.state)

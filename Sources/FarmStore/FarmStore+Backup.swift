@@ -35,6 +35,7 @@ package struct BackupSnapshot: Sendable {
             DECLARE named NO SCROLL CURSOR FOR
             SELECT digest FROM job_blob UNION SELECT digest FROM output
                 UNION SELECT digest FROM artifact UNION SELECT digest FROM checkpoint
+                UNION SELECT digest FROM draft WHERE digest IS NOT NULL
                 UNION SELECT digest FROM model_file ORDER BY 1
             """
         )

@@ -7,10 +7,10 @@ extension FarmStore {
         try await unreferenced(among: [digest]).isEmpty
     }
 
-    /// Returns those of the digests that no job, output, artifact, checkpoint or model file names:
+    /// Returns those of the digests that no job, output, artifact, checkpoint, draft or model file names:
     /// what a sweep may remove when it is older than the grace.
     ///
-    /// An output counts for as long after its job's end as outputs are kept, nil for ever. A blob
+    /// An output or a draft counts for as long after its job's end as outputs are kept, nil for ever. A blob
     /// is stored before the row that names it, so a sweep looks only at blobs that are older than
     /// any upload takes. To be asked in batches of some thousands.
     package func unreferenced(
@@ -29,6 +29,11 @@ extension FarmStore {
                 )
                 AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = asked.digest)
                 AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.digest = asked.digest)
+                AND NOT EXISTS (
+                    SELECT FROM draft LEFT JOIN job ON job.id = draft.job_id
+                        LEFT JOIN retention ON retention.owner = job.owner
+                    WHERE draft.digest = asked.digest AND \(raw: Self.keepsOutputs(outputs))
+                )
                 AND NOT EXISTS (SELECT FROM model_file WHERE model_file.digest = asked.digest)
             """
         )

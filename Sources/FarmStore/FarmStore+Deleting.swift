@@ -177,7 +177,9 @@ extension FarmStore {
             WHERE head.job_id = ANY(\(jobs)::uuid[]) AND ready.head_id = head.id
             """
         )
-        for table in ["image", "task", "event", "webhook", "head", "job_blob", "worker_block"] {
+        for table in [
+            "draft", "image", "task", "event", "webhook", "head", "job_blob", "worker_block",
+        ] {
             try await connection.execute(
                 "DELETE FROM \(raw: table) WHERE job_id = ANY(\(jobs)::uuid[])"
             )

@@ -5,6 +5,8 @@ extension FarmStore {
     /// The statement that delivers images and ends attempts that have none left: one row for each
     /// delivery, in their order.
     ///
+    /// A job of which nothing but drafts is left tells so like an end.
+    ///
     /// Its steps, in the order of the locks: the calls, the leases that are current, images and
     /// outputs, tasks, the leases that end with their attempts, jobs with events, usage.
     func deliverStatement(_ batch: [Delivery]) -> Query {
@@ -102,16 +104,20 @@ extension FarmStore {
                 UPDATE job SET delivered_count = delivered_count + change.delivered,
                     live_task_count = live_task_count - change.ended,
                     event_count = event_count + change.delivered
-                        + (change.ended > 0 AND live_task_count = change.ended)::integer,
+                        + (change.ended > 0 AND live_task_count - change.ended = drafted_count
+                            AND (drafted_count = 0 OR state = 'running'))::integer,
                     state = CASE WHEN change.ended = 0 OR live_task_count > change.ended THEN state
-                        WHEN failed_count + cancelled_count > 0 THEN 'failed'
+                        WHEN failed_count + cancelled_count > dropped_count THEN 'failed'
                         ELSE 'succeeded' END,
                     finished_at = CASE WHEN change.ended > 0 AND live_task_count = change.ended
                         THEN now() ELSE finished_at END
                 FROM change JOIN touched ON touched.id = change.job_id
                 WHERE job.id = change.job_id
-                RETURNING job.id, job.owner, job.event_count, job.state, change.delivered, job.webhook,
-                    change.ended > 0 AND job.live_task_count = 0 AS is_over
+                RETURNING job.id, job.owner, job.event_count,
+                    \(raw: Self.jobState) AS state,
+                    change.delivered, job.webhook,
+                    change.ended > 0 AND job.live_task_count = job.drafted_count
+                        AND (job.drafted_count = 0 OR job.state = 'running') AS is_over
             ),
             told AS (
                 INSERT INTO event (job_id, number, kind, data)

@@ -100,6 +100,7 @@ extension FarmStore {
                 try await requeue(lease, after: verdict.backoff, on: connection)
             }
             let failed = try await tell(lease, end, verdict, on: connection)
+            if end.draft != nil { try await noteSuccess(of: lease.worker, on: connection) }
             connection.afterCommit { [counts] in
                 counts.note(end.ending)
                 counts.note(images: failed, .failed)
@@ -151,12 +152,13 @@ extension FarmStore {
     ) async throws {
         let state = verdict.state
         let givenUp = verdict.givenUp == nil ? 0 : 1
+        let drafted = state == .drafted ? 1 : 0
         // What was given up before keeps its reason, whatever comes after.
         try await connection.execute(
             """
             UPDATE task SET state = \(state), epoch = \(lease.epoch), attempts = attempts + 1,
                 failures = \(verdict.tally.failures), lapses = \(verdict.tally.lapses),
-                group_losses = \(verdict.tally.groupLosses), undelivered = undelivered - \(givenUp), given_up = given_up + \(givenUp),
+                group_losses = \(verdict.tally.groupLosses), undelivered = undelivered - \(givenUp + drafted), given_up = given_up + \(givenUp),
                 is_narrow = is_narrow OR \(verdict.narrows),
                 failure_class = coalesce(\(verdict.failure?.failureClass),
                     CASE WHEN given_up > 0 THEN failure_class END),
@@ -290,6 +292,13 @@ extension FarmStore {
         var bodies: [String] = []
         if let kind = end.event {
             var data = EventData()
+            if let draft = end.draft {
+                data.image = try await writeDraft(draft, of: lease, on: connection)
+                data.index = draft.imageIndex
+                data.step = draft.step
+                data.digest = draft.digest
+                data.size = draft.size
+            }
             data.task = lease.task
             data.attempt = lease.attempt
             data.worker = lease.workerName
@@ -320,6 +329,7 @@ extension FarmStore {
             lease.job,
             failed: failed.count,
             ended: verdict.state.isFinal ? 1 : 0,
+            drafted: verdict.state == .drafted ? 1 : 0,
             kinds,
             bodies,
             on: connection
@@ -327,11 +337,13 @@ extension FarmStore {
         return failed.count
     }
 
-    /// Changes a job's counters under its lock, writes events, and ends the job with its last task.
+    /// Changes a job's counters under its lock, writes events, and ends the job with its last task, or tells
+    /// that nothing but drafts is left of it.
     private func settle(
         _ job: JobID,
         failed: Int,
         ended: Int,
+        drafted: Int,
         _ kinds: [String],
         _ bodies: [String],
         on connection: PostgresConnection
@@ -341,16 +353,19 @@ extension FarmStore {
             WITH settled AS (
                 UPDATE job SET failed_count = failed_count + \(failed),
                     live_task_count = live_task_count - \(ended),
-                    event_count = event_count + \(kinds.count)
-                        + (\(ended) > 0 AND live_task_count = \(ended))::integer,
+                    drafted_count = drafted_count + \(drafted),
+                    event_count = event_count + \(kinds.count) + (\(ended + drafted) > 0
+                        AND live_task_count - \(ended) = drafted_count + \(drafted)
+                        AND (live_task_count = \(ended) OR state = 'running'))::integer,
                     state = CASE WHEN \(ended) = 0 OR live_task_count > \(ended) THEN state
-                        WHEN failed_count + \(failed) + cancelled_count > 0 THEN 'failed'
+                        WHEN failed_count + \(failed) + cancelled_count > dropped_count THEN 'failed'
                         ELSE 'succeeded' END,
                     finished_at = CASE WHEN \(ended) > 0 AND live_task_count = \(ended)
                         THEN now() ELSE finished_at END
                 WHERE id = \(job)
-                RETURNING id, owner, event_count, state, webhook,
-                    \(ended) > 0 AND live_task_count = 0 AS is_over
+                RETURNING id, owner, event_count, \(raw: Self.jobState) AS state, webhook,
+                    \(ended + drafted) > 0 AND live_task_count = drafted_count
+                        AND (live_task_count = 0 OR state = 'running') AS is_over
             ), told AS (
                 INSERT INTO event (job_id, number, kind, data)
                 SELECT settled.id, settled.event_count - settled.is_over::integer
@@ -387,6 +402,7 @@ extension AttemptEnd {
         case .lapsed, .replaced: "task.lapsed"
         case .released, .memberLost: "task.released"
         case .parked: EventKind.taskParked.rawValue
+        case .drafted: EventKind.imageDrafted.rawValue
         }
     }
 }

@@ -25,6 +25,8 @@ extension FarmStore {
                 UNION SELECT digest FROM job_blob JOIN mine ON mine.id = job_blob.job_id
                 UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
                     JOIN mine ON mine.id = task.job_id
+                UNION SELECT digest FROM draft JOIN mine ON mine.id = draft.job_id
+                    WHERE digest IS NOT NULL
                 UNION SELECT digest FROM artifact WHERE owner = \(owner)
                 UNION SELECT digest FROM blob_holder WHERE owner = \(owner)
             )
@@ -44,6 +46,8 @@ extension FarmStore {
                         WHERE job_blob.digest = named.digest AND job.owner <> \(owner))
                     AND NOT EXISTS (SELECT FROM output JOIN job ON job.id = output.job_id
                         WHERE output.digest = named.digest AND job.owner <> \(owner))
+                    AND NOT EXISTS (SELECT FROM draft JOIN job ON job.id = draft.job_id
+                        WHERE draft.digest = named.digest AND job.owner <> \(owner))
                     AND NOT EXISTS (SELECT FROM artifact WHERE artifact.digest = named.digest
                         AND artifact.owner <> \(owner))
                     AND NOT EXISTS (SELECT FROM model_file
@@ -147,6 +151,8 @@ extension FarmStore {
                 UNION SELECT digest FROM job_blob WHERE job_id = ANY(\(jobs)::uuid[])
                 UNION SELECT digest FROM checkpoint JOIN task ON task.id = checkpoint.task_id
                     WHERE task.job_id = ANY(\(jobs)::uuid[])
+                UNION SELECT digest FROM draft
+                    WHERE job_id = ANY(\(jobs)::uuid[]) AND digest IS NOT NULL
                 UNION SELECT digest FROM artifact
                     WHERE owner = ANY(\(jobs.map { FarmOwner.artifacts(ofCopy: $0) })::text[])
             ) AS named ORDER BY digest

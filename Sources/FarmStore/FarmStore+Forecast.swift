@@ -198,7 +198,8 @@ extension FarmStore {
             )
             SELECT open.*, job.finish_by, job.cost, job.image_count AS images,
                 greatest(0, job.image_count - job.delivered_count - job.failed_count
-                    - job.cancelled_count - coalesce(held.images, 0))::integer AS images_left,
+                    - job.cancelled_count - job.drafted_count
+                    - coalesce(held.images, 0))::integer AS images_left,
                 (job.image_count / greatest(1, job.task_count))::integer AS task_images
             FROM open JOIN job ON job.id = open.job_id LEFT JOIN held ON held.job_id = open.job_id
             ORDER BY open.id

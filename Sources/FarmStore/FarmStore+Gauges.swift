@@ -52,6 +52,8 @@ extension FarmStore {
             )
             SELECT state, count(*) AS n FROM queued GROUP BY state
             UNION ALL SELECT 'leased', count(*) FROM lease
+            UNION ALL SELECT 'drafted', coalesce(sum(drafted_count), 0) FROM job
+                WHERE drafted_count > 0
             UNION ALL SELECT state, count(*) FROM unsuccessful GROUP BY state
             UNION ALL SELECT 'succeeded', coalesce((
                 SELECT sum(task_count - live_task_count) FROM job

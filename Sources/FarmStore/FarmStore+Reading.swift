@@ -2,16 +2,22 @@ package import FarmModel
 import Postgres
 
 extension FarmStore {
+    /// A job's state as SQL: one that runs and has drafts alone is a draft itself.
+    static let jobState = """
+        (CASE WHEN job.state = 'running' AND job.drafted_count > 0
+            AND job.drafted_count = job.live_task_count THEN 'drafted' ELSE job.state END)
+        """
+
     /// The columns of a `JobRecord`; a WHERE follows.
     static let selectJob = """
-        SELECT job.id, job.key, job.owner, job.name, job.state, job.priority,
+        SELECT job.id, job.key, job.owner, job.name, \(jobState) AS state, job.priority,
             coalesce(head.is_lifted, false) AS is_lifted, head.precision, head.memory_bytes,
             head.pool, coalesce(head.tags, '{}') AS tags,
             coalesce(head.group_size, 1) AS group_size, coalesce(head.limits, '{}') AS limits,
             job.specification::text AS specification, job.canonical_digest, job.model_name,
             job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
-            job.delivered_count, job.failed_count, job.cancelled_count, job.task_count,
-            job.live_task_count, job.reason, job.after_jobs, job.start_after, job.finish_by,
+            job.delivered_count, job.failed_count, job.cancelled_count, job.drafted_count,
+            job.task_count, job.live_task_count, job.reason, job.after_jobs, job.start_after, job.finish_by,
             job.numeric_class, job.webhook, job.cost, job.event_count, held.leased, held.rendering
         FROM job
         LEFT JOIN LATERAL (
@@ -30,8 +36,11 @@ extension FarmStore {
                 SELECT FROM lease WHERE lease.task_id = image.task_id
             ) THEN 'rendering' ELSE image.state END AS state,
             output.digest, output.size, output.attempt_id, output.numeric_class,
-            output.delivered_at, output.doubt, image.failure_class, image.failure_message
+            output.delivered_at, output.doubt, image.failure_class, image.failure_message,
+            draft.step AS draft_step, draft.digest AS draft_digest, draft.size AS draft_size,
+            draft.media_type, draft.drafted_at, draft.decision, draft.decided_at
         FROM image LEFT JOIN output ON output.image_id = image.id
+        LEFT JOIN draft ON draft.image_id = image.id
         """
 
     /// The columns of a `TaskRecord`; a WHERE follows.
@@ -89,7 +98,7 @@ extension FarmStore {
             \(raw: Self.selectJob)
             WHERE (job.owner = \(owner)
                     OR \(owner)::text IS NULL AND job.owner <> \(FarmOwner.audits))
-                AND (\(state)::text IS NULL OR job.state = \(state))
+                AND (\(state)::text IS NULL OR \(raw: Self.jobState) = \(state))
                 AND (\(name)::text IS NULL OR job.name = \(name))
                 AND (\(search)::text IS NULL OR starts_with(job.id::text, lower(\(search)::text))
                     OR strpos(lower(concat_ws(E'\\n', job.name, job.key, job.owner,
@@ -122,12 +131,12 @@ extension FarmStore {
         ).map(ImageRecord.init)
     }
 
-    /// Returns the first letter of the state of each of a job's images, by index.
+    /// Returns the first letter of the state of each of a job's images, by index; `p` of a draft.
     package func imageStates(of job: JobID) async throws -> String {
         try await pool.query(
             """
             SELECT coalesce(string_agg(CASE WHEN image.state = 'waiting' AND lease.task_id IS NOT NULL
-                THEN 'r' ELSE left(image.state, 1) END, '' ORDER BY image.index), '') AS states
+                THEN 'r' WHEN image.state = 'drafted' THEN 'p' ELSE left(image.state, 1) END, '' ORDER BY image.index), '') AS states
             FROM image LEFT JOIN lease ON lease.task_id = image.task_id
             WHERE image.job_id = \(job)
             """

@@ -11,6 +11,8 @@ package struct RetentionPolicy: Sendable, Hashable {
     package var outputs: Duration?
     /// Computed conditions that nobody used.
     package var artifacts: Duration? = .seconds(30 * 86_400)
+    /// Drafts that nobody keeps or drops.
+    package var drafts: Duration? = .seconds(14 * 86_400)
 
     /// Creates the policy with every time at its default.
     package init() {}
@@ -25,6 +27,7 @@ package struct RetentionReport: Sendable, Hashable {
     package var webhooks = 0
     package var credentials = 0
     package var audits = 0
+    package var drafts = 0
 }
 
 extension FarmStore {
@@ -36,9 +39,12 @@ extension FarmStore {
 
     /// Takes away what is kept no longer: the retention duty, to be run every hour or so.
     ///
-    /// Checkpoints go with the end of their job. The audit trail stays.
+    /// Checkpoints go with the end of their job, and a draft's with its decision. The audit trail stays.
     package func runRetention(_ policy: RetentionPolicy) async throws -> RetentionReport {
         var report = RetentionReport()
+        if let drafts = policy.drafts {
+            report.drafts = try await expireDrafts(after: drafts)
+        }
         while case let count = try await deleteOldJobs(policy), count > 0 { report.jobs += count }
         if let history = policy.history {
             report.webhooks = try await pool.execute(

@@ -72,9 +72,18 @@ extension FarmStore {
         }
     }
 
+    /// A condition of SQL on an `image` that is not delivered: whether it is over because its draft was not
+    /// kept.
+    ///
+    /// That is not tried again.
+    private static let isDropped = """
+        EXISTS (SELECT FROM draft WHERE draft.image_id = image.id
+            AND draft.decision IN ('dropped', 'expired'))
+        """
+
     /// Locks the tasks that are over without the images that are to be tried again.
     ///
-    /// Only what the farm gave up has cancelled images while its job is not cancelled.
+    /// Only what the farm gave up, and drafts that were not kept, are cancelled while their job is not.
     private static func lockTasks(
         losing indices: [Int]?,
         of job: JobID,
@@ -89,6 +98,7 @@ extension FarmStore {
                         AND task.first_index + task.image_count - 1
                     AND (\(indices)::integer[] IS NULL
                         OR image.index = ANY(\(indices)::integer[]))
+                    AND NOT \(raw: isDropped)
             )
             ORDER BY id FOR NO KEY UPDATE
             """
@@ -109,6 +119,7 @@ extension FarmStore {
                     BETWEEN task.first_index AND task.first_index + task.image_count - 1
                 WHERE task.id = ANY(\(tasks)::uuid[]) AND image.state IN ('failed', 'cancelled')
                     AND (\(indices)::integer[] IS NULL OR image.index = ANY(\(indices)::integer[]))
+                    AND NOT \(raw: isDropped)
             ), reopened AS (
                 UPDATE image SET state = 'waiting', failure_class = NULL, failure_message = NULL
                 FROM lost WHERE image.id = lost.id

@@ -112,7 +112,10 @@ extension FarmStore {
             let leased = try await cancelLeases(of: id, on: connection)
             try await Self.cancelTasks(of: id, on: connection)
             let images = try await connection.execute(
-                "UPDATE image SET state = 'cancelled' WHERE job_id = \(id) AND state = 'waiting'"
+                """
+                UPDATE image SET state = 'cancelled'
+                WHERE job_id = \(id) AND state IN ('waiting', 'drafted')
+                """
             )
             guard let last = try await Self.lockJob(id, on: connection) else { return .notFound }
             // Its last attempts may have ended before their leases could be locked.
@@ -191,8 +194,12 @@ extension FarmStore {
         try await connection.execute(
             """
             UPDATE task SET state = 'cancelled', finished_at = now()
-            WHERE job_id = \(job) AND state = 'ready'
+            WHERE job_id = \(job) AND state IN ('ready', 'drafted')
             """
+        )
+        // what a person has not decided is not to be decided any more
+        try await connection.execute(
+            "DELETE FROM draft WHERE job_id = \(job) AND decision IS NULL"
         )
     }
 
@@ -208,7 +215,8 @@ extension FarmStore {
             UPDATE job SET state = \(stop.state), finished_at = now(), reason = \(stop.reason),
                 started_at = CASE WHEN \(stop.state) = 'failed'
                     THEN coalesce(started_at, now()) ELSE started_at END,
-                cancelled_count = cancelled_count + \(cancelledImages), live_task_count = 0
+                cancelled_count = cancelled_count + \(cancelledImages), live_task_count = 0,
+                drafted_count = 0
             WHERE id = \(id)
             """
         )
@@ -216,14 +224,7 @@ extension FarmStore {
         data.mode = stop.mode
         data.reason = stop.reason
         try await Self.recordEvent(stop.event, of: id, data, on: connection)
-        try await connection.execute(
-            """
-            INSERT INTO webhook (job_id, url, body)
-            SELECT id, webhook, jsonb_build_object('job', id, 'event', \(stop.event.rawValue)::text,
-                'number', event_count)
-            FROM job WHERE id = \(id) AND webhook IS NOT NULL
-            """
-        )
+        try await Self.queueWebhook(stop.event, of: id, on: connection)
         try await Self.recordAudit(
             stop.event.rawValue,
             id.description,
@@ -232,5 +233,21 @@ extension FarmStore {
             on: connection
         )
         try await Self.notify(.control, id.description, on: connection)
+    }
+
+    /// Writes that a job's webhook is to be told of its latest event, which is of this kind.
+    static func queueWebhook(
+        _ event: EventKind,
+        of job: JobID,
+        on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            """
+            INSERT INTO webhook (job_id, url, body)
+            SELECT id, webhook, jsonb_build_object('job', id, 'event', \(event.rawValue)::text,
+                'number', event_count)
+            FROM job WHERE id = \(job) AND webhook IS NOT NULL
+            """
+        )
     }
 }

@@ -11,6 +11,10 @@ extension FarmStore {
     /// The job is there whole or not at all.
     package func submitJob(_ submission: JobSubmission) async throws -> SubmitOutcome {
         precondition(!submission.tasks.isEmpty, "A job has at least one task")
+        precondition(
+            submission.draftSteps == nil || submission.tasks.allSatisfy { $0.imageCount == 1 },
+            "A draft is a task of its own"
+        )
         // The next claim here knows of the job, whatever becomes of the notice.
         defer { desk.expire() }
         return try await withRetriedTransaction { connection in
@@ -89,7 +93,8 @@ extension FarmStore {
             INSERT INTO job (id, owner, key, name, priority, specification, canonical_digest,
                 model_name, model_digest, precision, max_attempts, max_workers, max_failures,
                 is_same_class, numeric_class, after_jobs, start_after, finish_by, costliest_image,
-                webhook, cost, image_count, task_count, live_task_count, target_seconds)
+                webhook, cost, image_count, task_count, live_task_count, target_seconds,
+                draft_steps)
             VALUES (\(job.id), \(job.owner), \(job.key), \(job.name), \(job.priority),
                 \(job.specification)::jsonb, \(job.canonicalDigest), \(job.modelName),
                 \(job.modelDigest), \(job.requirement.precision), \(job.maxAttempts),
@@ -97,7 +102,7 @@ extension FarmStore {
                 \(job.requirement.numericClass), \(job.after)::uuid[], \(job.startAfter),
                 \(job.finishBy), \(try job.costliestImage.map(FarmJSON.text))::jsonb, \(job.webhook),
                 \(job.tasks.reduce(0) { $0 + $1.cost }), \(images), \(job.tasks.count),
-                \(job.tasks.count), \(job.targetSeconds))
+                \(job.tasks.count), \(job.targetSeconds), \(job.draftSteps))
             ON CONFLICT (owner, key) WHERE key IS NOT NULL DO NOTHING
             """
         )

@@ -30,6 +30,7 @@ extension FarmStore {
             let ready = farm.heads.filter { $0.head.job == id && $0.ready > 0 }
                 .map { WaitingSummary(cause: farm.cause(of: $0), tasks: $0.ready) }
             return try await ready + resting(of: id, in: farm, on: connection)
+                + drafts(of: id, on: connection)
         }
     }
 
@@ -50,25 +51,27 @@ extension FarmStore {
             let rows = try await connection.query(
                 """
                 WITH wanted AS (
-                    SELECT id, head_id, failure_message FROM task WHERE id = ANY(\(ids)::uuid[])
+                    SELECT id, head_id, state, failure_message FROM task WHERE id = ANY(\(ids)::uuid[])
                 ), placed AS (
                     SELECT task_id, row_number() OVER (PARTITION BY head_id ORDER BY number) - 1
                         AS before
                     FROM ready WHERE head_id IN (SELECT head_id FROM wanted)
                 )
                 SELECT wanted.id, wanted.head_id, coalesce(placed.before, 0) AS before,
-                    resting.until, wanted.failure_message
+                    resting.until, wanted.failure_message, wanted.state = 'drafted' AS is_draft
                 FROM wanted LEFT JOIN placed ON placed.task_id = wanted.id
                 LEFT JOIN resting ON resting.task_id = wanted.id
                 WHERE placed.task_id IS NOT NULL OR resting.task_id IS NOT NULL
+                    OR wanted.state = 'drafted'
                 """
             )
             guard !rows.isEmpty else { return [:] }
             let farm = try await diagnosis(blobs, on: connection)
             let heads = Dictionary(uniqueKeysWithValues: farm.heads.map { ($0.head.id, $0) })
             return try rows.reduce(into: [:]) { causes, row in
-                guard let head = heads[try row.decode("head_id")] else { return }
                 let id = try row.decode("id", as: TaskID.self)
+                guard try !row.decode("is_draft", as: Bool.self) else { return causes[id] = .draft }
+                guard let head = heads[try row.decode("head_id")] else { return }
                 if head.block == nil, let until = try row.decodeIfPresent("until", as: Date.self) {
                     causes[id] = .backoff(
                         until: until,
@@ -96,6 +99,9 @@ extension FarmStore {
             for summary in try await resting(of: nil, in: farm, on: connection) {
                 counts[summary.cause.reason, default: 0] += summary.tasks
             }
+            for summary in try await drafts(of: nil, on: connection) {
+                counts[summary.cause.reason, default: 0] += summary.tasks
+            }
             return counts
         }
     }
@@ -113,6 +119,21 @@ extension FarmStore {
             demand.isRenderedAlone = view.isRenderedAlone(demand)
             return WaitingDiagnosis(view: view).unrunnable(demand, model: name)
         }
+    }
+
+    /// What waits for a person to keep or drop it, of a job or of all together.
+    private func drafts(
+        of job: JobID?,
+        on connection: PostgresConnection
+    ) async throws -> [WaitingSummary] {
+        let count = try await connection.query(
+            """
+            SELECT coalesce(sum(drafted_count), 0)::bigint AS drafts FROM job
+            WHERE drafted_count > 0 AND (\(job)::uuid IS NULL OR id = \(job))
+            """
+        ).first?.decode("drafts", as: Int.self)
+        guard let count, count > 0 else { return [] }
+        return [WaitingSummary(cause: .draft, tasks: count)]
     }
 
     /// What rests, head by head: for the head's block where it has one, else until the first of

@@ -145,5 +145,6 @@ extension WorkerID: PostgresValue {}
 extension JobState: PostgresValue {}
 extension TaskState: PostgresValue {}
 extension ImageState: PostgresValue {}
+extension DraftDecision: PostgresValue {}
 extension WorkerState: PostgresValue {}
 extension FailureClass: PostgresValue {}

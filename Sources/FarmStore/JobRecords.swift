@@ -58,10 +58,12 @@ package struct JobRecord: Sendable, Hashable {
         let failed = try row.decode("failed_count", as: Int.self)
         let cancelled = try row.decode("cancelled_count", as: Int.self)
         let rendering = try row.decode("rendering", as: Int.self)
+        let drafted = try row.decode("drafted_count", as: Int.self)
         let total = try row.decode("image_count", as: Int.self)
         images = ImageTally(
-            waiting: total - delivered - failed - cancelled - rendering,
+            waiting: total - delivered - failed - cancelled - rendering - drafted,
             rendering: rendering,
+            drafted: drafted,
             delivered: delivered,
             failed: failed,
             cancelled: cancelled
@@ -92,6 +94,8 @@ package struct ImageRecord: Sendable, Hashable {
     package let state: ImageState
     package let output: OutputRecord?
     package let failure: FailureView?
+    /// The draft that was made of it.
+    package let draft: DraftView?
 
     init(_ row: Row) throws {
         id = try row.decode("id")
@@ -101,6 +105,7 @@ package struct ImageRecord: Sendable, Hashable {
         state = try row.decode("state")
         output = try OutputRecord(row)
         failure = try FailureView(row)
+        draft = try DraftView(row)
     }
 }
 
@@ -209,5 +214,21 @@ extension FailureView {
         guard let failureClass = try row.decodeIfPresent("failure_class", as: FailureClass.self)
         else { return nil }
         self.init(failureClass: failureClass, message: try row.decode("failure_message"))
+    }
+}
+
+extension DraftView {
+    /// Reads the draft of an image; nil when there is none.
+    fileprivate init?(_ row: Row) throws {
+        guard let step = try row.decodeIfPresent("draft_step", as: Int.self) else { return nil }
+        self.init(
+            step: step,
+            digest: try row.decodeIfPresent("draft_digest"),
+            size: try row.decode("draft_size"),
+            mediaType: try row.decode("media_type"),
+            draftedAt: try row.decode("drafted_at"),
+            decision: try row.decodeIfPresent("decision"),
+            decidedAt: try row.decodeIfPresent("decided_at")
+        )
     }
 }

@@ -28,6 +28,8 @@ package struct JobSubmission: Sendable {
     package var maxFailures: Int?
     /// Whether all its images are rendered in the numeric class of the first.
     package var isSameClass = false
+    /// After how many steps each of its images waits for a person; then every task has one image.
+    package var draftSteps: Int?
     /// Jobs that have to succeed before.
     package var after: [JobID] = []
     /// Before this moment nothing of it is claimed.

@@ -23,6 +23,8 @@ package protocol CoordinatorCalls: Sendable {
         _ checkpoint: Data,
         _ request: CheckpointRequest
     ) async throws -> CheckpointAnswer
+    /// Ends an attempt as a draft; its checkpoint is saved before.
+    func draft(_ picture: Data, _ request: DraftRequest) async throws -> AttemptAnswer
     /// Says that the worker ends.
     func leave(_ worker: WorkerID, epoch: Int64) async throws
 

@@ -64,6 +64,12 @@ struct CoordinatorOptions: ParsableArguments {
     var keepHistory: String?
 
     @Option(
+        help:
+            "How long drafts wait for a person, then dropped (environment: DREAMFARM_KEEP_DRAFTS)."
+    )
+    var keepDrafts: String?
+
+    @Option(
         help: """
             Requests a second that a token may make, 0 for any number; those of workers and admins \
             are not counted (environment: DREAMFARM_REQUEST_RATE).
@@ -137,7 +143,8 @@ struct CoordinatorOptions: ParsableArguments {
         IdentityProvider.settingNames + ObservationOptions.names + [
             "data-dir", "listen", "database-url", "blob-store", "blob-reserve", "lease",
             "heartbeat",
-            "keep-outputs", "keep-logs", "keep-history", "webhook-secret", "webhooks-private",
+            "keep-outputs", "keep-logs", "keep-history", "keep-drafts", "webhook-secret",
+            "webhooks-private",
             "metrics-open", "insecure-listen", "tls-certificate", "tls-key", "tls-client-ca",
             "request-rate", "worker-credential", "preemption", "preempt-quantum",
             "capacity-target",
@@ -156,7 +163,8 @@ struct CoordinatorOptions: ParsableArguments {
             "audit-share": auditShare,
             "blob-store": blobStore, "blob-reserve": blobReserve, "lease": lease,
             "heartbeat": heartbeat, "keep-outputs": keepOutputs, "keep-logs": keepLogs,
-            "keep-history": keepHistory, "webhook-secret": webhookSecret,
+            "keep-history": keepHistory, "keep-drafts": keepDrafts,
+            "webhook-secret": webhookSecret,
             "webhooks-private": webhooksPrivate ? "true" : nil,
             "metrics-open": metricsOpen ? "true" : nil,
             "insecure-listen": insecureListen ? "true" : nil,
@@ -230,6 +238,7 @@ struct CoordinatorOptions: ParsableArguments {
         if let history = try duration(source, "keep-history") {
             configuration.keepHistory = history
         }
+        if let drafts = try duration(source, "keep-drafts") { configuration.keepDrafts = drafts }
         return configuration
     }
 
@@ -251,6 +260,7 @@ struct CoordinatorOptions: ParsableArguments {
             ("keep-outputs", configuration.keepOutputs.map { "\($0)" } ?? "for ever"),
             ("keep-logs", configuration.keepLogs.map { "\($0)" } ?? "for ever"),
             ("keep-history", configuration.keepHistory.map { "\($0)" } ?? "for ever"),
+            ("keep-drafts", configuration.keepDrafts.map { "\($0)" } ?? "for ever"),
             ("request-rate", configuration.requestRate.map { "\($0)" } ?? "any"),
             ("worker-credential", "\(configuration.workerCredential)"),
             ("preemption", configuration.preempts ? "on" : "off"),

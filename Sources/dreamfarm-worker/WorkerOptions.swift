@@ -40,7 +40,7 @@ struct FarmAccessOptions: ParsableArguments {
         "adapters", "audit-share", "blob-reserve", "blob-store", "capacity-target",
         "checkpoint-interval", "condition-cache", "condition-memory", "coordinator", "data-dir",
         "database-url", "drain", "drain-grace", "group", "group-listen", "heartbeat",
-        "insecure-listen", "keep-checkpoints", "keep-history", "keep-logs", "keep-outputs",
+        "insecure-listen", "keep-checkpoints", "keep-drafts", "keep-history", "keep-logs", "keep-outputs",
         "kernels", "lease", "listen", "log-format", "memory", "metrics-listen", "metrics-open",
         "model", "model-name", "name", "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca",
         "oidc-issuer", "oidc-keys", "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool",

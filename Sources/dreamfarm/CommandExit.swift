@@ -29,7 +29,7 @@ enum CommandExit: Int32 {
     /// The code that tells how a job ended.
     init(_ state: JobState) {
         switch state {
-        case .succeeded, .pending, .running, .paused: self = .done
+        case .succeeded, .pending, .running, .paused, .drafted: self = .done
         case .failed: self = .jobFailed
         case .cancelled: self = .cancelled
         }

@@ -168,8 +168,8 @@ import Testing
             ClaimRequest.self, ComputeBudget.self, ConditionSpecification.self, CostConstants.self,
             CredentialRequest.self, CredentialTerms.self, DeletePreview.self,
             DeliveredPictureView.self,
-            DeliveryAnswer.self, DiscoveryTarget.self, DoctorView.self, ErasureView.self,
-            FailureRequest.self,
+            DeliveryAnswer.self, DiscoveryTarget.self, DoctorView.self, DraftView.self,
+            DropRequest.self, ErasureView.self, FailureRequest.self,
             FailureView.self, FindingView.self,
             FarmView.self,
             GroupEpoch.self, GroupFigures.self, GroupMemberAddress.self, GroupMemberView.self,
@@ -178,7 +178,7 @@ import Testing
             ImageAssignment.self, ImageStatesView.self,
             ImageTally.self,
             ImageView.self, JobAxesView.self, JobAxisView.self, JobRequirements.self, JobView.self,
-            LimitRequest.self, LimitUse.self,
+            KeepRequest.self, LimitRequest.self, LimitUse.self,
             LimitView.self, LogLine.self,
             LoraSpecification.self,
             MachineInfo.self, ModelDefaults.self, ModelFileView.self, ModelMemory.self,
@@ -200,7 +200,7 @@ import Testing
     private static var words: [any (CaseIterable & RawRepresentable<String>).Type] {
         [
             AttemptEnding.self, BudgetAction.self, BudgetPeriod.self, CancelMode.self,
-            ConditionTask.self, DesiredWorkerState.self,
+            ConditionTask.self, DesiredWorkerState.self, DraftDecision.self,
             FailureClass.self, FindingLevel.self, GroupOrigin.self, GroupPhase.self,
             GroupState.self,
             ImageState.self, JobState.self, JoinKind.self, LogLevel.self, NoTaskReason.self,

@@ -9,8 +9,9 @@ import Testing
             .ready: [.block: .blocked, .claim: .leased, .cancel: .cancelled],
             .leased: [
                 .lapse: .ready, .release: .ready, .failForNow: .ready, .succeed: .succeeded,
-                .failForGood: .failed, .cancel: .cancelled,
+                .failForGood: .failed, .cancel: .cancelled, .draft: .drafted,
             ],
+            .drafted: [.keep: .ready, .cancel: .cancelled],
             .failed: [.retry: .ready],
             .cancelled: [.retry: .ready],
         ]
@@ -28,8 +29,9 @@ import Testing
             .waiting: [.claim: .rendering, .cancel: .cancelled],
             .rendering: [
                 .giveBack: .waiting, .deliver: .delivered, .failForGood: .failed,
-                .cancel: .cancelled,
+                .cancel: .cancelled, .draft: .drafted,
             ],
+            .drafted: [.keep: .waiting, .cancel: .cancelled],
             .failed: [.retry: .waiting],
             .cancelled: [.retry: .waiting],
         ]
@@ -48,7 +50,12 @@ import Testing
                 .start: .running, .pause: .paused, .fail: .failed, .cancel: .cancelled,
             ],
             .running: [
-                .pause: .paused, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
+                .pause: .paused, .draft: .drafted, .succeed: .succeeded, .fail: .failed,
+                .cancel: .cancelled,
+            ],
+            .drafted: [
+                .keep: .running, .retry: .running, .pause: .paused, .succeed: .succeeded,
+                .fail: .failed, .cancel: .cancelled,
             ],
             .paused: [
                 .resume: .pending, .succeed: .succeeded, .fail: .failed, .cancel: .cancelled,
@@ -134,7 +141,8 @@ import Testing
 
     @Test("states that another row decides are not stored")
     func derived() {
-        #expect(TaskState.storedCases == [.ready, .succeeded, .failed, .cancelled])
-        #expect(ImageState.storedCases == [.waiting, .delivered, .failed, .cancelled])
+        #expect(TaskState.storedCases == [.ready, .drafted, .succeeded, .failed, .cancelled])
+        #expect(ImageState.storedCases == [.waiting, .drafted, .delivered, .failed, .cancelled])
+        #expect(JobState.allCases.filter(\.isDerived) == [.drafted])
     }
 }

@@ -65,6 +65,7 @@ import Testing
             ),
             "90 of 60 seconds of workers in the last 7 days; it goes on by itself as the period moves"
         ),
+        (.draft, "finish it with: dreamfarm keep JOB INDEX"),
         (.fairShare(owner: "ann"), "the share of 'ann'"),
         (.behind(tasks: 12), "12 tasks of the same owner go first"),
         (.behind(tasks: 1), "1 task of the same owner goes first"),
@@ -72,7 +73,7 @@ import Testing
         (.blobStoreFull(freePercent: 4.96, reservePercent: 5.5), "has 5.0 % free and keeps 5.5 %"),
     ]
 
-    @Test("each reason has a sentence with its figures", arguments: 0..<25)
+    @Test("each reason has a sentence with its figures", arguments: 0..<26)
     func sentence(number: Int) throws {
         let (cause, words) = Self.causes[number]
         #expect(cause.sentence.contains(words), "\(cause.sentence)")
@@ -86,7 +87,7 @@ import Testing
     func names() {
         let names =
             "no_worker no_memory no_precision no_group pool_paused job_paused dependency "
-            + "start_after backoff limit quota fair_share behind blob_store_full"
+            + "start_after backoff draft limit quota fair_share behind blob_store_full"
         #expect(WaitingReason.allCases.map(\.rawValue).joined(separator: " ") == names)
         #expect(Set(Self.causes.map(\.0.reason)) == Set(WaitingReason.allCases))
     }

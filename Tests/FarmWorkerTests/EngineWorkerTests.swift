@@ -1,6 +1,7 @@
 import FarmModel
 import FarmWorker
 import FoundationEssentials
+import Imaging
 import Testing
 
 /// Workers with the engine and a tiny model.
@@ -101,6 +102,36 @@ import Testing
                     folder: folder,
                     until: "deliver 0"
                 )
+            }
+            #expect(farm.pictures[0] == expected)
+            #expect(farm.reports.map(\.stepsComputed) == [stop, Self.steps - stop])
+        }
+    }
+
+    @Test(
+        "what is kept of a draft has the bytes of a picture that was never stopped, and repeats no step"
+    )
+    func draft() async throws {
+        let expected = try #require(await Self.uninterrupted())
+        for stop in 1..<Self.steps {
+            let farm = FakeCoordinator()
+            var task = try Self.task(farm)
+            task.images[0].draftSteps = stop
+            farm.lay(task)
+            try await Bench.withFolder { folder in
+                let renderer = try await Self.renderer()
+                try await Self.work(farm, renderer, folder: folder, until: "draft 0 at \(stop)")
+            }
+            #expect(farm.checkpoints.map(\.request.step) == [stop])
+            #expect(farm.pictures.isEmpty)
+            let draft = try #require(farm.drafts.first)
+            let picture = try ImageDecoder().decode([UInt8](draft.picture), name: "draft")
+            let settings = try #require(task.images.first).settings
+            #expect(picture.width == settings.width && picture.height == settings.height)
+            farm.lay(try Self.task(farm, checkpoints: [try farm.offer()]))
+            try await Bench.withFolder { folder in
+                let renderer = try await Self.renderer()
+                try await Self.work(farm, renderer, folder: folder, until: "deliver 0")
             }
             #expect(farm.pictures[0] == expected)
             #expect(farm.reports.map(\.stepsComputed) == [stop, Self.steps - stop])

@@ -26,6 +26,7 @@ final class FakeCoordinator: CoordinatorCalls {
         var pictures: [Int: Data] = [:]
         var saidDigests: [Int: BlobDigest] = [:]
         var checkpoints: [(request: CheckpointRequest, bytes: Data)] = []
+        var drafts: [(request: DraftRequest, picture: Data)] = []
         var reports: [AttemptReport] = []
         var failures: [FailureRequest] = []
         var releases: [AttemptRequest] = []
@@ -122,6 +123,7 @@ final class FakeCoordinator: CoordinatorCalls {
     var reports: [AttemptReport] { state.read { $0.reports } }
     var failures: [FailureRequest] { state.read { $0.failures } }
     var releases: [AttemptRequest] { state.read { $0.releases } }
+    var drafts: [(request: DraftRequest, picture: Data)] { state.read { $0.drafts } }
     var checkpoints: [(request: CheckpointRequest, bytes: Data)] { state.read { $0.checkpoints } }
 
     /// The latest checkpoint as a later task brings it.
@@ -259,6 +261,15 @@ final class FakeCoordinator: CoordinatorCalls {
         try await begin("checkpoint", "checkpoint \(request.imageIndex) at \(request.step)")
         state.update { $0.checkpoints.append((request, checkpoint)) }
         return CheckpointAnswer(digest: BlobDigest(of: checkpoint), step: request.step)
+    }
+
+    func draft(_ picture: Data, _ request: DraftRequest) async throws -> AttemptAnswer {
+        try await begin("draft", "draft \(request.imageIndex) at \(request.step)")
+        state.update { state in
+            state.drafts.append((request, picture))
+            if let report = request.report { state.reports.append(report) }
+        }
+        return AttemptAnswer(task: .drafted)
     }
 
     func complete(_ request: AttemptRequest) async throws -> AttemptAnswer {

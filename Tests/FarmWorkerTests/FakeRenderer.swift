@@ -63,7 +63,10 @@ final class FakeRenderer: ImageRenderer {
                             step: step,
                             steps: image.settings.steps,
                             seconds: 0.001,
-                            checkpoint: { Data() }
+                            checkpoint: { Data() },
+                            draft: {
+                                DraftPicture(type: .png, data: Data(image.settings.prompt.utf8))
+                            }
                         )
                     )
                 )

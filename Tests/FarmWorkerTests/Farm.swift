@@ -72,7 +72,7 @@ struct Farm: Sendable {
     /// one, and whose key is to be renewed whenever it looks.
     func withWorker(
         _ name: String,
-        _ renderer: FakeRenderer,
+        _ renderer: any ImageRenderer,
         joining token: String? = nil,
         _ body: () async throws -> Void
     ) async throws {
@@ -147,6 +147,13 @@ struct Farm: Sendable {
     func picture(of image: ImageID) async throws -> Data? {
         let path = folder + "/picture"
         try await client.downloadImage(image, to: path)
+        return FileManager.default.contents(atPath: path)
+    }
+
+    /// The bytes of a draft's picture.
+    func draft(of image: ImageID) async throws -> Data? {
+        let path = folder + "/draft"
+        try await client.downloadDraft(of: image, to: path)
         return FileManager.default.contents(atPath: path)
     }
 

@@ -96,7 +96,8 @@ final class ScriptedRenderer: ImageRenderer {
                             checkpoint: { Data(String(step).utf8) },
                             preview: {
                                 PicturePreview(mediaType: "image/jpeg", data: Data([UInt8(step)]))
-                            }
+                            },
+                            draft: { DraftPicture(type: .jpeg, data: Data("draft \(step)".utf8)) }
                         )
                     )
                 )

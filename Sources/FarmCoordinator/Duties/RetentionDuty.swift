@@ -18,10 +18,13 @@ enum RetentionDuty {
             logger: logger
         ) { logger in
             let report = try await store.runRetention(policy)
-            if report.jobs + report.logLines > 0 {
+            if report.jobs + report.logLines + report.drafts > 0 {
                 logger.info(
                     "History removed",
-                    metadata: ["jobs": "\(report.jobs)", "logLines": "\(report.logLines)"]
+                    metadata: [
+                        "jobs": "\(report.jobs)", "logLines": "\(report.logLines)",
+                        "drafts": "\(report.drafts)",
+                    ]
                 )
             }
         }

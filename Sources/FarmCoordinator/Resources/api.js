@@ -50,6 +50,7 @@ export async function list(path, values = {}, most = 1000) {
 
 export const jobPath = (id, rest = "") => `/v1/jobs/${encodeURIComponent(id)}${rest}`;
 export const pictureOf = (image, fit) => query(`/v1/images/${image.id}/content`, { fit });
+export const draftOf = (image, fit) => query(`/v1/images/${image.id}/draft`, { fit });
 export const blobPicture = (sha256, fit) => query(`/v1/blobs/${sha256}`, { fit });
 
 /** Side of a thumbnail that is sharp on a tile so wide, in CSS pixels. */

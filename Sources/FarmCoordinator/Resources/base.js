@@ -96,15 +96,16 @@ export function fill(bar, parts, total) {
   bar.setAttribute("aria-valuenow", total > 0 ? Math.round((100 * parts[0][1]) / total) : 0);
 }
 
-export const totalOf = (tally) => tally.waiting + tally.rendering + tally.delivered + tally.failed + tally.cancelled;
+export const totalOf = (tally) => tally.waiting + tally.rendering + (tally.drafted ?? 0) + tally.delivered + tally.failed
+  + tally.cancelled;
 
 export function fillTally(bar, tally) {
-  fill(bar, ["delivered", "rendering", "failed", "cancelled"].map((name) => [name, tally[name]]), totalOf(tally));
+  fill(bar, ["delivered", "rendering", "drafted", "failed", "cancelled"].map((name) => [name, tally[name] ?? 0]), totalOf(tally));
 }
 
 export function tallyText(tally) {
   const parts = [`${count(tally.delivered)} of ${plural(totalOf(tally), "picture")}`];
-  for (const name of ["rendering", "failed", "cancelled"]) {
+  for (const name of ["rendering", "drafted", "failed", "cancelled"]) {
     if (tally[name]) parts.push(`${count(tally[name])} ${name}`);
   }
   return parts.join(" · ");

@@ -1,6 +1,6 @@
 // Pictures of a job side by side: one axis down, another across, the others held.
 
-import { blobPicture, fitFor, get, jobPath, pictureOf, query } from "./api.js";
+import { blobPicture, draftOf, fitFor, get, jobPath, pictureOf, query } from "./api.js";
 import { choice, count, field, make, plural, setText } from "./base.js";
 import { follow } from "./live.js";
 import { ImageSpace, stateNames, valueText } from "./space.js";
@@ -9,7 +9,7 @@ import { openViewer } from "./viewer.js";
 
 const linesAtOnce = 12;
 const mostColumns = 24;
-const letters = { delivered: "d", doubted: "d", failed: "f", cancelled: "c" };
+const letters = { drafted: "p", delivered: "d", doubted: "d", failed: "f", cancelled: "c" };
 
 /** What stands at the head of a line or a column: a value, references as pictures. */
 function headOf(axis, value) {
@@ -100,6 +100,9 @@ export async function showCompare(mine, job, body, parameters, soon) {
     if (image.state === "delivered") {
       button.replaceChildren(make("img", { class: "final loaded", src: pictureOf(image, fitFor(button.clientWidth)), alt: "",
         decoding: "async" }));
+    } else if (image.state === "drafted" && image.draft) {
+      button.replaceChildren(make("img", { class: "final loaded", src: draftOf(image, fitFor(button.clientWidth)), alt: "",
+        decoding: "async" }), make("span", { class: "word" }, image.state));
     } else {
       button.replaceChildren(make("span", { class: "word" }, image.state));
     }

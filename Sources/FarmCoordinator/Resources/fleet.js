@@ -180,6 +180,9 @@ function showAttention(element, farm, capacity, workers, jobs) {
     add(job.id, `${job.name} failed: ${job.reason ?? `${plural(job.images.failed, "picture")} of ${count(total(job))}`}`,
       `#/jobs/${job.id}`, "bad");
   }
+  for (const job of jobs.filter((one) => one.state === "drafted").slice(0, 4)) {
+    add(`drafts-${job.id}`, `${job.name}: ${plural(job.images.drafted, "draft")} to keep or drop`, `#/jobs/${job.id}`);
+  }
   for (const reason of ["no_worker", "no_memory", "no_precision", "no_group", "blob_store_full"]) {
     if (capacity.waiting[reason]) add(reason, `${plural(capacity.waiting[reason], "task")} that nobody can run: ${reasonText(reason)}`,
       "#/queue");

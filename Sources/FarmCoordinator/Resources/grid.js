@@ -1,8 +1,8 @@
 // A grid of very many pictures, of which only those in sight are elements and only those near it are asked for.
 
-import { fitFor, get, jobPath, pictureOf, query } from "./api.js";
+import { draftOf, fitFor, get, jobPath, pictureOf, query } from "./api.js";
 import { fill, make, meter, setText } from "./base.js";
-import { stateNames, valueText } from "./space.js";
+import { letterOf, stateNames, valueText } from "./space.js";
 import { complain } from "./views.js";
 
 const gap = 10;
@@ -10,11 +10,15 @@ const captionHeight = 24;
 const pageSize = 120;
 
 export class PictureGrid {
-  /** A grid of images of a job; `open` is called with the index of one that is chosen. */
-  constructor(job, space, open) {
+  /**
+   * A grid of images of a job; `open` is called with the index of one that is chosen, and `marks` has the drafts that are
+   * marked, for who may mark any.
+   */
+  constructor(job, space, open, marks) {
     this.job = job;
     this.space = space;
     this.open = open;
+    this.marks = marks;
     this.indices = [];
     this.images = new Map();
     this.steps = new Map();
@@ -114,18 +118,40 @@ export class PictureGrid {
     row.style.top = `${line * this.pitch}px`;
     row.setAttribute("aria-posinset", place + 1);
     row.setAttribute("aria-setsize", this.indices.length);
-    row.firstChild.tabIndex = place === this.focus ? 0 : -1;
+    setTab(row, place === this.focus ? 0 : -1);
   }
 
   makeTile(index) {
     const button = make("button", { type: "button", class: "frame", tabIndex: -1 });
-    const row = make("li", { class: "tile" }, button, make("p", { class: "caption number" }));
+    const row = make("li", { class: "tile" }, button, this.marks ? this.makeMark(index) : null,
+      make("p", { class: "caption number" }));
     button.onclick = () => {
       this.focusOn(Number(row.dataset.place), false);
       this.open(index);
     };
     this.update(row, index);
     return row;
+  }
+
+  /** A box that marks a draft. */
+  makeMark(index) {
+    const mark = make("input", { type: "checkbox", class: "mark", hidden: true, "aria-label": `Mark the draft of image ${index}` });
+    mark.onchange = () => this.marks.set(index, mark.checked);
+    return mark;
+  }
+
+  /** Draws anew whether a draft is marked. */
+  marked(index) {
+    const row = this.rows.get(index);
+    if (row) this.updateMark(row, index);
+  }
+
+  updateMark(row, index) {
+    const mark = row.querySelector(".mark");
+    if (!mark) return;
+    mark.hidden = !this.marks.isDraft(index);
+    mark.checked = this.marks.has(index);
+    row.classList.toggle("marked", mark.checked);
   }
 
   /** Draws an image anew, where it is in sight. */
@@ -148,13 +174,17 @@ export class PictureGrid {
     const step = this.steps.get(index);
     const name = image?.state ?? stateNames[this.space.states[index]];
     const button = row.firstChild;
-    const isMoving = step && name !== "delivered" && name !== "failed" && name !== "cancelled";
+    const isMoving = step && !["drafted", "delivered", "failed", "cancelled"].includes(name);
     row.dataset.state = isMoving ? "rendering" : name;
     const settings = image?.settings;
     setText(row.lastChild, image ? this.caption(index, settings) : `#${index}`);
     const words = isMoving ? stepText(step) : name;
     button.setAttribute("aria-label", `Image ${index}, ${words}${settings ? `, seed ${settings.seed}: ${settings.prompt}` : ""}`);
     button.classList.toggle("doubted", Boolean(image?.doubt));
+    this.updateMark(row, index);
+    if (name === "drafted" && image?.draft?.digest) {
+      return this.showPicture(button, draftOf(image, fitFor(this.tile ?? this.width)), image.draft.digest);
+    }
     if (name === "delivered" && image) return this.showPicture(button, pictureOf(image, fitFor(this.tile ?? this.width)), image.digest);
     // What it looked like last stays until the picture is there.
     if (name === "delivered" && button.querySelector("img")) return;
@@ -240,7 +270,7 @@ export class PictureGrid {
     // What has long been out of sight goes first.
     if (this.images.size > 5000) for (const index of [...this.images.keys()].slice(0, 1000)) this.forget(index);
     this.images.set(image.index, image);
-    this.space.note(image.index, image.state[0]);
+    this.space.note(image.index, letterOf(image.state));
     const row = this.rows.get(image.index);
     if (row) this.update(row, image.index);
   }
@@ -253,6 +283,10 @@ export class PictureGrid {
   // ---- keys ------------------------------------------------------------------------------------
 
   onKey(event) {
+    if (event.key === "m" && this.marks && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      this.marks.toggle(this.indices[this.focus]);
+      return;
+    }
     const moves = {
       ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.columns, ArrowUp: -this.columns,
       PageDown: this.columns * 4, PageUp: -this.columns * 4, Home: -Infinity, End: Infinity,
@@ -265,14 +299,14 @@ export class PictureGrid {
 
   focusOn(place, moves = true) {
     const former = this.rows.get(this.indices[this.focus]);
-    if (former) former.firstChild.tabIndex = -1;
+    if (former) setTab(former, -1);
     this.focus = place;
     const top = this.element.getBoundingClientRect().top + Math.floor(place / this.columns) * this.pitch;
     if (moves && (top < 130 || top + this.pitch > innerHeight - 20)) scrollBy(0, top - innerHeight / 3);
     this.draw();
     const button = this.rows.get(this.indices[place])?.firstChild;
     if (!button) return;
-    button.tabIndex = 0;
+    setTab(this.rows.get(this.indices[place]), 0);
     button.focus({ preventScroll: true });
   }
 
@@ -281,6 +315,13 @@ export class PictureGrid {
     const top = this.element.getBoundingClientRect().top + Math.floor(place / this.columns) * this.pitch;
     scrollBy(0, top - innerHeight / 4);
   }
+}
+
+/** Lets a tile be reached by Tab, with its box, or not. */
+function setTab(row, value) {
+  row.firstChild.tabIndex = value;
+  const mark = row.querySelector(".mark");
+  if (mark) mark.tabIndex = value;
 }
 
 export const stepText = (step) =>

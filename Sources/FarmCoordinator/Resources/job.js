@@ -4,6 +4,7 @@ import { call, get, jobPath, may } from "./api.js";
 import { calmly, chips, choice, count, facts, field, fillTally, forecast, duration, make, meter, moment, plural, setText, state,
   tallyText } from "./base.js";
 import { showCompare } from "./compare.js";
+import { Marks, makeDraftBar } from "./drafts.js";
 import { Field } from "./field.js";
 import { PictureGrid } from "./grid.js";
 import { follow } from "./live.js";
@@ -35,7 +36,8 @@ function makeHead(id) {
       !isOver(job) && job.eta_seconds ? make("b", {}, `about ${forecast(job.eta_seconds)}`) : "",
       job.owner, job.model, `priority ${job.priority}`, make("span", {}, "submitted ", moment(job.created_at)),
       took === null ? "" : `took ${duration(took)}`,
-      job.tasks && !isOver(job) ? `${plural(job.tasks.leased, "task")} at work, ${count(job.tasks.live - job.tasks.leased)} to come` : "",
+      job.tasks && !isOver(job) ? `${plural(job.tasks.leased, "task")} at work, ${
+        count(job.tasks.live - job.tasks.leased - (job.images.drafted ?? 0))} to come` : "",
       job.requirements?.pool ? `pool ${job.requirements.pool}` : "", job.numeric_class, make("code", { title: "Id" }, job.id),
     ));
     const reasons = (job.waiting ?? []).map((one) => `${plural(one.tasks, "task")}: ${one.sentence}`);
@@ -66,7 +68,7 @@ function makeHead(id) {
       });
       add("Cancel …", async (button) => {
         const yes = await ask(`Cancel “${job.name}”?`, {
-          details: `${plural(job.images.waiting + job.images.rendering, "picture")} will not be rendered; those delivered stay.`,
+          details: `${plural(job.images.waiting + job.images.rendering + (job.images.drafted ?? 0), "picture")} will not be rendered; those delivered stay.`,
           button: "Cancel the job", isDanger: true,
         });
         if (yes !== null) await act(button, () => call("POST", jobPath(id, "/cancel")), "The job is cancelled.");
@@ -186,7 +188,12 @@ async function showPictures(mine, job, body, parameters, soon) {
   let shown = [];
   let viewer = null;
 
-  const grid = new PictureGrid(job.id, space, (index) => open(index));
+  const marks = may("submitter") ? new Marks(space, (index) => {
+    grid.marked(index);
+    bar.update();
+  }) : null;
+  const grid = new PictureGrid(job.id, space, (index) => open(index), marks);
+  const bar = makeDraftBar(job.id, space, marks ?? new Marks(space, () => {}), () => shown);
   const map = new Field(space, (index) => {
     const place = shown.findIndex((one) => one >= index);
     grid.goTo(place < 0 ? shown.length - 1 : place);
@@ -207,7 +214,7 @@ async function showPictures(mine, job, body, parameters, soon) {
   const filters = makeFilters(space, filter, apply);
   const compare = space.axes.length ? make("a", { class: "button soft", href: `#/jobs/${job.id}/compare` }, "Compare side by side") : "";
   body.replaceChildren(
-    map.element, filters.element,
+    map.element, filters.element, bar.element,
     make("div", { class: "row-head tools" }, found, make("span", { class: "grow" }), compare, make("label", { class: "inline" },
       "Tiles", size)),
     grid.element,
@@ -225,6 +232,7 @@ async function showPictures(mine, job, body, parameters, soon) {
     shown = space.filter(filter);
     grid.show(shown);
     filters.counts();
+    bar.update();
     setText(found, shown.length === space.count ? plural(space.count, "picture") :
       `${count(shown.length)} of ${plural(space.count, "picture")}`);
     if (isQuiet !== true) address(null);
@@ -246,7 +254,10 @@ async function showPictures(mine, job, body, parameters, soon) {
   /** Images came into or out of what is filtered for. */
   const again = calmly(() => {
     if (filter.state) apply(true);
-    else filters.counts();
+    else {
+      filters.counts();
+      bar.update();
+    }
   }, 700);
   let delivered = 0;
   const tellDelivered = calmly(() => {
@@ -266,6 +277,8 @@ async function showPictures(mine, job, body, parameters, soon) {
   async function reload() {
     await space.refresh(job.id);
     if (mine.ended) return;
+    // What is out of sight is asked for again when it comes.
+    for (const index of [...grid.images.keys()]) grid.forget(index);
     for (const index of [...grid.rows.keys()]) grid.changed(index);
     map.changed();
     apply(true);
@@ -274,12 +287,12 @@ async function showPictures(mine, job, body, parameters, soon) {
   apply(true);
   follow(mine, job.id, after, {
     image: (index, kind) => {
-      if (index !== undefined) changed(index, { delivered: "d", doubted: "d", failed: "f", cancelled: "c" }[kind.split(".")[1]]);
+      if (index !== undefined) changed(index, { drafted: "p", delivered: "d", doubted: "d", failed: "f", cancelled: "c" }[kind.split(".")[1]]);
       soon();
     },
     job: (kind) => {
       soon();
-      if (/cancelled|failed|retried|succeeded/.test(kind)) reload().catch(complain);
+      if (/cancelled|failed|retried|succeeded|drafts/.test(kind)) reload().catch(complain);
     },
     step: (step) => {
       if (step.image === undefined) return;

@@ -4,7 +4,7 @@ import { get, jobPath, list, pictureOf, query } from "./api.js";
 import { calmly, chips, facts, fillTally, forecast, make, meter, moment, plural, setText, state, sync, tallyText } from "./base.js";
 import { begin, complain, keepFresh } from "./views.js";
 
-const states = ["running", "pending", "paused", "succeeded", "failed", "cancelled"];
+const states = ["running", "drafted", "pending", "paused", "succeeded", "failed", "cancelled"];
 
 export function showJobs(parameters) {
   const filter = { state: parameters.get("state") ?? "", search: parameters.get("search") ?? "", owner: parameters.get("owner") ?? "" };

@@ -7,7 +7,7 @@ const places = { f: "#/", j: "#/jobs", q: "#/queue", w: "#/workers", s: "#/submi
 
 const shortcuts = [
   ["g then f", "Fleet"], ["g then j", "Jobs"], ["g then q", "Queue"], ["g then w", "Workers"], ["g then s", "Submit"],
-  ["/", "Search or filter"], ["arrows, Home, End, Page", "Move among pictures"], ["Enter", "Open the picture"],
+  ["/", "Search or filter"], ["arrows, Home, End, Page", "Move among pictures"], ["Enter", "Open the picture"], ["m", "Mark the draft, or not"],
   ["← →", "Previous, next picture, when one is open"], ["t", "Colours: system, dark, light"], ["?", "This list"], ["Esc", "Close"],
 ];
 

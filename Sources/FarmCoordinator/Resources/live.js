@@ -3,10 +3,10 @@
 import { jobPath } from "./api.js";
 import { setPulse } from "./views.js";
 
-const ofImages = ["image.delivered", "image.failed", "image.cancelled", "image.doubted"];
+const ofImages = ["image.drafted", "image.delivered", "image.failed", "image.cancelled", "image.doubted"];
 const ofJobs = [
   "job.started", "job.paused", "job.resumed", "job.succeeded", "job.failed", "job.cancelled", "job.retried",
-  "job.prioritized", "job.grouped",
+  "job.prioritized", "job.grouped", "job.drafted", "drafts.kept", "drafts.dropped",
 ];
 
 /**

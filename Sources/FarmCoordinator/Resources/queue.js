@@ -7,7 +7,7 @@ import { act, begin, complain, keepFresh } from "./views.js";
 const reasons = {
   no_worker: "no live worker can run it", no_memory: "no worker has the memory", no_precision: "no worker has the precision",
   no_group: "no group of that size", pool_paused: "its pool or the farm is paused", job_paused: "its job is paused",
-  dependency: "another job has to succeed first", start_after: "its time has not come", backoff: "rests after a failure",
+  dependency: "another job has to succeed first", start_after: "its time has not come", backoff: "rests after a failure", draft: "a draft that somebody is to keep or drop",
   limit: "a limit has no place", quota: "its owner's quota is used up", fair_share: "other owners' turn",
   behind: "behind other tasks", blob_store_full: "the blob store is full", parked: "parked for a more urgent one",
 };
@@ -47,7 +47,7 @@ export function showQueue(parameters) {
   keepFresh(mine, 5, async () => {
     const [farm, capacity, ...lists] = await Promise.all([
       get("/v1/farm"), get("/v1/capacity"),
-      ...["running", "pending", "paused"].map((name) => list("/v1/jobs", { state: name }, mostJobs)),
+      ...["running", "drafted", "pending", "paused"].map((name) => list("/v1/jobs", { state: name }, mostJobs)),
     ]);
     if (mine.ended) return;
     showPools(pools, farm);

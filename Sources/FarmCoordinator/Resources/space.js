@@ -2,7 +2,10 @@
 
 import { get, jobPath } from "./api.js";
 
-export const stateNames = { w: "waiting", r: "rendering", d: "delivered", f: "failed", c: "cancelled" };
+export const stateNames = { w: "waiting", r: "rendering", p: "drafted", d: "delivered", f: "failed", c: "cancelled" };
+
+/** The letter of a state by its name. */
+export const letterOf = (name) => Object.keys(stateNames).find((letter) => stateNames[letter] === name) ?? name[0];
 
 const titles = {
   prompt: "Prompt", references: "References", seed: "Seed", size: "Size", guidance: "Guidance", steps: "Steps",
@@ -86,7 +89,7 @@ export class ImageSpace {
 
   /** How many images are in each state, by its letter. */
   tally() {
-    const tally = { w: 0, r: 0, d: 0, f: 0, c: 0 };
+    const tally = { w: 0, r: 0, p: 0, d: 0, f: 0, c: 0 };
     for (const letter of this.states) tally[letter] += 1;
     return tally;
   }

@@ -1,7 +1,8 @@
 // A picture large, with what it was made from beside it, and where it comes from.
 
-import { blobPicture, get, jobPath, list, may, pictureOf } from "./api.js";
+import { blobPicture, draftOf, get, jobPath, list, may, pictureOf } from "./api.js";
 import { bytes, definitions, duration, facts, make, moment, setText, state } from "./base.js";
+import { drop, keep } from "./drafts.js";
 import { stepText } from "./grid.js";
 import { complain, openDialog, tell } from "./views.js";
 
@@ -67,6 +68,10 @@ export function openViewer(indices, place, options) {
       const picture = make("img", { class: "large", src: pictureOf(image), alt: settings.prompt || image.name });
       picture.onclick = () => stage.classList.toggle("whole");
       stage.replaceChildren(picture);
+    } else if (image.state === "drafted" && image.draft?.digest) {
+      const picture = make("img", { class: "large", src: draftOf(image), alt: `Draft after step ${image.draft.step}` });
+      picture.onclick = () => stage.classList.toggle("whole");
+      stage.replaceChildren(picture);
     } else if (step?.has_preview) {
       stage.replaceChildren(make("img", { class: "large preview", src: `/v1/images/${image.id}/preview?step=${step.step}`,
         alt: "What it looks like so far" }));
@@ -86,7 +91,9 @@ export function openViewer(indices, place, options) {
       make("h3", {}, "Provenance"),
       definitions([
         ["File", image.name], ["Model", job.model], ["Model digest", code(job.model_digest)],
-        ["Numeric class", image.numeric_class], ["Delivered", image.delivered_at ? moment(image.delivered_at) : ""],
+        ["Numeric class", image.numeric_class],
+        ["Draft", image.draft ? `after step ${image.draft.step}${image.draft.decision ? `, ${image.draft.decision}` : ""}` : ""],
+        ["Delivered", image.delivered_at ? moment(image.delivered_at) : ""],
         ["SHA-256", image.digest ? code(image.digest) : ""], ["Bytes", image.size ? bytes(image.size) : ""],
         ["Image", code(image.id)],
       ]),
@@ -112,10 +119,27 @@ export function openViewer(indices, place, options) {
       "div", { class: "buttons" },
       image.state === "delivered" ? make("a", { class: "button", href: pictureOf(image), download: image.name.split("/").pop() },
         "Download") : "",
+      ...decision(image),
       copy,
       may("submitter") ? make("a", { class: "button soft", href: `#/submit?like=${job.id}&image=${image.index}` },
       "Submit one like it") : "",
     );
+  }
+
+  /** What decides a draft. */
+  function decision(image) {
+    if (image.state !== "drafted" || !may("submitter")) return [];
+    const add = (text, kind, action) => {
+      const button = make("button", { type: "button", class: kind }, text);
+      button.onclick = async () => {
+        if (await action(button)) show(place);
+      };
+      return button;
+    };
+    return [
+      add("Keep the draft", "", (button) => keep(job.id, [image.index], button)),
+      add("Drop it …", "soft", (button) => drop(job.id, [image.index], 1, button)),
+    ];
   }
 
   /** The chain of attempts at the picture's task, the one that delivered it marked, and what was logged. */

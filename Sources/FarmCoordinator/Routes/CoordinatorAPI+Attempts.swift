@@ -187,7 +187,7 @@ extension CoordinatorAPI {
     }
 
     /// Forgets an attempt that is over; with the report of one that succeeded its prediction is judged.
-    private func forget(_ attempt: AttemptID, succeeded report: AttemptReport? = nil) {
+    func forget(_ attempt: AttemptID, succeeded report: AttemptReport? = nil) {
         live.forget(attempt)
         metrics.note(endOf: attempt, report)
     }
@@ -208,7 +208,7 @@ extension CoordinatorAPI {
     }
 
     /// The problem of a write after the end of its lease, which is counted.
-    private func staleWrite() -> CoordinatorProblem {
+    func staleWrite() -> CoordinatorProblem {
         metrics.noteStaleWrite()
         return Self.stale
     }

@@ -29,13 +29,7 @@ extension CoordinatorAPI {
         table.on(.post, "/v1/jobs/{job}/retry", for: .least(.submitter)) { request, context in
             let wish = try await request.message(or: RetryRequest())
             let job = try await job(context)
-            let range = 0..<job.images.total
-            if let unknown = wish.images?.first(where: { !range.contains($0) }) {
-                throw CoordinatorProblem(
-                    .notFound,
-                    "the job has no image \(unknown); it has 0 to \(job.images.total - 1)"
-                )
-            }
+            try Self.check(wish.images ?? [], of: job)
             switch try await store.retryJob(
                 job.id,
                 images: wish.images,
@@ -132,7 +126,17 @@ extension CoordinatorAPI {
         }
     }
 
-    private func view(of id: JobID) async throws -> Response {
+    /// Refuses indices of images that a job does not have.
+    static func check(_ indices: [Int], of job: JobRecord) throws {
+        let range = 0..<job.images.total
+        guard let unknown = indices.first(where: { !range.contains($0) }) else { return }
+        throw CoordinatorProblem(
+            .notFound,
+            "the job has no image \(unknown); it has 0 to \(job.images.total - 1)"
+        )
+    }
+
+    func view(of id: JobID) async throws -> Response {
         guard let job = try await store.job(id) else { throw Self.gone(id) }
         return try Response(message: JobView(job))
     }
@@ -141,7 +145,7 @@ extension CoordinatorAPI {
         CoordinatorProblem(.wrongState, "the job is \(state) and cannot \(action)")
     }
 
-    private static func gone(_ id: JobID) -> CoordinatorProblem {
+    static func gone(_ id: JobID) -> CoordinatorProblem {
         CoordinatorProblem(.notFound, "there is no job \(id)")
     }
 }

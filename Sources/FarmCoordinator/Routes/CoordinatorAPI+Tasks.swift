@@ -88,6 +88,11 @@ extension CoordinatorAPI {
             }
             return try await content(of: digest, type: "image/png", request)
         }
+        table.on(.get, "/v1/images/{image}/draft", query: ["fit"], for: .least(.viewer)) {
+            request,
+            context in
+            try await draft(of: image(context), request)
+        }
         table.on(.get, "/v1/images/{image}/preview", for: .least(.viewer)) { _, context in
             let image = try await image(context)
             guard let preview = live.preview(of: image.job, index: image.index) else {

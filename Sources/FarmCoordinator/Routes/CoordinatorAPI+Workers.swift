@@ -364,16 +364,22 @@ extension CoordinatorAPI {
             }
             live.noteClaim(of: task.fence.task, in: task.job)
             holders.note(task.fence.attempt, of: worker.id)
+            // A copy of a picture is rendered to its end.
+            let draftSteps =
+                task.owner == FarmOwner.audits || resolved.specification.draftSteps == nil
+                ? nil : try await store.draftSteps(of: task.fence.task)
             var assignment = TaskAssignment(
                 fence: task.fence,
                 job: task.job,
                 leaseSeconds: settings.timing.lease.inSeconds,
                 images: task.images.map { image in
-                    ImageAssignment(
+                    var assignment = ImageAssignment(
                         id: image.id,
                         index: image.index,
                         settings: resolved.settings(at: image.index)
                     )
+                    assignment.draftSteps = draftSteps
+                    return assignment
                 }
             )
             assignment.jobName = job.name
@@ -398,8 +404,12 @@ extension CoordinatorAPI {
             if task.fence.epoch > 1 {
                 assignment.checkpoints = try await store.checkpoints(of: task.fence.task)
                     .compactMap { CheckpointOffer($0) }
+                    // What was saved and not told of as a draft leaves no step to make it at.
+                    .filter { offer in draftSteps.map { offer.step < $0 } ?? true }
             }
-            if let predicted = assignment.predictedSeconds, assignment.checkpoints.isEmpty {
+            if let predicted = assignment.predictedSeconds, assignment.checkpoints.isEmpty,
+                draftSteps == nil
+            {
                 metrics.predictions.note(predicted, of: task.fence.attempt)
             }
             assignments.append(assignment)

@@ -108,6 +108,7 @@ package struct CoordinatorAPI: Sendable {
         addSubmitRoutes(to: table)
         addJobRoutes(to: table)
         addControlRoutes(to: table)
+        addDraftRoutes(to: table)
         addTaskRoutes(to: table)
         addImageRoutes(to: table)
         addEventRoutes(to: table)

@@ -92,7 +92,9 @@ struct JobDraft: Sendable {
         let requirement = TaskRequirement(specification.requirements)
         eligible = try await api.store.workers().able(toRun: model.digest, requirement)
         let speed = eligible.medianSpeed
-        let chunk = specification.chunk
+        if let problem = resolved.draftProblem { throw JobSpecificationError(problems: [problem]) }
+        var chunk = specification.chunk
+        if specification.draftSteps != nil { chunk.count = 1 }
         targetSeconds = speed == nil && chunk.count == nil ? chunk.targetSeconds : nil
         let costs =
             (try? FarmJSON.decode(CostConstants.self, from: model.costConstants)) ?? .assumed
@@ -110,7 +112,7 @@ struct JobDraft: Sendable {
             requirement
         ).map { [count = plan.tasks.count] in WhyView($0, tasks: count) }
         decision =
-            if isDryRun, !specification.isSameClass, let finishBy = specification.finishBy,
+            if isDryRun, !specification.isOneClass, let finishBy = specification.finishBy,
                 let image = plan.costliestImage
             {
                 try await api.store.groupDecision(
@@ -172,7 +174,8 @@ struct JobDraft: Sendable {
         submission.maxAttempts = specification.limits.maxAttempts
         submission.maxWorkers = specification.limits.maxWorkers
         submission.maxFailures = specification.limits.maxFailures
-        submission.isSameClass = specification.isSameClass
+        submission.isSameClass = specification.isOneClass
+        submission.draftSteps = specification.draftSteps
         submission.requirement = TaskRequirement(specification.requirements)
         submission.after = after
         submission.startAfter = specification.startAfter

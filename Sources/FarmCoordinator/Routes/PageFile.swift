@@ -33,6 +33,7 @@ struct PageFile: Sendable {
         PageFile("app.js", script, PackageResources.app_js),
         PageFile("base.js", script, PackageResources.base_js),
         PageFile("compare.js", script, PackageResources.compare_js),
+        PageFile("drafts.js", script, PackageResources.drafts_js),
         PageFile("field.js", script, PackageResources.field_js),
         PageFile("fleet.js", script, PackageResources.fleet_js),
         PageFile("grid.js", script, PackageResources.grid_js),

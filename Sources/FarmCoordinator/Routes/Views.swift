@@ -55,6 +55,7 @@ extension ImageView {
         attempt = image.output?.attempt
         numericClass = image.output?.numericClass
         doubt = image.output?.doubt
+        draft = image.draft
     }
 }
 

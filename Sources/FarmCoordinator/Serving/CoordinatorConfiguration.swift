@@ -42,6 +42,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var keepLogs: Duration? = .seconds(14 * 86_400)
     /// How long jobs that are over are kept; nil for ever.
     package var keepHistory: Duration? = .seconds(90 * 86_400)
+    /// How long drafts wait for a person; nil for ever.
+    package var keepDrafts: Duration? = .seconds(14 * 86_400)
     /// The process's environment, for the credentials of an S3 store.
     package var environment: [String: String] = [:]
 
@@ -65,6 +67,7 @@ package struct CoordinatorConfiguration: Sendable {
         policy.logs = keepLogs
         policy.history = keepHistory
         policy.outputs = keepOutputs
+        policy.drafts = keepDrafts
         return policy
     }
 

@@ -1,5 +1,5 @@
-import FarmModel
-import FoundationEssentials
+package import FarmModel
+package import FoundationEssentials
 import Synchronization
 
 /// An attempt that this worker holds, from its claim until its end was told.
@@ -219,6 +219,23 @@ enum AttemptStop: Int, Comparable, Sendable {
 struct RenderingStopped: Error {
     var reason: AttemptStop
     var checkpoint: SavedCheckpoint?
+}
+
+/// Ends a rendering at the step after which a person decides.
+struct DraftReached: Error {
+    var checkpoint: SavedCheckpoint
+    var picture: DraftPicture
+}
+
+/// A picture of where a rendering that stops as a draft is heading.
+package struct DraftPicture: Sendable {
+    package var type: DraftPictureType
+    package var data: Data
+
+    package init(type: DraftPictureType, data: Data) {
+        self.type = type
+        self.data = data
+    }
 }
 
 /// A checkpoint of an image, made between two steps.

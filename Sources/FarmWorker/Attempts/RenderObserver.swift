@@ -63,19 +63,30 @@ final class RenderObserver: Sendable {
         let (stop, wantsPreview) = attempt.note(step: step.step, seconds: measured)
         worker.ledger.noteStep(seconds: measured, cost)
         let isLast = step.step >= step.steps
+        let isDraft = step.step == image.draftSteps
         if stop == .park {
-            if !isLast { try park(step) }
-        } else if let stop, !(isLast && stop.letsPictureEnd) {
+            if !isLast, !isDraft { try park(step) }
+        } else if let stop, !((isLast || isDraft) && stop.letsPictureEnd) {
             throw RenderingStopped(
                 reason: stop,
                 checkpoint: stop.keepsCheckpoint && !isLast ? try? saved(step) : nil
             )
         }
+        if isDraft { try endAsDraft(step) }
         let isDue = schedule.withLock { $0.noteStep(seconds: step.seconds) }
         if isDue, !isLast { keepCheckpoint(step) }
         if wantsPreview || step.seconds >= Self.longStep, let preview = try? step.preview() {
             attempt.show(preview)
         }
+    }
+
+    /// Ends the attempt with a checkpoint of the step and a picture of where it is heading.
+    ///
+    /// Where one cannot be made the attempt fails: there is nothing to decide by, or to go on from.
+    private func endAsDraft(_ step: RenderStep) throws {
+        attempt.enter(.decoding)
+        let checkpoint = try saved(step)
+        throw DraftReached(checkpoint: checkpoint, picture: try step.draft())
     }
 
     /// Ends the attempt with a checkpoint of the step; where none can be made, it goes on, since all that is

@@ -120,6 +120,17 @@ struct DeliveryLoop: Sendable {
                 )
             case .parked(let image, let step):
                 try await park(attempt, report, image, step)
+            case .drafted(let checkpoint, let picture):
+                try await worker.calls.draft(
+                    picture.data,
+                    DraftRequest(
+                        fence: attempt.fence,
+                        imageIndex: checkpoint.image,
+                        step: checkpoint.step,
+                        type: picture.type,
+                        report: report
+                    )
+                )
             }
         }
         guard answer != nil else { return await leave(attempt) }
@@ -157,7 +168,7 @@ struct DeliveryLoop: Sendable {
 
     private func note(_ end: AttemptEnd, _ report: AttemptReport) {
         switch end {
-        case .completed:
+        case .completed, .drafted:
             worker.ledger.count { $0.succeeded += 1 }
             worker.ledger.note { $0.usefulSeconds += report.seconds }
         case .failed:
@@ -202,20 +213,32 @@ struct DeliveryLoop: Sendable {
         worker.logger(of: attempt).error("Refused", metadata: ["error": "\(error)"])
         switch parcel.content {
         case .picture(_, let image, _):
-            // The rest of the attempt is stopped; its end says why.
-            attempt.stop(.lost)
-            worker.drop(attempt)
-            _ = try? await worker.calls.fail(
-                FailureRequest(
-                    fence: attempt.fence,
-                    failureClass: RenderFailure(describing: error).failureClass,
-                    message: "the picture was not taken: \(error)",
-                    image: image,
-                    report: attempt.report
-                )
-            )
+            await fail(attempt, image, "the picture was not taken", error)
+        case .end(.drafted(let checkpoint, _)):
+            await fail(attempt, checkpoint.image, "the draft was not taken", error)
         case .checkpoint, .condition: break
         case .end: worker.drop(attempt)
         }
+    }
+
+    /// Ends an attempt whose bytes were refused.
+    private func fail(
+        _ attempt: HeldAttempt,
+        _ image: Int,
+        _ what: String,
+        _ error: any Error
+    ) async {
+        // The rest of the attempt is stopped; its end says why.
+        attempt.stop(.lost)
+        worker.drop(attempt)
+        _ = try? await worker.calls.fail(
+            FailureRequest(
+                fence: attempt.fence,
+                failureClass: RenderFailure(describing: error).failureClass,
+                message: "\(what): \(error)",
+                image: image,
+                report: attempt.report
+            )
+        )
     }
 }

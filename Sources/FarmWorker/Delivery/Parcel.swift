@@ -19,6 +19,7 @@ struct Parcel: Sendable {
         case .picture(let picture, _, _): picture.size
         case .checkpoint(let checkpoint): Int64(checkpoint.bytes.count)
         case .condition(_, let data): Int64(data.count)
+        case .end(.drafted(_, let picture)): Int64(picture.data.count)
         case .end: 0
         }
     }
@@ -45,4 +46,6 @@ enum AttemptEnd: Sendable {
     case released(ReleaseReason)
     /// Given back for a task of a higher band, after so many steps of an image; nil between two images.
     case parked(image: Int?, step: Int?)
+    /// Stopped for a person to decide, its checkpoint told before.
+    case drafted(SavedCheckpoint, DraftPicture)
 }

@@ -35,6 +35,11 @@ struct RenderLoop: Sendable {
                 post(picture, image, attempt, isFinal: position == images.count - 1)
             } catch let stopped as RenderingStopped {
                 return try await end(attempt, stopped)
+            } catch let draft as DraftReached {
+                worker.desk.post(
+                    Parcel(attempt: attempt, content: .checkpoint(draft.checkpoint))
+                )
+                return worker.post(.drafted(draft.checkpoint, draft.picture), of: attempt)
             } catch let interruption as RenderInterrupted {
                 worker.logger(of: attempt).notice(
                     "Gives back what the group rendered",

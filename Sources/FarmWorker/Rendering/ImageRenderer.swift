@@ -124,19 +124,23 @@ package struct RenderStep {
     package var checkpoint: () throws -> Data
     /// Makes a small picture of where the rendering is heading, or nil.
     package var preview: () throws -> PicturePreview?
+    /// Makes a picture of where the rendering is heading that a person can decide by.
+    package var draft: () throws -> DraftPicture
 
     package init(
         step: Int,
         steps: Int,
         seconds: Double,
         checkpoint: @escaping () throws -> Data,
-        preview: @escaping () throws -> PicturePreview? = { nil }
+        preview: @escaping () throws -> PicturePreview? = { nil },
+        draft: @escaping () throws -> DraftPicture
     ) {
         self.step = step
         self.steps = steps
         self.seconds = seconds
         self.checkpoint = checkpoint
         self.preview = preview
+        self.draft = draft
     }
 }
 

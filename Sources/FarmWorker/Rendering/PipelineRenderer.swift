@@ -273,6 +273,9 @@ private final class ComputeExecutor: SerialExecutor {
 }
 
 extension RenderStep {
+    /// Below how many bytes a draft's picture is kept, where its quality can be lowered to that.
+    private static let largestDraft = 512 << 10
+
     /// A step of the engine.
     fileprivate init(_ progress: StepProgress) {
         self.init(
@@ -282,6 +285,14 @@ extension RenderStep {
             checkpoint: { Data(try progress.checkpoint().bytes()) },
             preview: {
                 PicturePreview(mediaType: "image/jpeg", data: Data(try progress.thumbnail()))
+            },
+            draft: {
+                DraftPicture(
+                    type: .jpeg,
+                    data: Data(
+                        try JPEGEncoder.encode(progress.preview(), below: Self.largestDraft)
+                    )
+                )
             }
         )
         wasCached = progress.wasCached

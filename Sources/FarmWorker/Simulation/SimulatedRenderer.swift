@@ -81,7 +81,13 @@ package final class SimulatedRenderer: ImageRenderer {
                         step: min(step, steps),
                         steps: steps,
                         seconds: stepSeconds,
-                        checkpoint: { Self.checkpoint(step: step) }
+                        checkpoint: { Self.checkpoint(step: step) },
+                        draft: { [model] in
+                            DraftPicture(
+                                type: .png,
+                                data: try Self.picture(of: work.image, model: model)
+                            )
+                        }
                     )
                 )
             )

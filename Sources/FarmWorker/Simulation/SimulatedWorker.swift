@@ -175,6 +175,10 @@ struct SimulatedCalls: CoordinatorCalls {
         try await over { try await calls.saveCheckpoint(checkpoint, request) }
     }
 
+    func draft(_ picture: Data, _ request: DraftRequest) async throws -> AttemptAnswer {
+        try await over { try await calls.draft(picture, request) }
+    }
+
     func complete(_ request: AttemptRequest) async throws -> AttemptAnswer {
         try await over { try await calls.complete(request) }
     }

@@ -6,7 +6,7 @@ import Glibc
 import HTTPTransport
 import Imaging
 
-/// Usage: `dreamfarm download JOB --to DIR|- [--contact-sheet FILE] [--show]`.
+/// Usage: `dreamfarm download JOB --to DIR|- [--contact-sheet FILE|--drafts] [--show]`.
 struct DownloadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "download",
@@ -36,11 +36,25 @@ struct DownloadCommand: AsyncParsableCommand {
     )
     var contactSheet: String?
 
+    @Flag(
+        help: """
+            The drafts' pictures instead, to decide by: each is named like its image, with .draft \
+            before the ending.
+            """
+    )
+    var drafts = false
+
     @OptionGroup(title: "Showing") var showing: ShowOptions
     @OptionGroup var farm: FarmOptions
 
     func validate() throws {
+        guard !drafts || contactSheet == nil else {
+            throw ValidationError("--contact-sheet is of finished pictures; leave --drafts out")
+        }
         guard output == StandardOutput.name else { return }
+        if drafts {
+            throw ValidationError("--drafts needs a folder: give --to DIR, not --to -")
+        }
         if contactSheet != nil {
             throw ValidationError("--contact-sheet needs a folder: give --to DIR, not --to -")
         }
@@ -57,6 +71,10 @@ struct DownloadCommand: AsyncParsableCommand {
             let display = try showing.display(isOutputTaken: isOutputTaken)
             let client = try farm.client()
             let job = try await client.job(job)
+            if drafts {
+                try await fetchDrafts(of: job, from: client)
+                return .done
+            }
             if isStream {
                 try await stream(job, from: client, display)
                 return .done
@@ -119,11 +137,38 @@ struct DownloadCommand: AsyncParsableCommand {
         StandardError.write("\(missing) of \(job.images.total) images are not delivered\n")
     }
 
-    /// Fetches one picture beside its place, checks its digest, and renames it.
+    /// Fetches the picture of each draft that is kept.
+    private func fetchDrafts(of job: JobView, from client: CoordinatorClient) async throws {
+        var paths: [String] = []
+        for try await image in client.images(of: job.id) {
+            guard let draft = image.draft, let digest = draft.digest else { continue }
+            let type = DraftPictureType(mediaType: draft.mediaType) ?? .jpeg
+            let name = image.name.hasSuffix(".png") ? String(image.name.dropLast(4)) : image.name
+            let path = try await fetch("\(name).draft.\(type.fileExtension)", digest) {
+                try await client.downloadDraft(of: image.id, to: $0)
+            }
+            paths.append(path)
+            if farm.format == .text { print(path) }
+        }
+        if farm.format == .json { print(try FarmJSON.text(paths)) }
+        if paths.isEmpty { StandardError.write("no image of the job has a draft\n") }
+    }
+
     private func fetch(_ image: ImageView, from client: CoordinatorClient) async throws -> String {
-        guard OutputName.isSafe(image.name) else { throw DownloadError.unsafeName(image.name) }
-        let path = output + "/" + image.name
-        if let digest = image.digest, let data = FileManager.default.contents(atPath: path),
+        try await fetch(image.name, image.digest) {
+            try await client.downloadImage(image.id, to: $0)
+        }
+    }
+
+    /// Fetches one picture beside its place, checks its digest, and renames it.
+    private func fetch(
+        _ name: String,
+        _ digest: String?,
+        _ download: (String) async throws -> Void
+    ) async throws -> String {
+        guard OutputName.isSafe(name) else { throw DownloadError.unsafeName(name) }
+        let path = output + "/" + name
+        if let digest, let data = FileManager.default.contents(atPath: path),
             BlobDigest(of: data).rawValue == digest
         {
             return path
@@ -140,10 +185,10 @@ struct DownloadCommand: AsyncParsableCommand {
         }
         let aside = path + ".part"
         defer { unlink(aside) }
-        try await client.downloadImage(image.id, to: aside)
+        try await download(aside)
         guard let data = FileManager.default.contents(atPath: aside),
-            image.digest == nil || BlobDigest(of: data).rawValue == image.digest
-        else { throw DownloadError.damaged(image.name) }
+            digest == nil || BlobDigest(of: data).rawValue == digest
+        else { throw DownloadError.damaged(name) }
         guard rename(aside, path) == 0 else { throw DownloadError.unwritable(path) }
         return path
     }

@@ -9,7 +9,10 @@ struct WaitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait",
         abstract:
-            "Wait until a job is over; exits with 0, 3 (failed), 4 (cancelled) or 5 (time-out)."
+            """
+            Wait until a job is over, or nothing but drafts is left of it; exits with 0, 3 (failed), \
+            4 (cancelled) or 5 (time-out).
+            """
     )
 
     @Argument(help: "The job's id or key.", completion: .farm(.jobs))
@@ -44,6 +47,7 @@ extension FarmOptions {
             return .timedOut
         }
         try await JobFailures.report(ended, client)
+        if ended.state == .drafted { StandardError.write(shown(ended.draftAdvice) + "\n") }
         try show(ended, "\(ended.id)")
         return CommandExit(ended.state)
     }
@@ -53,7 +57,8 @@ extension FarmOptions {
 struct WatchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch",
-        abstract: "Show what happens to a job as it happens, until it is over."
+        abstract:
+            "Show what happens to a job as it happens, until it is over or nothing but drafts is left."
     )
 
     @Argument(help: "The job's id or key.", completion: .farm(.jobs))
@@ -74,9 +79,7 @@ struct WatchCommand: AsyncParsableCommand {
             // Behind the job's last event there is nothing to begin at.
             var last = min(after, job.eventNumber ?? after)
             while true {
-                if try await isOver(job.id, client, last) {
-                    return CommandExit(try await client.job(job.id.description).state)
-                }
+                if let ended = try await ended(job.id, client, last) { return end(ended) }
                 do {
                     let signals = client.signals(of: job.id, after: last)
                     for try await signal in signals {
@@ -84,9 +87,11 @@ struct WatchCommand: AsyncParsableCommand {
                         case .event(let event):
                             last = event.number
                             try show(event)
-                            if event.kind.endsJob, try await isOver(job.id, client, last) {
-                                let ended = try await client.job(job.id.description)
-                                return CommandExit(ended.state)
+                            let rests = [.jobDrafted, .jobResumed].contains(event.kind)
+                            if event.kind.endsJob || rests,
+                                let ended = try await ended(job.id, client, last)
+                            {
+                                return end(ended)
                             }
                         case .step(let step): if steps { try show(step) }
                         }
@@ -99,14 +104,20 @@ struct WatchCommand: AsyncParsableCommand {
         }
     }
 
-    /// Whether nothing came behind an event that ended the job: a retry begins it anew.
-    private func isOver(
+    /// The job, where nothing came behind an event that ended it or left drafts alone: a retry begins it
+    /// anew, and what is kept goes on.
+    private func ended(
         _ job: JobID,
         _ client: CoordinatorClient,
         _ number: Int64
-    ) async throws -> Bool {
+    ) async throws -> JobView? {
         let job = try await client.job(job.description)
-        return job.state.isFinal && (job.eventNumber ?? number) <= number
+        return job.isAtRest && (job.eventNumber ?? number) <= number ? job : nil
+    }
+
+    private func end(_ job: JobView) -> CommandExit {
+        if job.state == .drafted { StandardError.write(shown(job.draftAdvice) + "\n") }
+        return CommandExit(job.state)
     }
 
     private func show(_ event: EventView) throws {

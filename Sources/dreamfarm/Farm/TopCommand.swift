@@ -82,7 +82,7 @@ private struct FleetLook: Encodable {
         async let capacity = client.capacity()
         async let workers = client.workers().all()
         var found: [JobView] = []
-        for state in [JobState.running, .pending, .paused] {
+        for state in [JobState.running, .drafted, .pending, .paused] {
             let rest = most - found.count
             guard rest > 0 else { break }
             for job in try await client.jobs(JobFilter(state: state)).all(limit: rest) {
