@@ -1,3 +1,4 @@
+import FarmModel
 import FarmStore
 import FoundationEssentials
 import Logging

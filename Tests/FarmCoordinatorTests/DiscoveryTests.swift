@@ -80,7 +80,8 @@ import Testing
     func badAddress(address: String) async throws {
         try await TestFarm.withAPI { farm in
             let request = farm.registration("w") { $0.machine = machine(address) }
-            #expect(try await farm.problem(.post, "/v1/workers", request) == .malformed)
+            let problem = try await farm.problem(.post, "/v1/workers", request)
+            #expect(problem == .malformed)
         }
     }
 }

@@ -151,6 +151,11 @@ struct DeliveryLoop: Sendable {
         case .released(let reason):
             logger.info("Released", metadata: ["reason": "\(reason.rawValue)"])
         case .parked: logger.info("Parked")
+        case .drafted(let checkpoint, _):
+            logger.info(
+                "Drafted",
+                metadata: ["image": "\(checkpoint.image)", "step": "\(checkpoint.step)"]
+            )
         }
     }
 
