@@ -103,6 +103,7 @@ import Testing
             FROM worker, token, unnest('{0,1}'::text[]) AS digit
             """,
         ],
+        .draftHasCheckpoint: ["UPDATE image SET state = 'drafted' WHERE state = 'waiting'"],
         .copyHasAudit: ["UPDATE job SET owner = 'farm:audits'"],
         .auditHasCopies: [
             """

@@ -262,7 +262,10 @@ import Testing
         let gauges = try await farm.store.gauges()
         #expect(
             gauges.tasks
-                == [.ready: 2, .leased: 1, .blocked: 2, .cancelled: 4, .failed: 0, .succeeded: 0]
+                == [
+                    .ready: 2, .leased: 1, .blocked: 2, .drafted: 0, .cancelled: 4, .failed: 0,
+                    .succeeded: 0,
+                ]
         )
         #expect(gauges.workers[.starting] == 1)
         #expect(gauges.workers.count == WorkerState.allCases.count)
