@@ -80,8 +80,7 @@ let package = Package(
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
                 "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird,
-                .hummingbirdCore, .logging,
-                .nioCore, .serviceLifecycle,
+                .hummingbirdCore, .logging, .nioCore, .serviceLifecycle,
             ]
         ),
 

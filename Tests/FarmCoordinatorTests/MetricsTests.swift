@@ -35,7 +35,8 @@ import Testing
             farm.api.metrics.database.show(
                 try await farm.store.gauges(),
                 waiting: try await farm.store.waitingCounts(),
-                capacity: []
+                capacity: [],
+                freeBytes: 4096
             )
             let scrape = try await farm.scrape()
             let families = farm.api.metrics.families
