@@ -165,6 +165,7 @@ import Testing
                 step: 1,
                 numericClass: ""
             )
+            let draft = DraftRequest(fence: task.fence, imageIndex: 0, step: 1, type: .png)
             let attempt = "/v1/attempts/\(task.fence.attempt)"
             let requests: [String: (String, Data)] = [
                 "POST /v1/workers/{worker}/heartbeat": (
@@ -186,6 +187,7 @@ import Testing
                     delivery.path, try TestFarm.picture()
                 ),
                 "PUT /v1/attempts/{attempt}/checkpoint": (checkpoint.path, Data("x".utf8)),
+                "PUT /v1/attempts/{attempt}/draft": (draft.path, try TestFarm.picture()),
                 "POST /v1/attempts/{attempt}/complete": (
                     attempt + "/complete", try FarmJSON.encode(end)
                 ),

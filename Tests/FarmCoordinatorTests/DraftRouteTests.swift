@@ -16,30 +16,6 @@ import Testing
         draft: {steps: 2}
         """
 
-    /// Tells a draft as a worker does: its checkpoint, then its picture.
-    private func tell(_ farm: TestFarm, _ task: TaskAssignment) async throws -> TestResponse {
-        let index = try #require(task.images.first).index
-        let checkpoint = CheckpointRequest(
-            fence: task.fence,
-            imageIndex: index,
-            step: 2,
-            numericClass: "c"
-        )
-        let stored = try await farm.send(.put, checkpoint.path, Data("checkpoint \(index)".utf8))
-        #expect(stored.status == .created)
-        return try await put(farm, task)
-    }
-
-    private func put(
-        _ farm: TestFarm,
-        _ task: TaskAssignment,
-        step: Int = 2
-    ) async throws -> TestResponse {
-        let index = try #require(task.images.first).index
-        let request = DraftRequest(fence: task.fence, imageIndex: index, step: step, type: .png)
-        return try await farm.send(.put, request.path, TestFarm.picture(UInt8(index)))
-    }
-
     @Test("drafts are shown, kept and dropped; what is kept is told to go on, the rest is gone")
     func wholeWay() async throws {
         try await TestFarm.withAPI { farm in
@@ -49,9 +25,9 @@ import Testing
             for _ in 0..<3 {
                 let task = try await farm.task(worker)
                 #expect(task.images.map(\.draftSteps) == [2])
-                #expect(try await put(farm, task).status == .conflict)
-                #expect(try await tell(farm, task).status == .created)
-                #expect(try await put(farm, task).status == .created)
+                #expect(try await farm.putDraft(task).status == .conflict)
+                #expect(try await farm.tellDraft(task).status == .created)
+                #expect(try await farm.putDraft(task).status == .created)
             }
             let path = "/v1/jobs/\(job.id)"
             let drafted: JobView = try await farm.call(.get, path)
@@ -77,7 +53,7 @@ import Testing
             let task = try await farm.task(worker)
             #expect(task.images.map(\.index) == [2] && task.images.map(\.draftSteps) == [nil])
             #expect(task.checkpoints.map(\.step) == [2])
-            #expect(try await tell(farm, task).status == .conflict)
+            #expect(try await farm.tellDraft(task).status == .conflict)
             _ = try await farm.deliver(task, 2, TestFarm.picture(), isFinal: true)
             let dropped: JobView = try await farm.call(
                 .post,
@@ -106,7 +82,7 @@ import Testing
                 farm.document(Self.text),
                 token: ann
             )
-            _ = try await tell(farm, farm.task(worker))
+            _ = try await farm.tellDraft(farm.task(worker))
             let path = "/v1/jobs/\(job.id)"
             func problem(
                 _ wish: KeepRequest,
@@ -144,5 +120,28 @@ import Testing
             )
             #expect(answer.problems?.map(\.path) == ["draft.steps"])
         }
+    }
+}
+
+extension TestFarm {
+    /// Tells a draft of two steps as a worker does: its checkpoint, then its picture.
+    func tellDraft(_ task: TaskAssignment) async throws -> TestResponse {
+        let index = try #require(task.images.first).index
+        let checkpoint = CheckpointRequest(
+            fence: task.fence,
+            imageIndex: index,
+            step: 2,
+            numericClass: "c"
+        )
+        let stored = try await send(.put, checkpoint.path, Data("checkpoint \(index)".utf8))
+        #expect(stored.status == .created)
+        return try await putDraft(task)
+    }
+
+    /// Tells its picture alone.
+    func putDraft(_ task: TaskAssignment, step: Int = 2) async throws -> TestResponse {
+        let index = try #require(task.images.first).index
+        let request = DraftRequest(fence: task.fence, imageIndex: index, step: step, type: .png)
+        return try await send(.put, request.path, TestFarm.picture(UInt8(index)))
     }
 }

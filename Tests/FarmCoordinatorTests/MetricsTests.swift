@@ -26,7 +26,10 @@ import Testing
         "dreamfarm_group_reduce_seconds", "dreamfarm_group_reduce_bytes_total",
         "dreamfarm_group_wait_ratio", "dreamfarm_preemptions_total",
         "dreamfarm_preemption_repeated_steps_total", "dreamfarm_capacity_recommended_workers",
-        "dreamfarm_capacity_work_seconds",
+        "dreamfarm_capacity_work_seconds", "dreamfarm_webhook_deliveries_total",
+        "dreamfarm_blob_store_free_bytes", "process_start_time_seconds",
+        "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+        "process_max_fds",
     ]
 
     @Test("every family and known value of a label is there at the first scrape")
@@ -55,6 +58,8 @@ import Testing
                     switch description.name {
                     case "dreamfarm_build_info": #expect(value == 1)
                     case "dreamfarm_database_pool_connections": #expect(value >= 0)
+                    case "dreamfarm_blob_store_free_bytes": #expect(value == 4096)
+                    case let name where name.hasPrefix("process_"): #expect(value > 0)
                     default: #expect(value == 0, "\(name)")
                     }
                 }
@@ -77,7 +82,7 @@ import Testing
             _ = try await farm.submit("parameters: {prompt: a}")
             let names = farm.api.metrics.database.families.map(\.description.name)
             let scrape = try await farm.scrape()
-            #expect(names.count == 7)
+            #expect(names.count == 8)
             for sample in scrape.samples.keys {
                 #expect(!names.contains(String(sample.prefix { $0 != "{" })), "\(sample)")
             }

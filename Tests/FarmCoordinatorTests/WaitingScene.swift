@@ -23,6 +23,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
     case dependency
     case startAfter
     case backoff
+    case draft
     case limit
     case namedLimit
     case quota
@@ -42,6 +43,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
         case .dependency: .dependency
         case .startAfter: .startAfter
         case .backoff: .backoff
+        case .draft: .draft
         case .limit, .namedLimit: .limit
         case .quota: .quota
         case .fairShare: .fairShare
@@ -81,6 +83,7 @@ enum WaitingScene: String, CaseIterable, Sendable {
             try await playNeeds(on: farm)
         case .poolPaused, .farmPaused, .jobPaused, .blobStoreFull: try await playStops(on: farm)
         case .dependency, .startAfter, .backoff: try await playMoments(on: farm)
+        case .draft: try await playDraft(on: farm)
         case .namedLimit, .quota: try await playBounds(on: farm)
         case .limit, .fairShare, .behind: try await playTurns(on: farm)
         }
@@ -155,6 +158,22 @@ enum WaitingScene: String, CaseIterable, Sendable {
     }
 
     // MARK: - What somebody stopped
+
+    private func playDraft(on farm: TestFarm) async throws -> Outcome {
+        let worker = try await farm.register().id
+        let job = try await farm.submit("{parameters: {prompt: a}, draft: {steps: 2}}").id
+        #expect(try await farm.tellDraft(try await farm.task(worker)).status == .created)
+        return Outcome(
+            job: job,
+            advice: "dreamfarm keep",
+            claimant: worker,
+            mend: {
+                let keep = KeepRequest(all: true)
+                let _: JobView = try await farm.call(.post, "/v1/jobs/\(job)/keep", keep)
+                return worker
+            }
+        )
+    }
 
     private func playStops(on farm: TestFarm) async throws -> Outcome {
         let worker = try await farm.register().id
