@@ -49,44 +49,50 @@ package final class WorkerMetrics: Sendable {
 
     // MARK: - What its parts say
 
-    private static func gauge(
+    private static func family(
         _ name: String,
+        _ kind: MetricDescription.Kind,
         unit: String,
         help: String,
         labels: [MetricLabel] = [],
         _ read: @escaping @Sendable () -> [[String]: Double]
     ) -> ReadFamily {
         ReadFamily(
-            MetricDescription(name, .gauge, unit: unit, help: help, labels: labels),
+            MetricDescription(name, kind, unit: unit, help: help, labels: labels),
             read
         )
     }
 
     private static func standing(_ reader: WorkerReader) -> [any MetricFamily] {
         [
-            gauge(
+            family(
                 "dreamfarm_worker_state",
+                .gauge,
                 unit: "1 or 0",
                 help: "Where the worker stands: 1 at the one state that it is in",
                 labels: [MetricLabel("state", WorkerState.allCases.map(\.rawValue).sorted())]
             ) { [[reader.readings.state.rawValue]: 1] },
-            gauge(
+            family(
                 "dreamfarm_worker_registered",
+                .gauge,
                 unit: "1 or 0",
                 help: "Whether the farm knows the worker"
             ) { [[]: reader.readings.leaseSeconds == nil ? 0 : 1] },
-            gauge(
+            family(
                 "dreamfarm_worker_heartbeat_age_seconds",
+                .gauge,
                 unit: "seconds",
                 help: "Time since the coordinator last answered, or since the start before it did"
             ) { [[]: reader.silence] },
-            gauge(
+            family(
                 "dreamfarm_worker_held_attempts",
+                .gauge,
                 unit: "attempts",
                 help: "Attempts that are claimed and not over, the one claimed ahead among them"
             ) { [[]: Double(reader.readings.held)] },
-            gauge(
+            family(
                 "dreamfarm_worker_task_steps",
+                .gauge,
                 unit: "steps",
                 help: "Steps of the picture that renders: done, and in all; 0 where none does",
                 labels: [MetricLabel("kind", ["all", "done"])]
@@ -94,13 +100,15 @@ package final class WorkerMetrics: Sendable {
                 let step = reader.readings.step
                 return [["done"]: Double(step.done), ["all"]: Double(step.of)]
             },
-            gauge(
+            family(
                 "dreamfarm_worker_waiting_bytes",
+                .gauge,
                 unit: "bytes",
                 help: "Pictures, checkpoints and conditions that wait for the coordinator"
             ) { [[]: Double(reader.readings.waitingBytes)] },
-            gauge(
+            family(
                 "dreamfarm_worker_memory_bytes",
+                .gauge,
                 unit: "bytes",
                 help: "Memory that rendering may use, and what is free for it; 0 where not known",
                 labels: [MetricLabel("kind", ["allowed", "free"])]
@@ -116,23 +124,11 @@ package final class WorkerMetrics: Sendable {
 
     // MARK: - What it did
 
-    private static func counter(
-        _ name: String,
-        unit: String,
-        help: String,
-        labels: [MetricLabel] = [],
-        _ read: @escaping @Sendable () -> [[String]: Double]
-    ) -> ReadFamily {
-        ReadFamily(
-            MetricDescription(name, .counter, unit: unit, help: help, labels: labels),
-            read
-        )
-    }
-
     private static func work(_ ledger: WorkerLedger) -> [any MetricFamily] {
         [
-            counter(
+            family(
                 "dreamfarm_worker_work_seconds_total",
+                .counter,
                 unit: "seconds",
                 help: "The worker's time, by what became of it",
                 labels: [
@@ -149,13 +145,15 @@ package final class WorkerMetrics: Sendable {
                     ["lost_to_preemption"]: totals.lostToPreemptionSeconds,
                 ]
             },
-            counter(
+            family(
                 "dreamfarm_worker_images_total",
+                .counter,
                 unit: "images",
                 help: "Images that the worker delivered"
             ) { [[]: Double(ledger.counts.delivered)] },
-            counter(
+            family(
                 "dreamfarm_worker_attempts_total",
+                .counter,
                 unit: "attempts",
                 help: "Attempts that are over for the worker; stale ones had lost their lease",
                 labels: [
@@ -169,13 +167,15 @@ package final class WorkerMetrics: Sendable {
                     ["stale"]: Double(counts.stale),
                 ]
             },
-            counter(
+            family(
                 "dreamfarm_worker_claims_total",
+                .counter,
                 unit: "attempts",
                 help: "Attempts that the worker claimed"
             ) { [[]: Double(ledger.counts.claimed)] },
-            counter(
+            family(
                 "dreamfarm_worker_checkpoints_total",
+                .counter,
                 unit: "checkpoints",
                 help: "Checkpoints that were stored, and those of earlier attempts gone on from",
                 labels: [MetricLabel("kind", ["resumed", "stored"])]
@@ -185,8 +185,9 @@ package final class WorkerMetrics: Sendable {
                     ["stored"]: Double(counts.checkpoints), ["resumed"]: Double(counts.resumed),
                 ]
             },
-            counter(
+            family(
                 "dreamfarm_worker_conditions_total",
+                .counter,
                 unit: "conditions",
                 help: "Conditions of pictures, by whether they were computed or at hand",
                 labels: [MetricLabel("kind", ["computed", "found"])]
@@ -197,13 +198,15 @@ package final class WorkerMetrics: Sendable {
                     ["found"]: Double(totals.conditionsFound),
                 ]
             },
-            counter(
+            family(
                 "dreamfarm_worker_denoise_tokens_total",
+                .counter,
                 unit: "tokens",
                 help: "Tokens times steps that went through the worker's denoiser"
             ) { [[]: Double(ledger.totals.denoiseTokens)] },
-            counter(
+            family(
                 "dreamfarm_worker_registrations_total",
+                .counter,
                 unit: "registrations",
                 help: "How often the worker made itself known"
             ) { [[]: Double(ledger.counts.registrations)] },
