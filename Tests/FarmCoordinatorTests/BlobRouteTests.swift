@@ -286,6 +286,29 @@ import Testing
         }
     }
 
+    @Test("a sweep holds up no backup and no other sweep between its looks")
+    func sweepBesideSweep() async throws {
+        try await TestFarm.withAPI { farm in
+            _ = try await farm.blobs.store(Data("loose".utf8))
+            var other = farm.api.sweep
+            other.grace = .seconds(-2 * 86_400)
+            other.settle = {}
+            var sweep = other
+            sweep.settle = { [other] in
+                let isFree = try await farm.store.withBlobsHeld { true }
+                #expect(isFree == true)
+                let view = try await other.run()
+                #expect(view?.removed == 1)
+            }
+            let view = try #require(await sweep.run())
+            #expect(view.removed == 0 && view.kept == 0)
+            let refused = try await farm.store.withBlobsHeld { [other] in
+                try await other.run() == nil
+            }
+            #expect(refused == true)
+        }
+    }
+
     @Test("a sweep spares what a job was accepted with after it was judged")
     func sweepBesideSubmission() async throws {
         try await TestFarm.withAPI { farm in

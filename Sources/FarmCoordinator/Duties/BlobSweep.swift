@@ -22,21 +22,37 @@ struct BlobSweep: Sendable {
     /// How many blobs one question to the database judges.
     private static let batch = 1000
 
-    /// Removes them, or counts them where it is a dry run; nil at once while another sweep, or a backup,
-    /// is under way.
+    /// Removes them, or counts them where it is a dry run; nil where another sweep, or a backup, is under way
+    /// when it looks or when it removes.
+    ///
+    /// Between the two looks it holds nobody up.
     func run(isDryRun: Bool = false) async throws -> BlobSweepView? {
-        try await store.withBlobsHeld { try await sweep(isDryRun: isDryRun) }
+        let oldest = Date(timeIntervalSinceNow: -grace.inSeconds)
+        guard let look = try await store.withBlobsHeld({ try await look(storedBefore: oldest) })
+        else { return nil }
+        var view = look.view
+        view.isDryRun = isDryRun
+        guard !isDryRun, !look.loose.isEmpty else {
+            for entry in look.loose { view.remove(entry) }
+            return view
+        }
+        try await settle()
+        return try await store.withBlobsHeld { [view] in
+            try await remove(look.loose, storedBefore: oldest, adding: view)
+        }
     }
 
-    private func sweep(isDryRun: Bool) async throws -> BlobSweepView {
+    /// What is kept, and the blobs that nothing names.
+    private func look(
+        storedBefore oldest: Date
+    ) async throws -> (view: BlobSweepView, loose: [BlobEntry]) {
         var view = BlobSweepView(
-            isDryRun: isDryRun,
+            isDryRun: false,
             removed: 0,
             removedBytes: 0,
             kept: 0,
             keptBytes: 0
         )
-        let oldest = Date(timeIntervalSinceNow: -grace.inSeconds)
         var loose: [BlobEntry] = []
         var batch: [BlobEntry] = []
         for try await entry in blobs.entries() {
@@ -51,18 +67,25 @@ struct BlobSweep: Sendable {
             }
         }
         loose += try await judge(batch, &view)
-        guard !isDryRun else {
-            for entry in loose { view.remove(entry) }
-            return view
-        }
-        if !loose.isEmpty { try await settle() }
-        while !loose.isEmpty {
-            let entries = Array(loose.prefix(Self.batch))
-            loose.removeFirst(entries.count)
+        return (view, loose)
+    }
+
+    /// Removes those that still nothing names.
+    private func remove(
+        _ loose: [BlobEntry],
+        storedBefore oldest: Date,
+        adding view: BlobSweepView
+    ) async throws -> BlobSweepView {
+        var view = view
+        var left = loose[...]
+        while !left.isEmpty {
+            let entries = Array(left.prefix(Self.batch))
+            left = left.dropFirst(entries.count)
             for entry in try await judge(entries, &view) {
                 if try await isRemoved(entry, storedBefore: oldest) {
                     view.remove(entry)
-                } else {
+                } else if try await blobs.size(of: entry.digest) != nil {
+                    // Refreshed; what is gone was another sweep's.
                     view.keep(entry)
                 }
             }

@@ -33,6 +33,7 @@ struct MomentKiller: Sendable {
             case .checkpoint:
                 records.append(
                     try await killInStatement(
+                        "/checkpoint",
                         "%FROM lease WHERE task_id = %FOR NO KEY UPDATE%",
                         moment,
                         worker,
@@ -44,6 +45,7 @@ struct MomentKiller: Sendable {
             case .delivery:
                 records.append(
                     try await killInStatement(
+                        "/images/",
                         "%WITH call AS MATERIALIZED%image.delivered%",
                         moment,
                         worker,
@@ -98,6 +100,16 @@ struct MomentKiller: Sendable {
         _ victim: Victim,
         _ detail: String
     ) async throws -> FaultRecord {
+        let upstream = try await stand(at: gate, worker)
+        return try await kill(victim, worker, upstream, moment, detail) {
+            farm.proxy.openGate(of: worker.link)
+        }
+    }
+
+    /// Waits until a worker's request is held at a gate.
+    ///
+    /// - Returns: The coordinator to which it goes.
+    private func stand(at gate: ProxyGate, _ worker: FarmPart) async throws -> String {
         farm.proxy.arm(gate, at: worker.link)
         var upstream = ""
         try await farm.wait(
@@ -108,23 +120,27 @@ struct MomentKiller: Sendable {
             upstream = farm.proxy.standing(at: worker.link) ?? ""
             return !upstream.isEmpty
         }
-        return try await kill(victim, worker, upstream, moment, detail) {
-            farm.proxy.openGate(of: worker.link)
-        }
+        return upstream
     }
 
     // MARK: - In the database
 
-    /// Kills when a statement of a coordinator waits for a lease.
+    /// Kills when the statement for a worker's request waits for the worker's lease.
     private func killInStatement(
+        _ path: String,
         _ pattern: String,
         _ moment: KillMoment,
         _ worker: FarmPart,
         _ victim: Victim
     ) async throws -> FaultRecord {
-        try await whileWaiting(
-            for: "SELECT FROM lease ORDER BY task_id FOR UPDATE",
-            pattern
+        _ = try await stand(at: ProxyGate(point: .halfBody, path: path), worker)
+        return try await whileWaiting(
+            for: """
+                SELECT FROM lease WHERE worker_id IN (SELECT id FROM worker WHERE name = \(worker.name))
+                ORDER BY task_id FOR UPDATE
+                """,
+            pattern,
+            then: { farm.proxy.openGate(of: worker.link) }
         ) { upstream in
             try await kill(victim, worker, upstream, moment, "its statement was under way")
         }
@@ -134,11 +150,22 @@ struct MomentKiller: Sendable {
     private func whileWaiting(
         for lock: Query,
         _ pattern: String,
+        then open: () -> Void = {},
         _ body: @escaping @Sendable (String) async throws -> FaultRecord
     ) async throws -> FaultRecord {
         try await farm.pool.withConnection { connection in
-            try await connection.execute("BEGIN")
-            try await connection.execute(lock)
+            var isHeld = false
+            while !isHeld {
+                try await connection.execute("BEGIN")
+                do {
+                    try await connection.execute(lock)
+                    isHeld = true
+                } catch let error as DatabaseError where error.isConflict {
+                    // A coordinator that holds some of it already goes first, as beside another coordinator.
+                    try await connection.execute("ROLLBACK")
+                }
+            }
+            open()
             var upstream = ""
             try await farm.wait(
                 "a statement waits: \(pattern)",
@@ -210,7 +237,7 @@ struct MomentKiller: Sendable {
     /// Kills when a sweep has removed a blob and not yet what is known of it.
     private func killInSweep(_ number: Int) async throws -> FaultRecord {
         let loose = try await makeLooseBlobs(number)
-        let sweep = Task { [farm] in _ = try? await farm.client(of: 0).sweepBlobs(isDryRun: false) }
+        let sweep = Task { [farm] in try? await farm.sweepBlobs(at: 0) }
         // How far the sweep has come when it comes to this one depends on the blobs' digests.
         let held = loose[number % loose.count]
         let isDatabase = number % 2 == 1
@@ -231,9 +258,9 @@ struct MomentKiller: Sendable {
             )
         }
         sweep.cancel()
-        await sweep.value
+        _ = await sweep.value
         try await farm.waitUntilReady(farm.addresses[0])
-        _ = try await farm.client(of: 0).sweepBlobs(isDryRun: false)
+        try await farm.sweepBlobs(at: 0)
         let left = loose.filter { access(farm.path(of: $0), F_OK) == 0 }.count
         if left > 0 {
             log.find(Finding(name: "garbage-left", detail: "\(left) blobs after a whole sweep"))
@@ -275,6 +302,21 @@ struct MomentKiller: Sendable {
 }
 
 extension Farm {
+    /// Sweeps as soon as no other sweep removes anything.
+    fileprivate func sweepBlobs(at number: Int) async throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while true {
+            do {
+                _ = try await client(of: number).sweepBlobs(isDryRun: false)
+                return
+            } catch let error as FarmClientError
+                where error.kind == .wrongState && ContinuousClock.now < deadline
+            {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
     /// Where the folder of blobs keeps one.
     func path(of digest: BlobDigest) -> String {
         "\(blobs)/\(digest.rawValue.prefix(2))/\(digest)"
