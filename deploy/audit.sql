@@ -26,10 +26,12 @@ SELECT 'output-of-nobody', format('image %s was delivered by no attempt', output
 FROM output WHERE NOT EXISTS (SELECT FROM attempt WHERE attempt.id = output.attempt_id)
     AND NOT EXISTS (SELECT FROM lease WHERE lease.attempt_id = output.attempt_id);
 
--- A job that succeeded delivered everything; one that is over has no live task.
+-- A job that succeeded delivered everything but drafts that were dropped; one that is over has no live task.
 SELECT 'job-incomplete', format('job %s succeeded with image %s %s', job.id, image.index, image.state)
 FROM job JOIN image ON image.job_id = job.id
-WHERE job.state = 'succeeded' AND image.state <> 'delivered';
+WHERE job.state = 'succeeded' AND image.state <> 'delivered'
+    AND NOT (image.state = 'cancelled' AND EXISTS (SELECT FROM draft WHERE draft.image_id = image.id
+        AND draft.decision IN ('dropped', 'expired')));
 
 SELECT 'task-incomplete', format('task %s succeeded with image %s %s', task.id, image.index, image.state)
 FROM task JOIN image ON image.task_id = task.id
@@ -37,11 +39,26 @@ WHERE task.state = 'succeeded' AND image.state <> 'delivered';
 
 SELECT 'job-over-with-live-task', format('job %s is %s, task %s is live', job.id, job.state, task.id)
 FROM job JOIN task ON task.job_id = job.id
-WHERE job.state IN ('succeeded', 'failed', 'cancelled') AND task.state = 'ready';
+WHERE job.state IN ('succeeded', 'failed', 'cancelled') AND task.state IN ('ready', 'drafted');
 
 SELECT 'job-never-over', format('job %s is %s with no live task', job.id, job.state)
 FROM job WHERE state = 'running'
-    AND NOT EXISTS (SELECT FROM task WHERE job_id = job.id AND task.state = 'ready');
+    AND NOT EXISTS (SELECT FROM task WHERE job_id = job.id AND task.state IN ('ready', 'drafted'));
+
+-- A draft is a task of its own that somebody has still to decide, and can be finished from its checkpoint.
+SELECT 'draft-alone', format('image %s is %s, its task is %s', image.id, image.state, task.state)
+FROM image JOIN task ON task.id = image.task_id
+WHERE (image.state = 'drafted') <> (task.state = 'drafted');
+
+SELECT 'draft-lost', format('image %s is drafted, and no draft of it is to be decided', image.id)
+FROM image WHERE state = 'drafted'
+    AND NOT EXISTS (SELECT FROM draft WHERE draft.image_id = image.id AND draft.decision IS NULL);
+
+SELECT 'draft-unfinishable', format('image %s is drafted after step %s and has no checkpoint of it', image.id, draft.step)
+FROM image JOIN draft ON draft.image_id = image.id
+WHERE image.state = 'drafted'
+    AND NOT EXISTS (SELECT FROM checkpoint WHERE checkpoint.task_id = image.task_id
+        AND checkpoint.image_index = image.index AND checkpoint.step = draft.step);
 
 -- A live task can be claimed, rests, or is leased: one of them, once. A task that is over does nothing.
 SELECT 'lease-doubled', format('task %s', task_id)
@@ -94,7 +111,7 @@ SELECT 'counter-tasks', format('job %s: %s', job.id, row(task_count, live_task_c
 FROM job LEFT JOIN task ON task.job_id = job.id
 GROUP BY job.id, task_count, live_task_count
 HAVING task_count <> count(task.id)
-    OR live_task_count <> count(task.id) FILTER (WHERE task.state = 'ready');
+    OR live_task_count <> count(task.id) FILTER (WHERE task.state IN ('ready', 'drafted'));
 
 SELECT 'counter-undelivered', format('task %s: %s', task.id, undelivered)
 FROM task LEFT JOIN image ON image.task_id = task.id

@@ -117,6 +117,8 @@ package struct WorkerFigures: Codable, Hashable, Sendable {
     /// nil where the worker does not say.
     package var measuredSteps: Int?
     package var measuredStepSeconds: Double?
+    /// How many workers computed the latest of those steps together; nil where the worker does not say.
+    package var groupSize: Int?
     /// Tokens times steps that went through the denoiser.
     package var denoiseTokens = 0
     package var conditionsComputed = 0

@@ -52,14 +52,16 @@ package final class WorkerLedger: Sendable {
     ///
     /// - Parameters:
     ///   - seconds: How long it took; nil where that is no measure of the worker.
+    ///   - groupSize: How many workers computed it together.
     ///   - cost: What the image costs, or nil where that is not known.
-    func noteStep(seconds: Double?, _ cost: ImageCost?) {
+    func noteStep(seconds: Double?, by groupSize: Int, _ cost: ImageCost?) {
         var step = WorkerFigures()
         step.steps = 1
         if let seconds {
             steps.observe(seconds)
             step.measuredSteps = 1
             step.measuredStepSeconds = seconds
+            step.groupSize = groupSize
         }
         if let cost { step.denoiseTokens = cost.denoiseTokens / max(1, cost.steps) }
         note { [step] in $0.add(step) }
@@ -110,6 +112,7 @@ extension WorkerFigures {
         if let more = other.measuredStepSeconds {
             measuredStepSeconds = (measuredStepSeconds ?? 0) + more
         }
+        groupSize = other.groupSize ?? groupSize
         denoiseTokens += other.denoiseTokens
         conditionsComputed += other.conditionsComputed
         conditionsFound += other.conditionsFound

@@ -2,6 +2,7 @@ import FarmModel
 import FarmStore
 import FoundationEssentials
 import HTTPTypes
+import HummingbirdTesting
 import Logging
 import Prometheus
 import TestSupport
@@ -98,6 +99,7 @@ import Testing
                     var own = WorkerFigures()
                     own.measuredSteps = steps
                     own.measuredStepSeconds = 8
+                    own.groupSize = 2
                     request.figures = own
                 }
                 let path = "/v1/workers/\(workers[rank].id)/heartbeat"
@@ -125,6 +127,13 @@ import Testing
                 "dreamfarm_step_seconds_sum{precision=\"float32\",group=\"2\"}": 8,
             ] { #expect(scrape[name] == value, "\(name)") }
             #expect(try await farm.store.gauges().groups[.busy] == 1)
+            // What members have done counts as the group's when they tell it after the group's end, too.
+            let dissolved = try await farm.send(.post, "/v1/groups/\(made.id)/dissolve?now=true")
+            #expect(dissolved.status == .ok)
+            try await beat(0, figures, steps: 4)
+            let end = try await farm.scrape()
+            #expect(end["dreamfarm_group_steps_total"] == 8)
+            #expect(end["dreamfarm_step_seconds_count{precision=\"float32\",group=\"2\"}"] == 8)
         }
     }
 }

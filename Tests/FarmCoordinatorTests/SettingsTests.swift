@@ -84,7 +84,9 @@ import Testing
     func layers() {
         let source = SettingsSource(
             flags: ["lease": "1s"],
-            environment: ["DREAMFARM_LEASE": "2s", "DREAMFARM_HEARTBEAT": "3s"],
+            environment: [
+                "DREAMFARM_LEASE": "2s", "DREAMFARM_HEARTBEAT": "3s", "DREAMFARM_DATABASE_URL": "",
+            ],
             file: ["lease": "4s", "heartbeat": "5s", "database-url": "x"]
         )
         #expect(source.value("lease") == "1s")

@@ -217,6 +217,54 @@ class Check:
         page.press("ESCAPE")
         say("the same seed side by side, and a contact sheet")
 
+    # MARK: Drafts
+
+    def show_drafts(self):
+        page = self.page
+        job = self.api.post(
+            "/v1/jobs",
+            {
+                "name": "sketches",
+                "parameters": {"prompt": "a forest", "seed": "1-6"},
+                "render": {"steps": 12},
+                "draft": {"steps": 4},
+            },
+        )
+        page.go(f"#/jobs/{job['id']}", "sketches")
+        page.until(
+            "six drafts are shown", "document.querySelectorAll('.tile[data-state=drafted] img.loaded').length == 6", 90
+        )
+        page.until(
+            "they wait to be decided",
+            "(b => b.checkVisibility() && b.innerText.includes('6 drafts to decide'))(document.querySelector('.drafts'))",
+        )
+        page.until("the job waits for it", "document.querySelector('.job-head .state').textContent == 'drafted'")
+        page.run("document.querySelector('.tile button[tabindex=\"0\"]').focus()")
+        page.press("m", "ARROW_RIGHT", "m")
+        page.until("two are marked by a key", "document.querySelector('.drafts').innerText.includes('2 marked')")
+        page.judge_all("drafts")
+        page.click(".drafts button", "Keep 2 drafts")
+        page.until(
+            "those two are finished",
+            "[...document.querySelectorAll('.tile[data-state=delivered]')].filter(t =>"
+            " t.querySelector('img.loaded')).map(t => t.ariaPosInSet).join() == '1,2'",
+            90,
+        )
+        page.click(".tile[data-state=drafted] button")
+        page.until("a draft is shown large", "document.querySelector('.panel')?.innerText.includes('after step 4')")
+        page.judge_all("draft")
+        page.click(".panel button", "Keep the draft")
+        page.press("ESCAPE")
+        page.until(
+            "a third is finished", "document.querySelectorAll('.tile[data-state=delivered] img.loaded').length == 3", 90
+        )
+        page.click(".drafts button", "Drop all that wait")
+        page.click("dialog button", "Drop")
+        page.until("the job is over", "document.querySelector('.job-head .state').textContent == 'succeeded'")
+        images = self.api.get(f"/v1/jobs/{job['id']}")["images"]
+        page.expect(f"three are dropped: {images}", images["delivered"] == 3 and images["cancelled"] == 3)
+        say("drafts looked at, kept by key, by bar and one by one, and dropped")
+
     # MARK: A hundred thousand
 
     def show_huge(self):
@@ -429,6 +477,7 @@ class Check:
             self.show_live,
             self.show_picture,
             self.show_compare,
+            self.show_drafts,
             self.show_huge,
             self.show_operations,
             self.show_keys,

@@ -68,13 +68,18 @@ extension FarmMetrics {
     ) {
         var size = 1
         if let seconds = record.formationSeconds { groups.note(formation: seconds) }
-        if let standing = beat.group, standing.phase == .ready, let order = record.group,
-            standing.group == order.group, standing.epoch == order.epoch
-        {
-            size = order.size
+        if let standing = beat.group, standing.phase == .ready {
+            // Also where the group has been dissolved since: what was done was done.
             if let figures = standing.figures { groups.note(figures, ofRank: standing.rank) }
+            if let order = record.group, standing.group == order.group,
+                standing.epoch == order.epoch
+            {
+                size = order.size
+            }
         }
-        if let figures = beat.figures { note(figures, in: precision, size: size) }
+        if let figures = beat.figures {
+            note(figures, in: precision, size: figures.groupSize ?? size)
+        }
     }
 
     private func note(_ figures: WorkerFigures, in precision: String, size: Int) {

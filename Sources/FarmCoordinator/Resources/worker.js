@@ -26,7 +26,7 @@ export function showWorker(id) {
       make("section", { class: "card", "aria-labelledby": "at-head" }, make("h2", { id: "at-head" }, "At work"), steps),
       make("section", { class: "card", "aria-labelledby": "about-head" }, make("h2", { id: "about-head" }, "About"), about)),
     make("section", { class: "card", "aria-labelledby": "history-head" }, make("h2", { id: "history-head" }, "Attempts"),
-      make("div", { class: "table-frame", tabIndex: 0, role: "region", "aria-label": "Attempts" }, make("table", { class: "number" },
+      make("div", { class: "table-frame", tabIndex: 0, role: "region", "aria-label": "Table of attempts" }, make("table", { class: "number" },
         make("thead", {}, make("tr", {}, ["Began", "Took", "Outcome", "Job", "What happened"].map((text) => make(
         "th", { scope: "col" }, text)))), history)),
       none, more));

@@ -5,13 +5,14 @@ package import FoundationEssentials
 package struct SettingsSource: Sendable {
     /// What the command line says, by the setting's name.
     package var flags: [String: String]
-    package var environment: [String: String]
+    /// The variables that say something: an empty one is none.
+    package let environment: [String: String]
     /// What the file says, by the setting's name.
     package var file: [String: String]
 
     package init(flags: [String: String], environment: [String: String], file: [String: String]) {
         self.flags = flags
-        self.environment = environment
+        self.environment = environment.filter { !$0.value.isEmpty }
         self.file = file
     }
 

@@ -61,7 +61,7 @@ final class RenderObserver: Sendable {
     private func note(_ step: RenderStep) throws {
         let measured = step.wasCached ? nil : step.seconds
         let (stop, wantsPreview) = attempt.note(step: step.step, seconds: measured)
-        worker.ledger.noteStep(seconds: measured, cost)
+        worker.ledger.noteStep(seconds: measured, by: worker.member?.size ?? 1, cost)
         let isLast = step.step >= step.steps
         let isDraft = step.step == image.draftSteps
         if stop == .park {

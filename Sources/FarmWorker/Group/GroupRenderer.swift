@@ -185,6 +185,9 @@ package final class GroupRenderer: ImageRenderer {
         }
     }
 
+    /// How many workers compute together now; 1 outside a group.
+    var size: Int { state.withLock { $0.link?.size ?? 1 } }
+
     /// What was measured since the last time.
     func takeFigures() -> GroupFigures {
         state.withLock { state in
