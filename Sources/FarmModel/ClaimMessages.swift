@@ -98,6 +98,8 @@ package struct TaskAssignment: Codable, Hashable, Sendable {
     package var images: [ImageAssignment]
     /// Where earlier attempts left off.
     package var checkpoints: [CheckpointOffer] = []
+    /// Where in a trace it was claimed, as W3C's Trace Context writes it; nil in none.
+    package var traceparent: String?
 
     package init(
         fence: AttemptFence,

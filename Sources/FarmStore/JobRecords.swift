@@ -35,6 +35,8 @@ package struct JobRecord: Sendable, Hashable {
     /// The numeric class of all its images, once it is fixed.
     package let numericClass: String?
     package let webhook: String?
+    /// Where in a trace it was submitted; nil in none.
+    package let traceparent: String?
     /// The predicted work, in floating point operations.
     package let cost: Double
     package let eventCount: Int64
@@ -80,6 +82,7 @@ package struct JobRecord: Sendable, Hashable {
         finishBy = try row.decodeIfPresent("finish_by")
         numericClass = try row.decodeIfPresent("numeric_class")
         webhook = try row.decodeIfPresent("webhook")
+        traceparent = try row.decodeIfPresent("traceparent")
         cost = try row.decode("cost")
         eventCount = try row.decode("event_count")
     }
