@@ -206,8 +206,7 @@ let package = Package(
             name: "FarmCoordinatorTests",
             dependencies: [
                 "BlobStore", "FarmCoordinator", "FarmModel", "FarmStore", "HTTPTransport",
-                "Imaging", "Postgres", "Prometheus", "Telemetry", "TestSupport", .crypto,
-                .cryptoExtras,
+                "Imaging", "Postgres", "Prometheus", "TestSupport", .crypto, .cryptoExtras,
                 .httpTypes, .hummingbird, .hummingbirdTesting, .jwtKit, .logging, .nioCore,
                 .nioEmbedded,
                 .nioHTTPTypes, .nioPosix,

@@ -243,6 +243,8 @@ package struct EventData: Codable, Hashable, Sendable {
     package var job: JobID?
     /// Where in a trace the job was submitted, as W3C's Trace Context writes it.
     package var traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package var tracestate: String?
 
     package init() {}
 }

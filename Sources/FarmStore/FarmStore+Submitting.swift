@@ -31,6 +31,7 @@ extension FarmStore {
             try await insertTasks(of: submission, under: head, on: connection)
             var data = EventData()
             data.traceparent = submission.traceparent
+            data.tracestate = submission.tracestate
             try await Self.recordEvent(.jobCreated, of: submission.id, data, on: connection)
             try await Self.recordAudit(
                 "job.submitted",

@@ -37,6 +37,8 @@ package struct JobRecord: Sendable, Hashable {
     package let webhook: String?
     /// Where in a trace it was submitted; nil in none.
     package let traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package let tracestate: String?
     /// The predicted work, in floating point operations.
     package let cost: Double
     package let eventCount: Int64
@@ -83,6 +85,7 @@ package struct JobRecord: Sendable, Hashable {
         numericClass = try row.decodeIfPresent("numeric_class")
         webhook = try row.decodeIfPresent("webhook")
         traceparent = try row.decodeIfPresent("traceparent")
+        tracestate = try row.decodeIfPresent("tracestate")
         cost = try row.decode("cost")
         eventCount = try row.decode("event_count")
     }

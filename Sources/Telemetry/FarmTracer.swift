@@ -84,8 +84,13 @@ package struct FarmTracer: Tracer {
         into context: inout InstrumentationContext,
         using extractor: Extract
     ) where Extract.Carrier == Carrier {
-        guard let text = extractor.extract(key: "traceparent", from: carrier) else { return }
-        if let trace = TraceContext(traceparent: text) { context.trace = trace }
+        guard
+            let trace = TraceContext(
+                traceparent: extractor.extract(key: "traceparent", from: carrier),
+                tracestate: extractor.extract(key: "tracestate", from: carrier)
+            )
+        else { return }
+        context.trace = trace
     }
 
     package func inject<Carrier, Inject: Injector>(
@@ -95,6 +100,7 @@ package struct FarmTracer: Tracer {
     ) where Inject.Carrier == Carrier {
         guard let trace = context.trace else { return }
         injector.inject(trace.traceparent, forKey: "traceparent", into: &carrier)
+        if let state = trace.state { injector.inject(state, forKey: "tracestate", into: &carrier) }
     }
 }
 

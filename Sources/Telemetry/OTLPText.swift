@@ -76,6 +76,7 @@ extension JSONText {
             json.member("traceId", span.trace.traceID)
             json.member("spanId", span.trace.spanID)
             if let parent = span.parent { json.member("parentSpanId", parent) }
+            if let state = span.trace.state { json.member("traceState", state) }
             json.key("flags")
             json.raw("1")
             json.member("name", span.name)
@@ -103,6 +104,7 @@ extension JSONText {
                     json.object { json in
                         json.member("traceId", link.0.traceID)
                         json.member("spanId", link.0.spanID)
+                        if let state = link.0.state { json.member("traceState", state) }
                         json.attributes(link.1)
                     }
                 }

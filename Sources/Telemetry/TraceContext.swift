@@ -9,17 +9,29 @@ package struct TraceContext: Sendable, Hashable {
     package let spanID: String
     /// Whether the spans of the trace are kept.
     package let isSampled: Bool
+    /// What others have noted of the trace, a `tracestate`, which is handed on as it is.
+    package let state: String?
 
-    package init(traceID: String, spanID: String, isSampled: Bool) {
+    /// How many bytes a `tracestate` that is handed on has at most.
+    private static let longestState = 512
+
+    package init(traceID: String, spanID: String, isSampled: Bool, state: String? = nil) {
         self.traceID = traceID
         self.spanID = spanID
         self.isSampled = isSampled
+        self.state = state
     }
 
     /// Reads a `traceparent`, or returns nil for text that is none.
     ///
-    /// A version to come may have more behind what is known.
-    package init?(traceparent text: String) {
+    /// A version to come may have more behind what is known. A `tracestate` that is none, or too long, is
+    /// let go.
+    ///
+    /// - Parameters:
+    ///   - text: The `traceparent`, nil for none.
+    ///   - state: The `tracestate` beside it.
+    package init?(traceparent text: String?, tracestate state: String? = nil) {
+        guard let text else { return nil }
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count >= 4, Self.isHex(parts[0], 2), parts[0] != "ff",
             parts[0] != "00" || parts.count == 4,
@@ -30,6 +42,10 @@ package struct TraceContext: Sendable, Hashable {
         traceID = String(parts[1])
         spanID = String(parts[2])
         isSampled = flags & 1 == 1
+        self.state = state.flatMap { state in
+            let isPlain = state.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+            return isPlain && (1...Self.longestState).contains(state.utf8.count) ? state : nil
+        }
     }
 
     /// A place in a trace of its own.
@@ -52,7 +68,8 @@ package struct TraceContext: Sendable, Hashable {
         TraceContext(
             traceID: traceID,
             spanID: Self.randomDigits(16),
-            isSampled: isSampled
+            isSampled: isSampled,
+            state: state
         )
     }
 
@@ -108,7 +125,7 @@ extension Logger.MetadataProvider {
 extension TraceContext {
     /// The same place, in a trace whose spans are kept.
     package var kept: TraceContext {
-        TraceContext(traceID: traceID, spanID: spanID, isSampled: true)
+        TraceContext(traceID: traceID, spanID: spanID, isSampled: true, state: state)
     }
 
     /// Does something at a place in a trace.
@@ -121,6 +138,8 @@ extension TraceContext {
 
     /// What a request is sent with, so that its server goes on with the trace.
     package static var headers: [(name: String, value: String)] {
-        current.map { [(name: "traceparent", value: $0.traceparent)] } ?? []
+        guard let current else { return [] }
+        let state = current.state.map { [(name: "tracestate", value: $0)] } ?? []
+        return [(name: "traceparent", value: current.traceparent)] + state
     }
 }

@@ -1,6 +1,8 @@
+import FarmClient
 import FarmModel
 import FarmWorker
 import FoundationEssentials
+import HTTPTransport
 import Logging
 import Telemetry
 import TestSupport
@@ -55,10 +57,7 @@ import Testing
         in place: TraceContext?
     ) async throws -> JobView {
         let (ended, found) = AsyncStream<JobView>.makeStream()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for exporter in [coordinator, worker].compactMap(\.self) {
-                group.addTask { await exporter.run() }
-            }
+        try await exporting([coordinator, worker].compactMap(\.self)) {
             try await Farm.run(tracer: coordinator?.tracer ?? .off) { farm in
                 let renderer = FakeRenderer()
                 try await farm.withWorker("w", renderer, tracer: worker?.tracer ?? .off) {
@@ -70,10 +69,21 @@ import Testing
                     found.yield(try await farm.end(of: job))
                 }
             }
-            group.cancelAll()
         }
         found.finish()
         return try #require(await ended.first { _ in true })
+    }
+
+    /// Exports what begins while `body` runs, to the last span.
+    private func exporting(
+        _ exporters: [OTLPExporter],
+        _ body: () async throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for exporter in exporters { group.addTask { await exporter.run() } }
+            try await body()
+            group.cancelAll()
+        }
     }
 
     @Test("a job's trace goes from its submission to each step, with the right parents")
@@ -81,7 +91,10 @@ import Testing
         try await TraceCollector.serve { collector in
             let coordinator = try exporter("coordinator", to: collector.address)
             let worker = try exporter("worker", to: collector.address)
-            let place = TraceContext.root(isSampled: true)
+            let begin = TraceContext.root(isSampled: true).traceparent
+            let place = try #require(
+                TraceContext(traceparent: begin, tracestate: "vendor=note")
+            )
             let job = try await render(coordinator: coordinator, worker: worker, in: place)
             #expect(job.state == .succeeded && job.trace == place.traceID)
             let tree = SpanTree(try collector.spans().filter { $0.trace == place.traceID })
@@ -121,7 +134,7 @@ import Testing
                 #expect(task.attributes["dreamfarm.job.id"] == "\(job.id)")
                 #expect(task.kind == 5)
             }
-            #expect(try collector.spans().allSatisfy { $0.status == 0 })
+            #expect(tree.spans.allSatisfy { $0.status == 0 && $0.state == "vendor=note" })
         }
     }
 
@@ -137,6 +150,38 @@ import Testing
             for task in tasks {
                 #expect(task.trace == place.traceID && task.parent == place.spanID)
             }
+        }
+    }
+
+    @Test("a request whose traceparent is none begins a trace of its own, and tells no query")
+    func malformed() async throws {
+        let outer = TraceContext.root(isSampled: true)
+        try await TraceCollector.serve { collector in
+            let coordinator = try exporter("coordinator", to: collector.address)
+            try await exporting([coordinator]) {
+                try await Farm.run(tracer: coordinator.tracer) { farm in
+                    let request = HTTPRequest(
+                        method: "PROPFIND",
+                        url: "\(farm.client.coordinator)/v1/jobs?owner=ann",
+                        headers: [
+                            (name: "traceparent", value: "00-\(outer.traceID)-0000000000000000-01"),
+                            (name: "tracestate", value: "vendor=note"),
+                        ]
+                    )
+                    let answer = try await HTTPClient().send(request, retry: .never)
+                    #expect((400..<500).contains(answer.status))
+                }
+            }
+            let spans = try collector.spans()
+            let span = try #require(
+                spans.first { $0.attributes["http.request.method_original"] == "PROPFIND" }
+            )
+            #expect(span.name == "HTTP" && span.attributes["http.request.method"] == "_OTHER")
+            #expect(span.trace != outer.traceID && span.parent == nil && span.state == nil)
+            #expect(span.attributes["url.path"] == "/v1/jobs" && span.status == 0)
+            #expect(span.attributes["server.address"] == "127.0.0.1")
+            #expect(Int(span.attributes["server.port"] ?? "") != nil)
+            #expect(!span.attributes.values.contains { $0.contains("ann") })
         }
     }
 

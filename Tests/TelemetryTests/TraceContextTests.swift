@@ -17,6 +17,22 @@ import Testing
         #expect(other.kept.isSampled && other.kept.traceID == Self.trace)
     }
 
+    @Test("what others have noted is handed on, but not what is none or too long")
+    func state() throws {
+        let text = "00-\(Self.trace)-\(Self.span)-01"
+        func state(_ state: String?) -> String? {
+            TraceContext(traceparent: text, tracestate: state)?.state
+        }
+        #expect(state("a=1,b@c=2") == "a=1,b@c=2")
+        #expect(state(String(repeating: "x", count: 512)) != nil)
+        for none in [nil, "", "a=\u{7}", "ä=1", String(repeating: "x", count: 513)] {
+            #expect(state(none) == nil)
+        }
+        let place = try #require(TraceContext(traceparent: text, tracestate: "a=1"))
+        #expect(place.next().state == "a=1" && place.kept.state == "a=1")
+        #expect(TraceContext(traceparent: nil, tracestate: "a=1") == nil)
+    }
+
     @Test("a version to come is read as far as it is known")
     func laterVersion() {
         #expect(TraceContext(traceparent: "01-\(Self.trace)-\(Self.span)-01-more") != nil)

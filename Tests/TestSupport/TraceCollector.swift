@@ -132,6 +132,8 @@ package struct CollectedSpan: Sendable {
     package let trace: String
     package let id: String
     package let parent: String?
+    /// What others have noted of the trace.
+    package let state: String?
     package let kind: Int
     package let start: UInt64
     package let end: UInt64
@@ -160,6 +162,7 @@ package struct CollectedSpan: Sendable {
                     trace: span.traceId,
                     id: span.spanId,
                     parent: span.parentSpanId,
+                    state: span.traceState,
                     kind: span.kind,
                     start: start,
                     end: end,
@@ -203,6 +206,7 @@ private struct TraceRequest: Decodable {
         var traceId: String
         var spanId: String
         var parentSpanId: String?
+        var traceState: String?
         var name: String
         var kind: Int
         var startTimeUnixNano: String

@@ -418,7 +418,9 @@ extension CoordinatorAPI {
             {
                 metrics.predictions.note(predicted, of: task.fence.attempt)
             }
-            assignment.traceparent = traceClaim(of: assignment, task, worker, in: trace, grant)
+            let place = traceClaim(of: assignment, task, worker, in: trace, grant)
+            assignment.traceparent = place?.traceparent
+            assignment.tracestate = place?.state
             assignments.append(assignment)
         }
         return assignments
@@ -431,8 +433,8 @@ extension CoordinatorAPI {
         _ worker: KnownWorker,
         in trace: TraceContext?,
         _ grant: Timestamp
-    ) -> String? {
-        guard settings.tracer.isOn else { return trace?.traceparent }
+    ) -> TraceContext? {
+        guard settings.tracer.isOn else { return trace }
         var attributes: SpanAttributes = [
             "dreamfarm.job.id": "\(assignment.job)", "dreamfarm.task.id": "\(task.fence.task)",
             "dreamfarm.attempt.id": "\(task.fence.attempt)", "dreamfarm.worker.id": "\(worker.id)",
@@ -441,6 +443,6 @@ extension CoordinatorAPI {
         attributes["dreamfarm.task.wait_seconds"] = task.waitSeconds
         let span = settings.tracer.span("claim", in: trace, .producer, at: grant, attributes)
         span.end()
-        return span.context.trace?.traceparent
+        return span.context.trace
     }
 }

@@ -172,6 +172,7 @@ struct JobDraft: Sendable {
             tasks: plan.tasks
         )
         submission.traceparent = TraceContext.current?.traceparent
+        submission.tracestate = TraceContext.current?.state
         submission.priority = specification.priority
         submission.maxAttempts = specification.limits.maxAttempts
         submission.maxWorkers = specification.limits.maxWorkers

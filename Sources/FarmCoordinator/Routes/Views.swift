@@ -34,7 +34,7 @@ extension JobView {
         after = job.after.isEmpty ? nil : job.after
         numericClass = job.numericClass
         reason = job.reason
-        trace = job.traceparent.flatMap { TraceContext(traceparent: $0) }?.traceID
+        trace = TraceContext(traceparent: job.traceparent)?.traceID
         cost = job.cost
         eventNumber = job.eventCount
     }

@@ -58,7 +58,7 @@ final class JobCache: Sendable {
             owner: record.owner,
             name: record.name,
             resolved: try? ResolvedJob(json: record.specification),
-            trace: record.traceparent.flatMap { TraceContext(traceparent: $0) }
+            trace: TraceContext(traceparent: record.traceparent, tracestate: record.tracestate)
         )
         keep(job)
         return job
@@ -72,7 +72,7 @@ final class JobCache: Sendable {
                 owner: record.owner,
                 name: record.name,
                 resolved: resolved,
-                trace: record.traceparent.flatMap { TraceContext(traceparent: $0) }
+                trace: TraceContext(traceparent: record.traceparent, tracestate: record.tracestate)
             )
         )
     }

@@ -29,7 +29,10 @@ final class AttemptTrace: Sendable {
         self.tracer = tracer
         task = tracer.span(
             "task",
-            in: assignment.traceparent.flatMap { TraceContext(traceparent: $0) },
+            in: TraceContext(
+                traceparent: assignment.traceparent,
+                tracestate: assignment.tracestate
+            ),
             .consumer,
             [
                 "dreamfarm.job.id": "\(assignment.job)",

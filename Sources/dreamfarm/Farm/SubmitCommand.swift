@@ -52,8 +52,11 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let outer = ProcessInfo.processInfo.environment["TRACEPARENT"]
-            .flatMap { TraceContext(traceparent: $0) }
+        let environment = ProcessInfo.processInfo.environment
+        let outer = TraceContext(
+            traceparent: environment["TRACEPARENT"],
+            tracestate: environment["TRACESTATE"]
+        )
         let place = trace ? outer?.kept ?? .root(isSampled: true) : outer
         if trace, let place { StandardError.write("trace \(place.traceID)\n") }
         try await CommandExit.run {
