@@ -9,6 +9,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -28,8 +29,8 @@ let package = Package(
             name: "dreamfarm",
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "FarmWorker",
-                "HTTPTransport", "Imaging", "Networks", "Tensors", .argumentParser, .crypto,
-                .logging, .serviceLifecycle,
+                "HTTPTransport", "Imaging", "Networks", "Telemetry", "Tensors", .argumentParser,
+                .crypto, .logging, .serviceLifecycle,
             ]
         ),
         .executableTarget(
@@ -69,9 +70,9 @@ let package = Package(
             name: "FarmCoordinator",
             dependencies: [
                 "BlobStore", "FarmModel", "FarmStore", "HTTPTransport", "Imaging", "Postgres",
-                "Prometheus", .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .hummingbirdTLS,
-                .jwtKit, .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL, .serviceLifecycle,
-                .unixSignals,
+                "Prometheus", "Telemetry", .crypto, .httpTypes, .hummingbird, .hummingbirdCore,
+                .hummingbirdTLS, .jwtKit, .logging, .nioCore, .nioHTTPTypes, .nioPosix, .nioSSL,
+                .serviceLifecycle, .tracing, .unixSignals,
             ],
             resources: [.embedInCode("Resources")]
         ),
@@ -79,8 +80,8 @@ let package = Package(
             name: "FarmWorker",
             dependencies: [
                 "Collectives", "Diffusion", "FarmClient", "FarmModel", "HTTPTransport", "Imaging",
-                "Networks", "Prometheus", "Tensors", .crypto, .httpTypes, .hummingbird,
-                .hummingbirdCore, .logging, .nioCore, .serviceLifecycle,
+                "Networks", "Prometheus", "Telemetry", "Tensors", .crypto, .httpTypes,
+                .hummingbird, .hummingbirdCore, .logging, .nioCore, .serviceLifecycle, .tracing,
             ]
         ),
 
@@ -92,7 +93,10 @@ let package = Package(
                 "CSentencePiece", "Collectives", "Imaging", "Networks", "Tensors", .crypto,
             ]
         ),
-        .target(name: "FarmClient", dependencies: ["FarmModel", "HTTPTransport"]),
+        .target(
+            name: "FarmClient",
+            dependencies: ["FarmModel", "HTTPTransport", "Telemetry"]
+        ),
         .target(
             name: "FarmStore",
             dependencies: ["FarmModel", "Migrations", "Postgres", .logging]
@@ -103,7 +107,7 @@ let package = Package(
         .target(name: "Networks", dependencies: ["Tensors"]),
 
         // Floor 2: the numbers, and what programs tell of themselves.
-        .target(name: "Telemetry", dependencies: [.logging]),
+        .target(name: "Telemetry", dependencies: ["HTTPTransport", .logging, .tracing]),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"]),
 
         // Floor 1: values and thin, safe wrappers.
@@ -152,7 +156,11 @@ let package = Package(
         ),
 
         // Tests: one target a module, plus shared support.
-        .target(name: "TestSupport", dependencies: ["Postgres"], path: "Tests/TestSupport"),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Postgres", .httpTypes, .hummingbird, .logging, .nioCore],
+            path: "Tests/TestSupport"
+        ),
         .target(name: "GoldenSupport", dependencies: ["Tensors"], path: "Tests/GoldenSupport"),
         .executableTarget(
             name: "fault-harness",
@@ -213,8 +221,8 @@ let package = Package(
             name: "FarmWorkerTests",
             dependencies: [
                 "BlobStore", "Diffusion", "FarmClient", "FarmCoordinator", "FarmModel",
-                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "Prometheus", "TestSupport",
-                .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
+                "FarmStore", "FarmWorker", "HTTPTransport", "Imaging", "Prometheus", "Telemetry",
+                "TestSupport", .hummingbird, .hummingbirdTesting, .logging, .serviceLifecycle,
             ]
         ),
         .testTarget(name: "FaultHarnessTests", dependencies: ["fault-harness"]),
@@ -237,7 +245,10 @@ let package = Package(
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "TestSupport"]),
         .testTarget(name: "PrometheusTests", dependencies: ["Prometheus"]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", .logging]),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: ["Telemetry", "TestSupport", .hummingbird, .logging, .tracing]
+        ),
         .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
     ],
     cxxLanguageStandard: .cxx17
@@ -275,6 +286,7 @@ extension Target.Dependency {
         name: "ServiceLifecycle",
         package: "swift-service-lifecycle"
     )
+    static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
     static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let yams = product(name: "Yams", package: "Yams")
 }

@@ -1,6 +1,7 @@
 import FarmModel
 import FoundationEssentials
 package import HTTPTransport
+import Telemetry
 
 /// The coordinator's API as typed calls.
 ///
@@ -124,7 +125,7 @@ package struct CoordinatorClient: Sendable {
                 headers: [
                     (name: "Authorization", value: "Bearer \(token)"),
                     (name: "Content-Type", value: contentType),
-                ],
+                ] + TraceContext.headers,
                 body: body,
                 destination: destination,
                 timeout: timeout,

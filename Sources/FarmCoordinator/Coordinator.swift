@@ -10,14 +10,22 @@ package import Logging
 import NIOCore
 import Postgres
 import ServiceLifecycle
+package import Telemetry
 
 /// A coordinator: its database, its stores and its services.
 package struct Coordinator: Sendable {
     let configuration: CoordinatorConfiguration
     let logger: Logger
+    /// What exports its spans; nil for nothing.
+    private let exporter: OTLPExporter?
 
-    package init(_ configuration: CoordinatorConfiguration, logger: Logger) {
+    package init(
+        _ configuration: CoordinatorConfiguration,
+        exporter: OTLPExporter? = nil,
+        logger: Logger
+    ) {
         self.configuration = configuration
+        self.exporter = exporter
         self.logger = logger
     }
 
@@ -73,11 +81,14 @@ package struct Coordinator: Sendable {
         settings.capacityTarget = configuration.capacityTarget
         settings.asksWorkersForCertificates = certificate?.asksWorkers ?? false
         settings.areMetricsOpen = configuration.areMetricsOpen
+        if let exporter { settings.tracer = exporter.tracer }
         let api = CoordinatorAPI(store: store, blobs: blobs, admin: token, settings: settings)
         await api.identity?.load()
         // The signal to end may have come while the database was started.
         guard !Task.isShuttingDownGracefully else { return }
         var services = try services(database, api)
+        // The first to begin is the last to end: what the others do then is exported, too.
+        if let exporter { services.insert(TraceService(exporter: exporter), at: 0) }
         if let certificate {
             services.append(CertificateService(certificate: certificate, logger: logger))
         }
@@ -167,7 +178,9 @@ package struct Coordinator: Sendable {
             ),
         ]
         var services: [any Service] = [notices]
-        services += duties.map { $0.telling(api.metrics.note(_:isHeld:)) }
+        services += duties.map {
+            $0.telling(api.metrics.note(_:isHeld:)).traced(by: api.settings.tracer)
+        }
         if let cluster = database.cluster {
             services.append(ClusterService(cluster: cluster, logger: logger))
         }

@@ -98,6 +98,10 @@ package struct TaskAssignment: Codable, Hashable, Sendable {
     package var images: [ImageAssignment]
     /// Where earlier attempts left off.
     package var checkpoints: [CheckpointOffer] = []
+    /// Where in a trace it was claimed, as W3C's Trace Context writes it; nil in none.
+    package var traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package var tracestate: String?
 
     package init(
         fence: AttemptFence,

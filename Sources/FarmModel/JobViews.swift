@@ -82,6 +82,8 @@ package struct JobView: Codable, Hashable, Sendable {
     package var eventNumber: Int64?
     /// What was doubtful in the specification; only in the answer to its submission.
     package var warnings: [SpecificationProblem]?
+    /// The trace in which it was submitted, 32 hexadecimal digits; nil in none.
+    package var trace: String?
 
     package init(
         id: JobID,

@@ -241,6 +241,10 @@ package struct EventData: Codable, Hashable, Sendable {
     package var repeatedSteps: Int?
     /// The job whose task took its place; nil where that is another owner's, which an operator lifted.
     package var job: JobID?
+    /// Where in a trace the job was submitted, as W3C's Trace Context writes it.
+    package var traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package var tracestate: String?
 
     package init() {}
 }

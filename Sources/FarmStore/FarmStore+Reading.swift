@@ -18,11 +18,16 @@ extension FarmStore {
             job.model_digest, job.created_at, job.started_at, job.finished_at, job.image_count,
             job.delivered_count, job.failed_count, job.cancelled_count, job.drafted_count,
             job.task_count, job.live_task_count, job.reason, job.after_jobs, job.start_after, job.finish_by,
-            job.numeric_class, job.webhook, job.cost, job.event_count, held.leased, held.rendering
+            job.numeric_class, job.webhook, first.traceparent, first.tracestate, job.cost,
+            job.event_count, held.leased, held.rendering
         FROM job
         LEFT JOIN LATERAL (
             SELECT * FROM head WHERE head.job_id = job.id ORDER BY head.id LIMIT 1
         ) AS head ON true
+        LEFT JOIN LATERAL (
+            SELECT data ->> 'traceparent' AS traceparent, data ->> 'tracestate' AS tracestate
+            FROM event WHERE event.job_id = job.id AND event.number = 1
+        ) AS first ON true
         CROSS JOIN LATERAL (
             SELECT count(*) AS leased, coalesce(sum(task.undelivered), 0) AS rendering
             FROM lease JOIN task ON task.id = lease.task_id WHERE lease.job_id = job.id

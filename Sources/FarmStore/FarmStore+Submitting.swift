@@ -29,7 +29,10 @@ extension FarmStore {
             }
             let head = try await insertHead(of: submission, on: connection)
             try await insertTasks(of: submission, under: head, on: connection)
-            try await Self.recordEvent(.jobCreated, of: submission.id, on: connection)
+            var data = EventData()
+            data.traceparent = submission.traceparent
+            data.tracestate = submission.tracestate
+            try await Self.recordEvent(.jobCreated, of: submission.id, data, on: connection)
             try await Self.recordAudit(
                 "job.submitted",
                 submission.id.description,

@@ -35,6 +35,10 @@ package struct JobRecord: Sendable, Hashable {
     /// The numeric class of all its images, once it is fixed.
     package let numericClass: String?
     package let webhook: String?
+    /// Where in a trace it was submitted; nil in none.
+    package let traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package let tracestate: String?
     /// The predicted work, in floating point operations.
     package let cost: Double
     package let eventCount: Int64
@@ -80,6 +84,8 @@ package struct JobRecord: Sendable, Hashable {
         finishBy = try row.decodeIfPresent("finish_by")
         numericClass = try row.decodeIfPresent("numeric_class")
         webhook = try row.decodeIfPresent("webhook")
+        traceparent = try row.decodeIfPresent("traceparent")
+        tracestate = try row.decodeIfPresent("tracestate")
         cost = try row.decode("cost")
         eventCount = try row.decode("event_count")
     }

@@ -40,6 +40,10 @@ package struct JobSubmission: Sendable {
     package var costliestImage: ImageCost?
     /// Where its end is told.
     package var webhook: String?
+    /// Where in a trace it is submitted; nil in none.
+    package var traceparent: String?
+    /// What others have noted of that trace, a `tracestate`.
+    package var tracestate: String?
     /// The digests of the files that it names.
     package var blobs: [String] = []
     /// Its tasks in their order, at least one; the indices of images run on over them from 0.

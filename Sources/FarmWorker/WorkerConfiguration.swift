@@ -1,4 +1,5 @@
 package import FarmModel
+package import Telemetry
 
 /// The settings of a worker, read once.
 package struct WorkerConfiguration: Sendable {
@@ -31,6 +32,8 @@ package struct WorkerConfiguration: Sendable {
     package var checkpoints = CheckpointSchedule()
     /// Where it notes what it does; nil where nothing but its heartbeats tells of it.
     package var metrics: WorkerMetrics?
+    /// What begins its spans.
+    package var tracer = FarmTracer.off
     /// How it takes part in groups; nil for not at all.
     package var group: GroupSettings?
     /// How long a claim may be held back.

@@ -77,6 +77,12 @@ struct WorkerContext: Sendable {
     /// The renderer of a worker that takes part in groups; nil for one that does not.
     var member: GroupRenderer? { renderer as? GroupRenderer }
 
+    /// A claimed task as this worker holds it.
+    func begin(_ task: TaskAssignment) -> HeldAttempt {
+        let trace = AttemptTrace(task, configuration.tracer, worker: configuration.name)
+        return HeldAttempt(task, trace)
+    }
+
     /// The logger with the ids of an attempt.
     func logger(of attempt: HeldAttempt) -> Logger {
         var logger = logger
@@ -115,6 +121,7 @@ struct WorkerContext: Sendable {
 
     /// Lets an attempt go with all that was to be told of it.
     func drop(_ attempt: HeldAttempt) {
+        attempt.trace.end()
         for parcel in desk.drop(attempt) {
             if case .picture(let picture, _, _) = parcel.content { spool.forget(picture) }
         }

@@ -78,6 +78,8 @@ package struct WorkerService: Service {
                         reason: .draining
                     )
                     _ = try? await worker.calls.release(request)
+                    attempt.trace.note(.released(.draining))
+                    attempt.trace.end()
                 }
                 // A claim that was under way may have been answered to nobody.
                 if let registration = worker.desk.registration {

@@ -9,14 +9,25 @@ package enum LogFormat: String, CaseIterable, Sendable {
 
     /// Makes every logger of the process that is made from now on write so; to be called once.
     package func bootstrap() {
-        LoggingSystem.bootstrap(handler(label:))
+        LoggingSystem.bootstrap(
+            { label, provider in handler(label: label, provider) },
+            metadataProvider: .trace
+        )
     }
 
     /// A handler that writes so to standard error.
-    package func handler(label: String) -> any LogHandler {
+    ///
+    /// - Parameters:
+    ///   - label: The logger's label.
+    ///   - provider: What gives metadata of the moment; nil for nothing.
+    /// - Returns: The handler.
+    package func handler(
+        label: String,
+        _ provider: Logger.MetadataProvider? = nil
+    ) -> any LogHandler {
         switch self {
-        case .text: StreamLogHandler.standardError(label: label)
-        case .json: JSONLogHandler(label: label)
+        case .text: StreamLogHandler.standardError(label: label, metadataProvider: provider)
+        case .json: JSONLogHandler(label: label, metadataProvider: provider)
         }
     }
 }

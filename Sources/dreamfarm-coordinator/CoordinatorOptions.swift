@@ -133,7 +133,7 @@ struct CoordinatorOptions: ParsableArguments {
     @Flag(help: "Serve /metrics without a token (environment: DREAMFARM_METRICS_OPEN).")
     var metricsOpen = false
 
-    @OptionGroup(title: "Logs") var observation: ObservationOptions
+    @OptionGroup(title: "Logs and traces") var observation: ObservationOptions
 
     @Flag(help: "Listen without TLS where other machines can reach.")
     var insecureListen = false
@@ -178,12 +178,23 @@ struct CoordinatorOptions: ParsableArguments {
         )
     }
 
-    /// The coordinator that the settings describe; to be called once, since it says how the process logs.
+    /// The coordinator that the settings describe; to be called once, since it says how the process logs
+    /// and traces.
     func coordinator() throws -> Coordinator {
         let source = try source()
         let configuration = try configuration(source)
+        let traces = try ObservationOptions.traces(source)
         try ObservationOptions.logFormat(source).bootstrap()
-        return Coordinator(configuration, logger: Logger(label: "dreamfarm.coordinator"))
+        let logger = Logger(label: "dreamfarm.coordinator")
+        let exporter = traces.map { traces in
+            OTLPExporter(
+                traces,
+                of: .program("dreamfarm-coordinator", version: FarmSettings.version),
+                logger: logger
+            )
+        }
+        exporter?.tracer.bootstrap()
+        return Coordinator(configuration, exporter: exporter, logger: logger)
     }
 
     private func configuration(_ source: SettingsSource) throws -> CoordinatorConfiguration {
@@ -271,9 +282,10 @@ struct CoordinatorOptions: ParsableArguments {
             ("webhooks-private", "\(configuration.allowsPrivateWebhooks)"),
             ("metrics-open", "\(configuration.areMetricsOpen)"),
             ("insecure-listen", "\(configuration.allowsInsecureListen)"),
-            ("log-format", try ObservationOptions.logFormat(source).rawValue),
         ]
-        let all = values + (configuration.identity?.effective ?? [("oidc-issuer", "none")])
+        let all =
+            try values + ObservationOptions.effective(source)
+            + (configuration.identity?.effective ?? [("oidc-issuer", "none")])
         return all.map { "\($0.0): \($0.1)  # \(source.origin($0.0))" }
             .joined(separator: "\n")
     }

@@ -4,6 +4,7 @@ import FarmModel
 import FarmWorker
 import Glibc
 import Logging
+import Telemetry
 
 /// The command `dreamfarm-worker`.
 @main
@@ -24,7 +25,7 @@ struct DreamfarmWorker: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-        } catch let error as SettingsError {
+        } catch let error where error is SettingsError || error is TraceSettingsError {
             complain("dreamfarm-worker: \(error)\n")
             Glibc.exit(2)
         } catch {
@@ -54,13 +55,18 @@ struct DreamfarmWorker: AsyncParsableCommand {
             try options.access.bootstrapLog()
             let settings = try options.settings()
             let logger = Logger(label: "dreamfarm.worker")
-            let metrics = WorkerMetrics()
+            let exporter = settings.exporter(logger: logger)
+            exporter?.tracer.bootstrap()
+            let tracer = exporter?.tracer ?? .off
+            let metrics = WorkerMetrics(tracer: tracer)
             let endpoint = settings.metricsListen.map {
                 WorkerEndpoint($0, of: metrics, logger: logger)
             }
-            try await SignalledWorker(logger: logger, endpoint: endpoint).run { logger in
+            try await SignalledWorker(logger: logger, endpoint: endpoint, exporter: exporter).run {
+                logger in
                 var worker = settings.worker
                 worker.metrics = metrics
+                worker.tracer = tracer
                 worker.machine?.metrics = try await endpoint?.address(
                     toward: settings.client.coordinator
                 )

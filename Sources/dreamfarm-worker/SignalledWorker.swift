@@ -2,6 +2,7 @@ import FarmWorker
 import Glibc
 import Logging
 import Synchronization
+import Telemetry
 import UnixSignals
 
 /// Runs a worker under the process's signals: the first drains it, the second stops it now.
@@ -9,6 +10,8 @@ struct SignalledWorker {
     let logger: Logger
     /// What serves its metrics, from before its model is loaded; nil for nothing.
     var endpoint: WorkerEndpoint?
+    /// What exports its spans; nil for nothing.
+    var exporter: OTLPExporter?
 
     /// Makes a worker and runs it to its end.
     func run(_ make: @escaping @Sendable (Logger) async throws -> WorkerService) async throws {
@@ -33,6 +36,12 @@ struct SignalledWorker {
                     }
                 }
                 return false
+            }
+            if let exporter {
+                group.addTask {
+                    await exporter.run()
+                    return false
+                }
             }
             if let endpoint {
                 group.addTask {

@@ -5,6 +5,7 @@ import FarmWorker
 import FoundationEssentials
 import Glibc
 import HTTPTransport
+import Logging
 import Telemetry
 import Tensors
 
@@ -44,11 +45,12 @@ struct FarmAccessOptions: ParsableArguments {
         "keep-outputs",
         "kernels", "lease", "listen", "log-format", "memory", "metrics-listen", "metrics-open",
         "model", "model-name", "name", "no-turbo", "oidc-algorithms", "oidc-audience", "oidc-ca",
-        "oidc-issuer", "oidc-keys", "oidc-owner-claim", "oidc-role-claim", "oidc-roles", "pool",
+        "oidc-issuer", "oidc-keys", "oidc-owner-claim", "oidc-role-claim", "oidc-roles",
+        "otlp-endpoint", "otlp-headers", "pool",
         "precision", "preempt-quantum", "preemption", "reference-cache", "request-rate", "spool",
         "tag", "threads", "tls-ca",
         "tls-certificate", "tls-client-ca", "tls-key", "token", "webhook-secret",
-        "webhooks-private", "worker-credential",
+        "trace-sample", "webhooks-private", "worker-credential",
     ]
 
     /// The settings that the flags lie over.
@@ -168,6 +170,20 @@ struct WorkerOptions: ParsableArguments {
     @Flag(help: "Serve them where other machines can reach.")
     var insecureListen = false
 
+    @Option(
+        help:
+            "The collector that takes traces over OTLP, as http://collector:4318; none if left out."
+    )
+    var otlpEndpoint: String?
+
+    @Option(help: "What is sent with them, as authorization=Bearer%20….")
+    var otlpHeaders: String?
+
+    @Option(
+        help: "The share of traces that begin here and are kept, as 0.1 or 10%; all if left out."
+    )
+    var traceSample: String?
+
     /// What the settings come to.
     struct Settings {
         var worker: WorkerConfiguration
@@ -183,6 +199,26 @@ struct WorkerOptions: ParsableArguments {
         var group: GroupSettings?
         /// Where it serves its metrics; nil for nowhere.
         var metricsListen: ListenAddress?
+        /// Where spans go; nil for nowhere.
+        var traces: TraceSettings?
+
+        /// What exports spans, where there is a collector for them.
+        func exporter(logger: Logger) -> OTLPExporter? {
+            traces.map { traces in
+                OTLPExporter(
+                    traces,
+                    of: .program(
+                        "dreamfarm-worker",
+                        version: FarmSettings.version,
+                        [
+                            ("dreamfarm.worker.name", worker.name),
+                            ("dreamfarm.pool", worker.pool),
+                        ]
+                    ),
+                    logger: logger
+                )
+            }
+        }
 
         /// The key of its own of who joins, or joined before; nil for who shows a token.
         ///
@@ -235,8 +271,16 @@ struct WorkerOptions: ParsableArguments {
                 "metrics-listen",
                 metricsListen,
                 isOpen: try layers.flag("insecure-listen", insecureListen)
-            )
+            ),
+            traces: try traces(layers)
         )
+    }
+
+    private func traces(_ layers: LayeredSettings) throws -> TraceSettings? {
+        let flags = [
+            "otlp-endpoint": otlpEndpoint, "otlp-headers": otlpHeaders, "trace-sample": traceSample,
+        ]
+        return try TraceSettings { try layers.text($0, flags[$0] ?? nil) }
     }
 
     /// How it takes part in groups; nil for not at all.

@@ -70,7 +70,11 @@ struct CommandFarm: Sendable {
     // MARK: - Commands
 
     /// Runs a command of this farm.
-    func run(_ arguments: [String], terminal: PseudoTerminal? = nil) async throws -> CommandRun {
+    func run(
+        _ arguments: [String],
+        terminal: PseudoTerminal? = nil,
+        environment: [String: String] = [:]
+    ) async throws -> CommandRun {
         try await Self.run(
             arguments,
             in: folder,
@@ -78,7 +82,7 @@ struct CommandFarm: Sendable {
             environment: [
                 "DREAMFARM_COORDINATOR": client.coordinator, "DREAMFARM_TOKEN": Self.token,
                 "TERM": "xterm-kitty",
-            ]
+            ].merging(environment) { $1 }
         )
     }
 

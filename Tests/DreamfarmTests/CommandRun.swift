@@ -49,6 +49,7 @@ struct CommandRun {
     /// Runs the command in a folder that holds no model.
     ///
     /// - Parameters:
+    ///   - program: The name of the program, which was built beside the tests.
     ///   - arguments: The command line behind the command's name.
     ///   - folder: Where relative paths lie, and the command's cache.
     ///   - input: What standard input has.
@@ -58,6 +59,7 @@ struct CommandRun {
     /// - Returns: Its status and what it said.
     /// - Throws: What starting the process throws.
     static func run(
+        program: String = "dreamfarm",
         _ arguments: [String],
         inFolder folder: String,
         input: Data = Data(),
@@ -67,7 +69,7 @@ struct CommandRun {
     ) throws -> CommandRun {
         let process = Process()
         process.executableURL = URL(filePath: CommandLine.arguments[0])
-            .deletingLastPathComponent().appending(path: "dreamfarm")
+            .deletingLastPathComponent().appending(path: program)
         process.arguments = arguments
         process.currentDirectoryURL = URL(filePath: folder)
         process.environment = ["XDG_CACHE_HOME": "\(folder)/cache", "PATH": "/usr/bin:/bin"]

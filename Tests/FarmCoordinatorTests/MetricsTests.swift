@@ -27,6 +27,7 @@ import Testing
         "dreamfarm_group_wait_ratio", "dreamfarm_preemptions_total",
         "dreamfarm_preemption_repeated_steps_total", "dreamfarm_capacity_recommended_workers",
         "dreamfarm_capacity_work_seconds", "dreamfarm_webhook_deliveries_total",
+        "dreamfarm_trace_spans_total",
         "dreamfarm_blob_store_free_bytes", "process_start_time_seconds",
         "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
         "process_max_fds",

@@ -52,6 +52,7 @@ final class FakeRenderer: ImageRenderer {
     ) async throws -> RenderedPicture {
         let image = work.image
         if let failure = failures[image.settings.prompt] { throw failure }
+        try onEvent(.conditions(computed: [], found: 0))
         let count = endless.contains(image.settings.prompt) ? Int.max : image.settings.steps
         var step = 0
         while step < count {
@@ -78,6 +79,7 @@ final class FakeRenderer: ImageRenderer {
             // A step takes time; a cancelled sleep ends at once and the next step tells.
             try? await Task.sleep(for: .milliseconds(2))
         }
+        try onEvent(.decoding)
         let files = work.references.map { FileManager.default.contents(atPath: $0) ?? Data() }
         state.withLock { $0.rendered.append(image.index) }
         return RenderedPicture(png: Self.picture(of: image.settings, files))

@@ -11,6 +11,7 @@ import HummingbirdTesting
 import Logging
 import ServiceLifecycle
 import Synchronization
+import Telemetry
 import TestSupport
 
 /// A coordinator in this process, with a database and a socket of its own.
@@ -24,6 +25,7 @@ struct Farm: Sendable {
     /// Serves a farm while `body` runs; leases are expired as in the product.
     static func run(
         lease: Duration = .seconds(30),
+        tracer: FarmTracer = .off,
         _ body: @escaping @Sendable (Farm) async throws -> Void
     ) async throws {
         var settings = FarmStoreConfiguration()
@@ -43,6 +45,7 @@ struct Farm: Sendable {
             longestWait: .seconds(2),
             poll: .milliseconds(10)
         )
+        answers.tracer = tracer
         let api = CoordinatorAPI(
             store: store,
             blobs: try FolderBlobStore(folder: folder + "/blobs"),
@@ -74,9 +77,11 @@ struct Farm: Sendable {
         _ name: String,
         _ renderer: any ImageRenderer,
         joining token: String? = nil,
+        tracer: FarmTracer = .off,
         _ body: () async throws -> Void
     ) async throws {
         var configuration = WorkerConfiguration(name: name, dataFolder: folder + "/" + name)
+        configuration.tracer = tracer
         configuration.claimWait = .seconds(1)
         configuration.backoff = .milliseconds(10)
         configuration.largestBackoff = .milliseconds(50)

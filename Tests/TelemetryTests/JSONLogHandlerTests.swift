@@ -110,5 +110,8 @@ import Testing
     func formats() {
         #expect(LogFormat.json.handler(label: "x") is JSONLogHandler)
         #expect(LogFormat.text.handler(label: "x") is StreamLogHandler)
+        for format in LogFormat.allCases {
+            #expect(format.handler(label: "x", .trace).metadataProvider != nil)
+        }
     }
 }

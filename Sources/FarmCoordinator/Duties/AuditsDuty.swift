@@ -25,6 +25,7 @@ package enum AuditsDuty {
                     metadata: ["audits": "\(count)"]
                 )
             }
+            return report != PictureAuditReport()
         }
     }
 }

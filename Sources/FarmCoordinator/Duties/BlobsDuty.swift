@@ -26,7 +26,7 @@ enum BlobsDuty {
             let abandoned = try await sweep.blobs.removeAbandoned(olderThan: sweep.grace)
             guard let swept = try await sweep.run() else {
                 logger.info("Blobs are not swept while a backup or another sweep is under way")
-                return
+                return false
             }
             if abandoned + swept.removed > 0 {
                 logger.info(
@@ -37,6 +37,7 @@ enum BlobsDuty {
                     ]
                 )
             }
+            return abandoned + swept.removed > 0
         }
     }
 }

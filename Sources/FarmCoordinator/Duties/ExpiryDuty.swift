@@ -33,6 +33,7 @@ package enum ExpiryDuty {
                     ]
                 )
             }
+            return report != ExpiryReport()
         }
     }
 }

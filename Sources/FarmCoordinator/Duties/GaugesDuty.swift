@@ -28,6 +28,7 @@ enum GaugesDuty {
                 capacity: capacity,
                 freeBytes: try await reserve.freeBytes()
             )
+            return false
         }
     }
 }

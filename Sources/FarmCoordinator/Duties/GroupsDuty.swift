@@ -19,7 +19,7 @@ package enum GroupsDuty {
             logger: logger
         ) { _ in
             // The store tells of each.
-            _ = try await store.runGroups()
+            try await store.runGroups() != GroupReport()
         }
     }
 }

@@ -16,7 +16,7 @@ enum HeadsDuty {
             outage: outage,
             logger: logger
         ) { _ in
-            _ = try await store.runEmptyHeads()
+            try await store.runEmptyHeads() > 0
         }
     }
 }

@@ -17,8 +17,8 @@ enum LimitsDuty {
             logger: logger
         ) { _ in
             // The store tells of each with its reason.
-            _ = try await store.quarantineFailingWorkers()
-            try await store.enforceFailureLimits()
+            let quarantined = try await store.quarantineFailingWorkers().count
+            return try await store.enforceFailureLimits().count + quarantined > 0
         }
     }
 }

@@ -3,6 +3,8 @@ package import Logging
 import Postgres
 import ServiceLifecycle
 import Synchronization
+import Telemetry
+import Tracing
 
 /// One of the farm's duties: work that one coordinator at a time does again and again.
 ///
@@ -15,19 +17,20 @@ package struct PeriodicService: Service {
     private let interval: Duration
     private let outage: DatabaseOutage
     private let logger: Logger
-    private let work: @Sendable (Logger) async throws -> Void
+    private let work: @Sendable (Logger) async throws -> Bool
     private let lastAnswer = LastAnswer()
     private var tellHolding: @Sendable (Duty, Bool) -> Void = { _, _ in }
+    private var tracer = FarmTracer.off
 
-    /// A service that does `work` once in `interval`, give or take a tenth, and tells of a database
-    /// that is away as one of those that share `outage`.
+    /// A service that does `work`, which says whether there was anything to do, once in `interval`, give or
+    /// take a tenth, and tells of a database that is away as one of those that share `outage`.
     package init(
         _ duty: Duty,
         of store: FarmStore,
         every interval: Duration,
         outage: DatabaseOutage,
         logger: Logger,
-        _ work: @escaping @Sendable (Logger) async throws -> Void
+        _ work: @escaping @Sendable (Logger) async throws -> Bool
     ) {
         self.duty = duty
         self.store = store
@@ -41,6 +44,13 @@ package struct PeriodicService: Service {
     func telling(_ holding: @escaping @Sendable (Duty, Bool) -> Void) -> PeriodicService {
         var service = self
         service.tellHolding = holding
+        return service
+    }
+
+    /// The same service, whose rounds in which there is something to do are spans.
+    func traced(by tracer: FarmTracer) -> PeriodicService {
+        var service = self
+        service.tracer = tracer
         return service
     }
 
@@ -80,16 +90,23 @@ package struct PeriodicService: Service {
         while !Task.isCancelled {
             try await lock.confirm()
             let start = ContinuousClock.now
+            let begin = Timestamp.now()
             do {
-                try await work(logger)
+                if try await work(logger) { span(from: begin).end() }
                 noteAnswer(to: start)
                 failures = 0
             } catch {
                 failures += 1
+                span(from: begin).fail("\(error)")
                 complain(error, failures, since: start)
             }
             await pause(interval)
         }
+    }
+
+    /// The span of a round, which has a trace of its own.
+    private func span(from begin: Timestamp) -> FarmSpan {
+        tracer.span("duty \(duty.name)", in: nil, at: begin, ["dreamfarm.duty": "\(duty.name)"])
     }
 
     private func pause(_ length: Duration) async {

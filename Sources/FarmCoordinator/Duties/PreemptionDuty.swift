@@ -18,11 +18,12 @@ package enum PreemptionDuty {
             logger: logger
         ) { logger in
             let report = try await store.runPreemption()
-            guard report != PreemptionReport() else { return }
+            guard report != PreemptionReport() else { return false }
             logger.notice(
                 "Tasks of a higher band take places",
                 metadata: ["ordered": "\(report.ordered)", "promised": "\(report.promised)"]
             )
+            return true
         }
     }
 }

@@ -38,6 +38,7 @@ enum QuotasDuty {
                 try await store.noteSize(of: digest, blobs.size(of: digest) ?? 0)
             }
             try await store.measureBlobs(keepingOutputs: outputs)
+            return false
         }
     }
 }

@@ -27,6 +27,7 @@ enum RetentionDuty {
                     ]
                 )
             }
+            return report.jobs + report.logLines + report.drafts > 0
         }
     }
 }

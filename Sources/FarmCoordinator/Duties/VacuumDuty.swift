@@ -20,11 +20,12 @@ enum VacuumDuty {
         ) { logger in
             let report = try await store.runVacuum(since: last.withLock(\.self))
             last.withLock { $0 = report }
-            guard !report.tables.isEmpty else { return }
+            guard !report.tables.isEmpty else { return false }
             logger.debug(
                 "Vacuumed",
                 metadata: ["tables": "\(report.tables.joined(separator: " "))"]
             )
+            return true
         }
     }
 }

@@ -17,7 +17,7 @@ package enum WakeDuty {
             outage: outage,
             logger: logger
         ) { _ in
-            _ = try await store.runWake()
+            try await store.runWake() != WakeReport()
         }
     }
 }

@@ -42,7 +42,7 @@ package struct WebhookSender: Sendable {
             outage: outage,
             logger: logger
         ) { logger in
-            try await sendDue(logger: logger)
+            try await sendDue(logger: logger) > 0
         }
     }
 

@@ -2,6 +2,7 @@ import FarmModel
 import FarmStore
 import Postgres
 import Prometheus
+import Telemetry
 
 /// What a coordinator tells of itself and of its farm at `/metrics`.
 ///
@@ -126,8 +127,8 @@ final class FarmMetrics: Sendable {
     /// Every family, in the order in which they are written.
     let families: [any MetricFamily]
 
-    /// The metrics of a coordinator on a store.
-    init(_ store: FarmStore) {
+    /// The metrics of a coordinator on a store, and of its traces.
+    init(_ store: FarmStore, _ tracer: FarmTracer) {
         families =
             database.families
             + [
@@ -135,7 +136,10 @@ final class FarmMetrics: Sendable {
                 Self.preemptions(store), Self.repeatedSteps(store), staleWrites,
                 Self.expirations(store), Self.audits(store), steps, denoiseTokens, costRatio, busy,
             ] + groups.families
-            + [requests, Self.connections(store), Self.webhooks(store), duties, Self.build]
+            + [
+                requests, Self.connections(store), Self.webhooks(store), Self.spans(tracer), duties,
+                Self.build,
+            ]
             + ProcessFamilies.all
     }
 
@@ -254,6 +258,21 @@ final class FarmMetrics: Sendable {
                 ]
             )
         ) { store.counts.webhooks.series }
+    }
+
+    private static func spans(_ tracer: FarmTracer) -> ReadFamily {
+        ReadFamily(
+            MetricDescription(
+                "dreamfarm_trace_spans_total",
+                .counter,
+                unit: "spans",
+                help: "Spans that the collector of traces took, and that were lost",
+                labels: [MetricLabel("outcome", ["dropped", "exported"])]
+            )
+        ) {
+            let counts = tracer.counts
+            return [["exported"]: Double(counts.exported), ["dropped"]: Double(counts.dropped)]
+        }
     }
 
     private static var build: Gauge {

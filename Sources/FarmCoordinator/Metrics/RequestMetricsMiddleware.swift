@@ -21,5 +21,5 @@ struct RequestMetricsMiddleware: RouterMiddleware {
     }
 
     /// What the router says of a request that no route takes.
-    private static let noRoute = "NotFound"
+    static let noRoute = "NotFound"
 }

@@ -3,6 +3,8 @@ import FarmModel
 import FarmStore
 import Hummingbird
 import NIOCore
+import Telemetry
+import Tracing
 
 extension CoordinatorAPI {
     /// The longest message of a failure that is kept, in characters.
@@ -90,12 +92,15 @@ extension CoordinatorAPI {
             expecting: delivery.digest,
             limit: Self.largestPicture
         )
-        let outcome = try await store.deliverImage(
-            delivery.fence,
-            imageIndex: index,
-            output: DeliveredOutput(digest: stored.digest.rawValue, size: stored.size),
-            final: delivery.isFinal ? AttemptTotals(delivery.report) : nil
-        )
+        let outcome = try await settings.tracer.withSpan("deliver", ofKind: .client) { span in
+            span.updateAttributes { $0["db.system.name"] = "postgresql" }
+            return try await store.deliverImage(
+                delivery.fence,
+                imageIndex: index,
+                output: DeliveredOutput(digest: stored.digest.rawValue, size: stored.size),
+                final: delivery.isFinal ? AttemptTotals(delivery.report) : nil
+            )
+        }
         switch outcome {
         case .delivered(let task):
             if task != nil { forget(attempt, succeeded: delivery.report) }

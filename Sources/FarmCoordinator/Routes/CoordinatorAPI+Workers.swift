@@ -3,6 +3,8 @@ import FarmStore
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Telemetry
+import Tracing
 
 /// Where workers wait for tasks.
 typealias FarmDesk = ClaimDesk<WorkerCapabilityKey, ClaimWish, [ClaimedTask], NoTask>
@@ -280,6 +282,7 @@ extension CoordinatorAPI {
         switch outcome {
         case .granted([]): return try Response(message: ClaimAnswer(.inGroup, isWaiting: false))
         case .granted(let tasks):
+            let grant = Timestamp.now()
             guard !hasGone else {
                 // The answer would reach nobody; another worker has the tasks at once.
                 for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
@@ -287,7 +290,7 @@ extension CoordinatorAPI {
             }
             let assigned: [TaskAssignment]
             do {
-                assigned = try await assignments(tasks, worker)
+                assigned = try await assignments(tasks, worker, grantedAt: grant)
             } catch {
                 for task in tasks { _ = try? await store.releaseAttempt(task.fence) }
                 throw error
@@ -350,7 +353,8 @@ extension CoordinatorAPI {
     /// What the worker needs to do the tasks; a job that nobody can read is given up with them.
     private func assignments(
         _ tasks: [ClaimedTask],
-        _ worker: KnownWorker
+        _ worker: KnownWorker,
+        grantedAt grant: Timestamp
     ) async throws -> [TaskAssignment] {
         var assignments: [TaskAssignment] = []
         for task in tasks {
@@ -385,6 +389,7 @@ extension CoordinatorAPI {
             assignment.jobName = job.name
             assignment.owner = job.owner
             assignment.numericClass = task.numericClass
+            var trace = job.trace
             if task.owner == FarmOwner.audits {
                 // Nothing tells a worker that it is audited.
                 guard let original = try await store.original(ofCopy: task.job) else {
@@ -394,6 +399,7 @@ extension CoordinatorAPI {
                 assignment.job = original.job
                 assignment.owner = original.owner
                 assignment.numericClass = original.numericClass
+                trace = try? await jobs.job(original.job).trace
             }
             if worker.speed > 0, task.cost > 0 {
                 let predicted = task.cost / worker.speed
@@ -412,8 +418,31 @@ extension CoordinatorAPI {
             {
                 metrics.predictions.note(predicted, of: task.fence.attempt)
             }
+            let place = traceClaim(of: assignment, task, worker, in: trace, grant)
+            assignment.traceparent = place?.traceparent
+            assignment.tracestate = place?.state
             assignments.append(assignment)
         }
         return assignments
+    }
+
+    /// Makes a claim a span of its job's trace, and returns where its worker goes on.
+    private func traceClaim(
+        of assignment: TaskAssignment,
+        _ task: ClaimedTask,
+        _ worker: KnownWorker,
+        in trace: TraceContext?,
+        _ grant: Timestamp
+    ) -> TraceContext? {
+        guard settings.tracer.isOn else { return trace }
+        var attributes: SpanAttributes = [
+            "dreamfarm.job.id": "\(assignment.job)", "dreamfarm.task.id": "\(task.fence.task)",
+            "dreamfarm.attempt.id": "\(task.fence.attempt)", "dreamfarm.worker.id": "\(worker.id)",
+            "dreamfarm.worker.name": "\(worker.name)", "dreamfarm.owner": "\(assignment.owner)",
+        ]
+        attributes["dreamfarm.task.wait_seconds"] = task.waitSeconds
+        let span = settings.tracer.span("claim", in: trace, .producer, at: grant, attributes)
+        span.end()
+        return span.context.trace
     }
 }

@@ -6,6 +6,7 @@ import HTTPTypes
 package import Hummingbird
 import Logging
 import NIOCore
+package import Telemetry
 
 /// The coordinator's HTTP API over a store of rows and a store of blobs.
 ///
@@ -69,7 +70,7 @@ package struct CoordinatorAPI: Sendable {
         warm = WarmJobs()
         queue = SharedReading(lifetime: settings.queueLifetime) { try await store.queueStanding() }
         sweep = BlobSweep(store: store, blobs: blobs, keepOutputs: settings.keepOutputs)
-        let metrics = FarmMetrics(store)
+        let metrics = FarmMetrics(store, settings.tracer)
         self.metrics = metrics
         desk = FarmDesk(poll: settings.timing.poll) { _, wishes in
             try await Self.claim(wishes, from: store, metrics)
@@ -88,6 +89,12 @@ package struct CoordinatorAPI: Sendable {
 
     private func routes(policy: AccessPolicy) -> RouteTable {
         let router = Router(context: Context.self)
+        router.add(
+            middleware: RequestTracingMiddleware(
+                tracer: settings.tracer,
+                scheme: settings.isEncrypted ? "https" : "http"
+            )
+        )
         router.add(middleware: RequestMetricsMiddleware(metrics: metrics))
         router.add(middleware: ProblemMiddleware())
         router.add(
@@ -173,6 +180,8 @@ package struct CoordinatorAPISettings: Sendable {
     package var asksWorkersForCertificates = false
     /// Whether `/metrics` takes no token.
     package var areMetricsOpen = false
+    /// What begins spans.
+    package var tracer = FarmTracer.off
 
     package init() {}
 }

@@ -1,6 +1,7 @@
 import FarmModel
 import FarmStore
 import FoundationEssentials
+import Telemetry
 
 /// A job on its way into the farm: checked, resolved against its model, cut into tasks.
 struct JobDraft: Sendable {
@@ -170,6 +171,8 @@ struct JobDraft: Sendable {
             modelDigest: model.digest,
             tasks: plan.tasks
         )
+        submission.traceparent = TraceContext.current?.traceparent
+        submission.tracestate = TraceContext.current?.state
         submission.priority = specification.priority
         submission.maxAttempts = specification.limits.maxAttempts
         submission.maxWorkers = specification.limits.maxWorkers

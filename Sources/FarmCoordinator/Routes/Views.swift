@@ -1,5 +1,6 @@
 import FarmModel
 import FarmStore
+import Telemetry
 
 // The store's records as the API gives them.
 
@@ -33,6 +34,7 @@ extension JobView {
         after = job.after.isEmpty ? nil : job.after
         numericClass = job.numericClass
         reason = job.reason
+        trace = TraceContext(traceparent: job.traceparent)?.traceID
         cost = job.cost
         eventNumber = job.eventCount
     }

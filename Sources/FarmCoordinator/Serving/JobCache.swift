@@ -1,6 +1,7 @@
 import FarmModel
 import FarmStore
 import Synchronization
+import Telemetry
 
 /// A job as handlers need it again and again: what never changes of it, read and parsed once.
 struct CachedJob: Sendable {
@@ -9,6 +10,8 @@ struct CachedJob: Sendable {
     let name: String
     /// What its images follow from; nil for a specification that this release cannot read.
     let resolved: ResolvedJob?
+    /// Where in a trace it was submitted; nil in none.
+    var trace: TraceContext?
 
     /// The name of one image's output file.
     func name(at index: Int) -> String { resolved?.name(at: index) ?? "\(index).png" }
@@ -54,7 +57,8 @@ final class JobCache: Sendable {
             id: record.id,
             owner: record.owner,
             name: record.name,
-            resolved: try? ResolvedJob(json: record.specification)
+            resolved: try? ResolvedJob(json: record.specification),
+            trace: TraceContext(traceparent: record.traceparent, tracestate: record.tracestate)
         )
         keep(job)
         return job
@@ -63,7 +67,13 @@ final class JobCache: Sendable {
     /// Keeps a job that was just accepted, so that its first claim parses nothing.
     func note(_ record: JobRecord, _ resolved: ResolvedJob) {
         keep(
-            CachedJob(id: record.id, owner: record.owner, name: record.name, resolved: resolved)
+            CachedJob(
+                id: record.id,
+                owner: record.owner,
+                name: record.name,
+                resolved: resolved,
+                trace: TraceContext(traceparent: record.traceparent, tracestate: record.tracestate)
+            )
         )
     }
 

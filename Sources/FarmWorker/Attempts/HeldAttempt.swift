@@ -7,6 +7,7 @@ import Synchronization
 /// The render loop, the heartbeat and the compute thread share it.
 final class HeldAttempt: Sendable {
     let task: TaskAssignment
+    let trace: AttemptTrace
     private let state: Mutex<State>
 
     private struct State {
@@ -23,8 +24,9 @@ final class HeldAttempt: Sendable {
         var wantsPreview = true
     }
 
-    init(_ task: TaskAssignment) {
+    init(_ task: TaskAssignment, _ trace: AttemptTrace) {
         self.task = task
+        self.trace = trace
         state = Mutex(State(progress: AttemptProgress(fence: task.fence, phase: .loading)))
     }
 

@@ -32,7 +32,9 @@ final class RenderObserver: Sendable {
             worker.ledger.count { $0.resumed += 1 }
             attempt.log(.info, "image \(image.index): going on after step \(step)")
         case .step(let step): try note(step)
-        case .decoding: attempt.enter(.decoding)
+        case .decoding:
+            attempt.enter(.decoding)
+            attempt.trace.beginDecoding()
         case .warning(let text):
             attempt.log(.warning, "image \(image.index): \(text)")
             worker.logger(of: attempt).warning("\(text)", metadata: ["image": "\(image.index)"])
@@ -53,12 +55,14 @@ final class RenderObserver: Sendable {
             worker.desk.post(Parcel(attempt: attempt, content: .condition(key, bytes)))
         }
         attempt.enter(.denoising)
+        attempt.trace.beginSteps(computed: computed.count, found: found)
         if let reason = attempt.stop, !reason.letsPictureEnd {
             throw RenderingStopped(reason: reason)
         }
     }
 
     private func note(_ step: RenderStep) throws {
+        attempt.trace.step(step.step, wasCached: step.wasCached)
         let measured = step.wasCached ? nil : step.seconds
         let (stop, wantsPreview) = attempt.note(step: step.step, seconds: measured)
         worker.ledger.noteStep(seconds: measured, by: worker.member?.size ?? 1, cost)

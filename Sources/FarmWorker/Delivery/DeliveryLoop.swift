@@ -1,6 +1,7 @@
 import FarmClient
 import FarmModel
 import Logging
+import Tracing
 
 /// Tells the coordinator what the render loop has done, in its order, while that goes on.
 ///
@@ -61,8 +62,10 @@ struct DeliveryLoop: Sendable {
             digest: worker.desk.registration?.has(.deliveryDigest) ?? false
                 ? BlobDigest(of: bytes) : nil
         )
-        let answer = try await untilAnswered("deliver", attempt) {
-            try await worker.calls.deliver(bytes, request)
+        let answer = try await attempt.trace.span("upload", .client, image: image) {
+            try await untilAnswered("deliver", attempt) {
+                try await worker.calls.deliver(bytes, request)
+            }
         }
         guard let answer else { return await leave(attempt) }
         worker.ledger.count { $0.delivered += 1 }
@@ -71,9 +74,7 @@ struct DeliveryLoop: Sendable {
         if answer.task == nil {
             try await finish(.completed, attempt)
         } else {
-            note(.completed, attempt.report)
-            log(.completed, attempt)
-            worker.drop(attempt)
+            conclude(.completed, attempt, attempt.report)
         }
     }
 
@@ -87,8 +88,10 @@ struct DeliveryLoop: Sendable {
             step: checkpoint.step,
             numericClass: worker.renderer.model.numericClass
         )
-        let answer = try await untilAnswered("checkpoint", attempt) {
-            try await worker.calls.saveCheckpoint(checkpoint.bytes, request)
+        let answer = try await attempt.trace.span("checkpoint", .client, image: checkpoint.image) {
+            try await untilAnswered("checkpoint", attempt) {
+                try await worker.calls.saveCheckpoint(checkpoint.bytes, request)
+            }
         }
         if answer != nil { worker.ledger.count { $0.checkpoints += 1 } }
     }
@@ -98,7 +101,28 @@ struct DeliveryLoop: Sendable {
     private func finish(_ end: AttemptEnd, _ attempt: HeldAttempt) async throws {
         let report = attempt.report
         attempt.beginEnding()
-        let answer = try await untilAnswered("end of attempt", attempt) {
+        let answer = try await attempt.trace.span("report", .client) {
+            try await tell(end, of: attempt, report)
+        }
+        guard answer != nil else { return await leave(attempt) }
+        conclude(end, attempt, report)
+    }
+
+    /// Lets an attempt go whose end is told.
+    private func conclude(_ end: AttemptEnd, _ attempt: HeldAttempt, _ report: AttemptReport) {
+        note(end, report)
+        attempt.trace.note(end)
+        log(end, attempt)
+        worker.drop(attempt)
+    }
+
+    /// Tells how an attempt ended; nil where nobody answers in time.
+    private func tell(
+        _ end: AttemptEnd,
+        of attempt: HeldAttempt,
+        _ report: AttemptReport
+    ) async throws -> AttemptAnswer? {
+        try await untilAnswered("end of attempt", attempt) {
             switch end {
             case .completed:
                 try await worker.calls.complete(
@@ -133,10 +157,6 @@ struct DeliveryLoop: Sendable {
                 )
             }
         }
-        guard answer != nil else { return await leave(attempt) }
-        note(end, report)
-        log(end, attempt)
-        worker.drop(attempt)
     }
 
     private func log(_ end: AttemptEnd, _ attempt: HeldAttempt) {
@@ -235,11 +255,13 @@ struct DeliveryLoop: Sendable {
     ) async {
         // The rest of the attempt is stopped; its end says why.
         attempt.stop(.lost)
+        let failure = RenderFailure(describing: error)
+        attempt.trace.note(.failed(failure))
         worker.drop(attempt)
         _ = try? await worker.calls.fail(
             FailureRequest(
                 fence: attempt.fence,
-                failureClass: RenderFailure(describing: error).failureClass,
+                failureClass: failure.failureClass,
                 message: "\(what): \(error)",
                 image: image,
                 report: attempt.report

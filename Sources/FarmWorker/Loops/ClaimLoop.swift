@@ -73,7 +73,7 @@ struct ClaimLoop: Sendable {
             return (try await worker.calls.claim(registration.id, request), claimant)
         }
         return answer.map { answer, claimant in
-            let attempts = answer.tasks.map { HeldAttempt($0) }
+            let attempts = answer.tasks.map { worker.begin($0) }
             // held first: a seat that is taken from now on waits for it
             let claimed = attempts.map { attempt in
                 let isAccepted = worker.desk.hold(attempt)
@@ -130,7 +130,10 @@ struct ClaimLoop: Sendable {
     private func prepare(_ attempt: HeldAttempt) async throws {
         let logger = worker.logger(of: attempt)
         do {
-            if let task = try await worker.preparation.prepare(attempt, logger) {
+            let prepared = try await attempt.trace.span("prepare") {
+                try await worker.preparation.prepare(attempt, logger)
+            }
+            if let task = prepared {
                 worker.desk.lay(task)
             } else if attempt.stop == .lost {
                 await worker.lose(attempt)

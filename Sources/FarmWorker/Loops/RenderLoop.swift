@@ -70,6 +70,7 @@ struct RenderLoop: Sendable {
     ) async throws -> RenderedPicture {
         let attempt = task.attempt
         attempt.begin(image: image.index, steps: image.settings.steps)
+        attempt.trace.begin(image: image.index, steps: image.settings.steps)
         await worker.conditions.recall(
             task.conditions[image.index] ?? [],
             worker.logger(of: attempt)
@@ -86,10 +87,17 @@ struct RenderLoop: Sendable {
             let seconds = (ContinuousClock.now - begin) / .seconds(1)
             attempt.charge { $0.seconds += seconds }
         }
-        return try await withTaskCancellationHandler {
-            try await worker.renderer.render(work) { try observer.handle($0) }
-        } onCancel: {
-            attempt.stop(.abandon)
+        do {
+            let picture = try await withTaskCancellationHandler {
+                try await worker.renderer.render(work) { try observer.handle($0) }
+            } onCancel: {
+                attempt.stop(.abandon)
+            }
+            attempt.trace.endPicture()
+            return picture
+        } catch {
+            attempt.trace.endPicture(error)
+            throw error
         }
     }
 

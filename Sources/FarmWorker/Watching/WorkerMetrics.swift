@@ -1,5 +1,6 @@
 import FarmModel
 package import Prometheus
+package import Telemetry
 
 /// What a worker tells of itself at its own endpoint, from before its model is loaded.
 ///
@@ -32,12 +33,19 @@ package final class WorkerMetrics: Sendable {
 
     /// The metrics of a worker that is about to begin.
     ///
-    /// - Parameter now: The time, by which the age of a heartbeat is told.
-    package init(now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }) {
+    /// - Parameters:
+    ///   - tracer: What begins its spans.
+    ///   - now: The time, by which the age of a heartbeat is told.
+    package init(
+        tracer: FarmTracer = .off,
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) {
         reader = WorkerReader(now: now)
         ledger = WorkerLedger(steps: steps)
         families =
-            Self.standing(reader) + Self.work(ledger) + [steps, heartbeats, Self.build]
+            Self.standing(reader) + Self.work(ledger) + [
+                steps, heartbeats, Self.spans(tracer), Self.build,
+            ]
             + ProcessFamilies.all
     }
 
@@ -211,6 +219,19 @@ package final class WorkerMetrics: Sendable {
                 help: "How often the worker made itself known"
             ) { [[]: Double(ledger.counts.registrations)] },
         ]
+    }
+
+    private static func spans(_ tracer: FarmTracer) -> ReadFamily {
+        family(
+            "dreamfarm_worker_trace_spans_total",
+            .counter,
+            unit: "spans",
+            help: "Spans that the collector of traces took, and that were lost",
+            labels: [MetricLabel("outcome", ["dropped", "exported"])]
+        ) {
+            let counts = tracer.counts
+            return [["exported"]: Double(counts.exported), ["dropped"]: Double(counts.dropped)]
+        }
     }
 
     private static var build: Gauge {

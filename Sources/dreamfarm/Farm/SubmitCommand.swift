@@ -3,6 +3,7 @@ import FarmClient
 import FarmModel
 import FoundationEssentials
 import Imaging
+import Telemetry
 
 /// Usage: `dreamfarm submit SPEC [--dry-run] [--wait] [--timeout 1h] [--key KEY] [-o json]`.
 struct SubmitCommand: AsyncParsableCommand {
@@ -22,6 +23,14 @@ struct SubmitCommand: AsyncParsableCommand {
 
     @Flag(help: "Refuse the job when no live worker can run it.")
     var requireRunnable = false
+
+    @Flag(
+        help: """
+            Keep the job's trace, whatever the farm's share of them, and say its id. Without it, \
+            TRACEPARENT in the environment names the trace that the job is part of.
+            """
+    )
+    var trace = false
 
     @Flag(help: "Wait until the job is over, and exit with 0, 3 (failed) or 4 (cancelled).")
     var wait = false
@@ -43,6 +52,13 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let outer = TraceContext(
+            traceparent: environment["TRACEPARENT"],
+            tracestate: environment["TRACESTATE"]
+        )
+        let place = trace ? outer?.kept ?? .root(isSampled: true) : outer
+        if trace, let place { StandardError.write("trace \(place.traceID)\n") }
         try await CommandExit.run {
             let client = try farm.client()
             let (job, files) = try read()
@@ -55,11 +71,13 @@ struct SubmitCommand: AsyncParsableCommand {
             }
             let uploaded = try await files.upload(to: client)
             if uploaded > 0 { StandardError.write("uploaded \(CountText.of(uploaded, "file"))\n") }
-            let answer = try await client.submit(
-                job,
-                key: key.flatMap(JobKey.init(rawValue:)),
-                requiresWorker: requireRunnable
-            )
+            let answer = try await TraceContext.within(place) {
+                try await client.submit(
+                    job,
+                    key: key.flatMap(JobKey.init(rawValue:)),
+                    requiresWorker: requireRunnable
+                )
+            }
             for warning in answer.warnings ?? [] {
                 StandardError.write("warning: \(shown("\(warning)"))\n")
             }
