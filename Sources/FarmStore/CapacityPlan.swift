@@ -7,7 +7,7 @@ struct CapacityPlan: Sendable {
     struct Demand: Sendable {
         var pool: String
         var images: Int
-        /// In floating point operations.
+        /// In floating point operations, as many as a worker does in the time that it takes.
         var cost: Double
         /// How many workers render one image.
         var ranks = 1

@@ -6,7 +6,8 @@ extension FarmStore {
     /// How many workers each pool should have for what is queued and rendered.
     ///
     /// A job that asks for no pool counts for the one whose workers do most in a second of those that can run
-    /// it, for `default` where none can. Quotas, limits and `max_workers` are not looked at.
+    /// it, for `default` where none can. Quotas, limits and `max_workers` are not looked at. Work counts for as
+    /// much more than its cost as the model's latest attempts took longer than was predicted.
     ///
     /// - Parameter target: How long what is queued may take.
     /// - Returns: The pools by name: those that have or had workers, were paused, or are asked for.
@@ -15,12 +16,17 @@ extension FarmStore {
         // The speeds of those that are gone tell how fast those will be that come.
         let records = try await workers(includingLost: true)
         let paused = try await pools()
-        let (queued, held, farm) = try await pool.withConnection { connection in
+        let (queued, held, farm, book) = try await pool.withConnection { connection in
             (
                 try await queuedJobs(on: connection), try await heldWork(on: connection),
-                try await connection.query("SELECT is_paused, now() AS now FROM farm").first
+                try await connection.query("SELECT is_paused, now() AS now FROM farm").first,
+                try await paceBook(
+                    of: records.filter(\.takesTasks) + records.filter { !$0.takesTasks },
+                    on: connection
+                )
             )
         }
+        var paces = book
         guard let farm else { throw FarmStoreError.vanished("the row of the farm") }
         let isFarmPaused = try farm.decode("is_paused", as: Bool.self)
         var plan = CapacityPlan(
@@ -39,16 +45,21 @@ extension FarmStore {
             plan.pools[name, default: .init()].speed =
                 live.medianSpeed ?? members.medianSpeed ?? any
         }
-        let poolOf = Dictionary(
-            records.map { ($0.id, $0.pool) },
+        let recordOf = Dictionary(
+            records.map { ($0.id, $0) },
             uniquingKeysWith: { first, _ in first }
         )
         for rest in held {
+            let worker = recordOf[rest.worker]
+            let pace = paces.pace(
+                model: worker?.modelDigest ?? "",
+                imageCost: rest.work.imageCost
+            )
             plan.demands.append(
                 CapacityPlan.Demand(
-                    pool: poolOf[rest.worker] ?? Self.defaultPool,
-                    images: rest.images,
-                    cost: rest.cost
+                    pool: worker?.pool ?? Self.defaultPool,
+                    images: rest.work.images,
+                    cost: rest.cost * pace.ratio
                 )
             )
         }
@@ -58,11 +69,12 @@ extension FarmStore {
             let pool =
                 queued.requirement.pool ?? poolsOf[key] ?? Self.pool(for: key, among: records)
             poolsOf[key] = pool
+            let pace = paces.pace(model: queued.modelDigest, imageCost: queued.work.imageCost)
             plan.demands.append(
                 CapacityPlan.Demand(
                     pool: pool,
                     images: queued.work.images,
-                    cost: queued.work.imageCost * Double(queued.work.images),
+                    cost: queued.work.imageCost * Double(queued.work.images) * pace.ratio,
                     ranks: max(1, queued.requirement.groupSize),
                     finishBy: queued.finishBy
                 )

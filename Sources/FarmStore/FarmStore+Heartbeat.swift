@@ -39,7 +39,8 @@ extension FarmStore {
     /// what to stop.
     ///
     /// One statement for any number of attempts. The worker's speed follows its steps' times, so
-    /// that predictions come true.
+    /// that predictions come true: as the worker tells it, which knows what a step of its images costs. Of one
+    /// that does not tell, the whole image's cost over its steps' time has to do.
     package func heartbeat(
         worker: WorkerID,
         _ beat: HeartbeatRequest
@@ -134,7 +135,8 @@ extension FarmStore {
                     held.has_begun AND lease.park_for IS NOT NULL AS parks
             ),
             measured AS (
-                SELECT avg(task.cost / task.image_count / held.steps / held.seconds) AS speed
+                SELECT CASE WHEN count(*) > 0 THEN coalesce(\(Self.told(beat.speed))::double precision,
+                    avg(task.cost / task.image_count / held.steps / held.seconds)) END AS speed
                 FROM held JOIN task ON task.id = held.task_id
                 WHERE held.has_stepped AND held.seconds > 0 AND held.steps > 0
                     AND task.cost > 0
@@ -171,6 +173,11 @@ extension FarmStore {
                 WHEN \(isStarting) AND state IN ('starting', 'lost') THEN 'starting'
                 WHEN EXISTS (SELECT FROM extended) THEN 'busy' ELSE 'idle' END
             """
+    }
+
+    /// A speed where it is one.
+    private static func told(_ speed: Double?) -> Double? {
+        speed.flatMap { (1...1e24).contains($0) ? $0 : nil }
     }
 
     /// A step's time where it is one.

@@ -2,8 +2,8 @@ import FarmModel
 
 /// What is queued, what is rendered and who can render it, from which the ends of jobs are foreseen; pure.
 ///
-/// The claims that are to come are played through: whoever is free takes what ``Placement`` would give it, as
-/// long as nothing is submitted, paused, failed or lost meanwhile.
+/// The claims that are to come are played through: whoever begins the last of what it holds takes what
+/// ``Placement`` would give it, as long as nothing is submitted, paused, failed or lost meanwhile.
 struct QueueForecast: Sendable {
     /// What is queued of a job.
     struct Work: Sendable {
@@ -25,12 +25,40 @@ struct QueueForecast: Sendable {
         var able: Set<Int>
     }
 
-    /// What a worker holds of a job.
+    /// What a worker holds of a job: a task.
     struct Held: Sendable {
         var job: JobID
-        /// What is left of it, in floating point operations.
-        var cost: Double
+        var attempt: AttemptID
+        /// Its place among what its worker holds: what is begun goes first, then what was claimed first.
+        var order = Order(isAhead: false, moment: 0)
+        /// Those that are not delivered.
+        var images: Int
+        /// The predicted work of one of them, in floating point operations.
+        var imageCost: Double
+        /// How much of the first is done, 0…1, and how many seconds ago it was so.
+        var done = 0.0
+        var since = 0.0
+        /// Whether that is a guess: the worker has told nothing of the image yet.
+        var isGuess = false
         var ratio = 1.0
+
+        /// When something was begun or, where it was not, claimed, in seconds.
+        struct Order: Sendable, Hashable {
+            var isAhead: Bool
+            var moment: Double
+
+            static func < (one: Order, other: Order) -> Bool {
+                (one.isAhead ? 1 : 0, one.moment) < (other.isAhead ? 1 : 0, other.moment)
+            }
+        }
+
+        /// How long it still takes.
+        func seconds(at speed: Double) -> Double {
+            let image = imageCost / speed * ratio
+            guard images > 0 else { return 0 }
+            // What is not delivered is not over, however late it is.
+            return Double(images) * image - min(0.95 * image, done * image + since)
+        }
     }
 
     /// A worker, with its speed in floating point operations a second and what it holds in order.
@@ -45,6 +73,40 @@ struct QueueForecast: Sendable {
     var works: [Work]
     var workers: [Worker]
     var owners: [String: OwnerView] = [:]
+    /// How many seconds ago it was so, but for one job that is known as of now.
+    var age = 0.0
+    var known: JobID?
+
+    /// Takes what is known of a job as of now.
+    ///
+    /// - Parameters:
+    ///   - job: The job.
+    ///   - images: Those that nobody holds.
+    ///   - held: What each worker holds of it, by its place.
+    ///   - ratio: How much longer its pictures take than is predicted.
+    ///   - age: How many seconds ago everything else was as it is here.
+    mutating func renew(
+        _ job: JobID,
+        images: Int,
+        held: [Int: [Held]],
+        ratio: Double,
+        age: Double
+    ) {
+        self.age = age
+        known = job
+        for index in works.indices where works[index].job == job {
+            works[index].images = images
+            works[index].ratio = ratio
+        }
+        for index in workers.indices {
+            var all = workers[index].held.filter { $0.job != job }
+            for var rest in held[index] ?? [] {
+                rest.ratio = ratio
+                all.append(rest)
+            }
+            workers[index].held = all.sorted { $0.order < $1.order }
+        }
+    }
 
     /// In how many seconds a job's last picture is done.
     ///
@@ -58,13 +120,14 @@ struct QueueForecast: Sendable {
     /// One play of the claims to come.
     private struct Run {
         private let forecast: QueueForecast
-        /// When each worker is free.
+        /// When each worker is done with what it holds.
         private var free: [Double]
-        /// Those that may still find something, the next free first.
-        private var idle: Heap
+        /// Those that may still find something, the next that claims first.
+        private var claimants: Heap
         private var left: [Int]
         private var charges: [String: Double]
-        /// The works of each owner in the order in which they go.
+        /// The works that are lifted, and those of each owner, in the order in which they go.
+        private var lifted: [Int] = []
         private var queues: [String: [Int]] = [:]
         private var ends: [JobID: Double] = [:]
 
@@ -73,26 +136,34 @@ struct QueueForecast: Sendable {
             left = forecast.works.map(\.images)
             charges = forecast.owners.mapValues(\.charge)
             free = []
-            idle = Heap()
+            claimants = Heap()
             for (index, worker) in forecast.workers.enumerated() {
-                var moment = 0.0
+                var end = -forecast.age
+                var begin = end
                 for held in worker.held {
-                    moment += held.cost / worker.speed * held.ratio
-                    ends[held.job] = max(ends[held.job] ?? 0, moment)
+                    // What is held now was not over before.
+                    begin = held.job == forecast.known ? max(0, end) : end
+                    end = begin
+                    end += held.seconds(at: worker.speed)
+                    ends[held.job] = max(ends[held.job] ?? 0, end)
                 }
-                free.append(moment)
-                idle.push(index, at: moment)
+                end = max(0, end)
+                free.append(end)
+                // It claims the next task when it begins the one that it claimed ahead.
+                claimants.push(index, at: worker.held.count > 1 ? max(0, begin) : 0, free: end)
             }
-            for index in forecast.works.indices where forecast.works[index].images > 0 {
-                queues[forecast.works[index].owner, default: []].append(index)
-            }
-            for owner in queues.keys {
-                queues[owner]?.sort { Self.goesBefore(forecast.works[$0], forecast.works[$1]) }
+            let sorted = forecast.works.indices.filter { forecast.works[$0].images > 0 }
+                .sorted { Self.goesBefore(forecast.works[$0], forecast.works[$1]) }
+            for index in sorted {
+                if forecast.works[index].isLifted {
+                    lifted.append(index)
+                } else {
+                    queues[forecast.works[index].owner, default: []].append(index)
+                }
             }
         }
 
         private static func goesBefore(_ one: Work, _ other: Work) -> Bool {
-            if one.isLifted != other.isLifted { return one.isLifted }
             if one.priority != other.priority { return one.priority > other.priority }
             return one.order < other.order
         }
@@ -101,54 +172,67 @@ struct QueueForecast: Sendable {
             let wanted = forecast.works.indices.filter { forecast.works[$0].job == job }
             var claims = 0
             while wanted.contains(where: { left[$0] > 0 }) {
-                guard claims < QueueForecast.mostClaims, let worker = idle.pop() else { return nil }
+                guard claims < QueueForecast.mostClaims, let next = claimants.pop() else {
+                    return nil
+                }
                 claims += 1
-                guard let work = choose(for: worker) else { continue }
-                take(work, by: worker)
-                idle.push(worker, at: free[worker])
+                guard let work = choose(for: next.worker) else { continue }
+                let begin = max(next.moment, free[next.worker])
+                take(work, by: next.worker, at: begin)
+                claimants.push(next.worker, at: begin, free: free[next.worker])
             }
             return ends[job]
         }
 
-        /// What a worker that is free takes: of a lifted job, else of the owner that has got least.
-        private mutating func choose(for worker: Int) -> Int? {
-            var best: (work: Int, isLifted: Bool, share: Double)?
+        /// What a worker that claims takes: of a lifted job, else of the owner that has got least.
+        private func choose(for worker: Int) -> Int? {
+            func canRun(_ index: Int) -> Bool {
+                left[index] > 0 && forecast.works[index].able.contains(worker)
+            }
+            if let first = lifted.first(where: canRun) { return first }
+            var best: (work: Int, share: Double, owner: String)?
             for (owner, queue) in queues {
-                let first = queue.first { left[$0] > 0 && forecast.works[$0].able.contains(worker) }
-                guard let first else { continue }
-                let isLifted = forecast.works[first].isLifted
+                guard let first = queue.first(where: canRun) else { continue }
                 let share = (charges[owner] ?? 0) / (forecast.owners[owner]?.weight ?? 1)
-                if let best,
-                    (best.isLifted ? 0 : 1, best.share, best.work)
-                        < (isLifted ? 0 : 1, share, first)
-                {
-                    continue
-                }
-                best = (first, isLifted, share)
+                if let best, (best.share, best.owner) < (share, owner) { continue }
+                best = (first, share, owner)
             }
             return best?.work
         }
 
         /// A worker takes a part of what is left: a task, or more of them where very many are left.
-        private mutating func take(_ index: Int, by worker: Int) {
+        private mutating func take(_ index: Int, by worker: Int, at begin: Double) {
             let work = forecast.works[index]
             let tasks = left[index] / max(1, work.taskImages) / (8 * max(1, work.able.count))
             let images = min(left[index], work.taskImages * max(1, tasks))
             left[index] -= images
-            if left[index] == 0 { queues[work.owner]?.removeAll { $0 == index } }
+            if left[index] == 0 {
+                lifted.removeAll { $0 == index }
+                queues[work.owner]?.removeAll { $0 == index }
+            }
             let cost = work.imageCost * Double(images)
             charges[work.owner, default: 0] += cost
-            free[worker] += cost / forecast.workers[worker].speed * work.ratio
+            free[worker] = begin + cost / forecast.workers[worker].speed * work.ratio
             ends[work.job] = max(ends[work.job] ?? 0, free[worker])
         }
     }
 
-    /// Workers by the moment at which they are free: a binary heap.
+    /// Workers by the moment at which they claim, of two those that are done first: a binary heap.
     private struct Heap {
-        private var entries: [(moment: Double, worker: Int)] = []
+        struct Entry {
+            var moment: Double
+            var free: Double
+            var worker: Int
 
-        mutating func push(_ worker: Int, at moment: Double) {
-            entries.append((moment, worker))
+            static func < (one: Entry, other: Entry) -> Bool {
+                (one.moment, one.free, one.worker) < (other.moment, other.free, other.worker)
+            }
+        }
+
+        private var entries: [Entry] = []
+
+        mutating func push(_ worker: Int, at moment: Double, free: Double) {
+            entries.append(Entry(moment: moment, free: free, worker: worker))
             var place = entries.count - 1
             while place > 0, entries[place] < entries[(place - 1) / 2] {
                 entries.swapAt(place, (place - 1) / 2)
@@ -156,10 +240,10 @@ struct QueueForecast: Sendable {
             }
         }
 
-        mutating func pop() -> Int? {
+        mutating func pop() -> Entry? {
             guard let first = entries.first else { return nil }
             let last = entries.removeLast()
-            guard !entries.isEmpty else { return first.worker }
+            guard !entries.isEmpty else { return first }
             entries[0] = last
             var place = 0
             while true {
@@ -168,41 +252,10 @@ struct QueueForecast: Sendable {
                 where child < entries.count && entries[child] < entries[least] {
                     least = child
                 }
-                guard least != place else { return first.worker }
+                guard least != place else { return first }
                 entries.swapAt(place, least)
                 place = least
             }
         }
-    }
-}
-
-/// How long pictures of a job took against what was predicted.
-struct JobPace: Sendable, Hashable {
-    /// The time that each of the latest attempts took, over what was predicted.
-    var ratios: [Double]
-    /// How much longer a worker was at an attempt than it computed.
-    var overhead = 1.0
-
-    /// By how much predictions of the job are multiplied: 1 before anything is known.
-    var ratio: Double {
-        ratios.isEmpty ? 1 : min(10, max(0.1, Self.median(ratios) * overhead))
-    }
-
-    /// The half-width of the band in which nine of ten ends lie, as a part of the time that is left.
-    ///
-    /// - Parameter progress: The part of the job's images that are done, 0…1.
-    /// - Returns: At most a quarter once a tenth is done.
-    func spread(after progress: Double) -> Double {
-        guard ratios.count >= 3 else { return progress < 0.1 ? 0.5 : 0.25 }
-        let middle = Self.median(ratios)
-        let deviation = Self.median(ratios.map { abs($0 - middle) }) / middle
-        let spread = 0.15 + 1.5 * deviation
-        return min(spread, progress < 0.1 ? 0.5 : 0.25)
-    }
-
-    private static func median(_ values: [Double]) -> Double {
-        let sorted = values.sorted()
-        let half = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
     }
 }

@@ -198,6 +198,17 @@ import Testing
         let speed = try #require(try await farm.store.worker(worker.id)).speed
         // 1e11 goes a fifth of the way to 2e11, and then again.
         #expect(abs(speed - 1.36e11) < 1e6)
+        var told = HeartbeatRequest(
+            epoch: worker.epoch,
+            running: [
+                AttemptProgress(fence: fence, image: 0, step: 3, steps: 10, stepSeconds: 0.5)
+            ]
+        )
+        told.speed = 0.36e11
+        // What the worker tells knows that a picture is more than its steps; without a new step it is old.
+        for _ in 1...2 { _ = try await farm.store.heartbeat(worker: worker.id, told) }
+        let slower = try #require(try await farm.store.worker(worker.id)).speed
+        #expect(abs(slower - 1.16e11) < 1e6)
     }
 
     @Test(

@@ -206,6 +206,13 @@ import Testing
         #expect(farm.reports.map(\.conditionsFound) == [0, expected, expected])
     }
 
+    @Test("what predicts a picture's work has the tokens that the model's prompts have")
+    func costs() async throws {
+        let costs = try #require(try await Self.renderer().model.costs)
+        // As the model's tokenizer is configured, not FLUX.1's 512.
+        #expect(costs.textTokens == 48)
+    }
+
     @Test("a reference that is no picture fails at once and for good")
     func brokenReference() async throws {
         let farm = FakeCoordinator()

@@ -96,10 +96,7 @@ package struct ConditionPlan: Sendable {
     }
 
     private func prompt(_ text: String, maxTokens: Int?) -> Prompt {
-        let t5 = t5Tokenizer.encode(
-            text,
-            maxLength: maxTokens ?? min(512, t5Tokenizer.modelMaxLength)
-        )
+        let t5 = t5Tokenizer.encode(text, maxLength: maxTokens ?? t5Tokenizer.usualLength)
         let clip = clipTokenizer.encode(text)
         func line(_ name: String, _ ids: [Int]) -> String {
             "\(name) \(ids.map(String.init).joined(separator: ","))"

@@ -199,6 +199,9 @@ package final class RenderPipeline {
 
     // MARK: - Text
 
+    /// How many tokens a prompt has where a picture does not say.
+    package var textTokens: Int { t5Tokenizer.usualLength }
+
     /// How many ids T5's tokenizer knows.
     var t5VocabularySize: Int { t5Tokenizer.vocabularySize }
 

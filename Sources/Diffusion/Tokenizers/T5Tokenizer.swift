@@ -30,6 +30,8 @@ package struct T5Tokenizer: Sendable {
 
     /// The greatest count of ids that the model takes; `Int.max` where its files set none.
     package let modelMaxLength: Int
+    /// Count of ids of a prompt where a picture does not say: the model's limit, at most FLUX.1's.
+    package var usualLength: Int { min(512, modelMaxLength) }
     /// Count of ids: pieces, sentinels (`<extra_id_k>`) and placeholders.
     package let vocabularySize: Int
     /// The id that fills a text up to its length.

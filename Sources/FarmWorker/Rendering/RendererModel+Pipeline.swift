@@ -19,7 +19,7 @@ extension RendererModel {
                 guidance: Double("\(defaults.guidance)") ?? Double(defaults.guidance)
             ),
             numericClass: "\(pipeline.numericClass)",
-            costs: CostConstants(ModelSizes(pipeline.model))
+            costs: CostConstants(ModelSizes(pipeline))
         )
     }
 }
@@ -39,7 +39,8 @@ extension ModelMemory {
 
 extension ModelSizes {
     /// The sizes of a model's networks.
-    fileprivate init(_ model: ModelDirectory) {
+    fileprivate init(_ pipeline: RenderPipeline) {
+        let model = pipeline.model
         let transformer = model.transformer.configuration
         let t5 = model.textEncoder2.configuration
         let autoencoder = model.autoencoder.configuration
@@ -58,7 +59,8 @@ extension ModelSizes {
             ),
             autoencoderChannels: autoencoder.blockOutChannels,
             autoencoderLayers: autoencoder.layersPerBlock,
-            latentChannels: autoencoder.latentChannels
+            latentChannels: autoencoder.latentChannels,
+            textTokens: pipeline.textTokens
         )
     }
 }
