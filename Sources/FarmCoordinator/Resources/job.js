@@ -265,7 +265,11 @@ async function showPictures(mine, job, body, parameters, soon) {
     delivered = 0;
   }, 1500);
 
+  // What changes while all states are asked for: the answer may be older.
+  const asked = new Set();
+
   function changed(index, letter) {
+    for (const news of asked) news.set(index, letter);
     if (space.note(index, letter) && letter === "d") delivered += 1;
     grid.changed(index);
     viewer?.changed(index);
@@ -275,8 +279,11 @@ async function showPictures(mine, job, body, parameters, soon) {
   }
 
   async function reload() {
-    await space.refresh(job.id);
+    const news = new Map();
+    asked.add(news);
+    await space.refresh(job.id).finally(() => asked.delete(news));
     if (mine.ended) return;
+    for (const [index, letter] of news) space.note(index, letter);
     // What is out of sight is asked for again when it comes.
     for (const index of [...grid.images.keys()]) grid.forget(index);
     for (const index of [...grid.rows.keys()]) grid.changed(index);
