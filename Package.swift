@@ -107,7 +107,10 @@ let package = Package(
         .target(name: "Networks", dependencies: ["Tensors"]),
 
         // Floor 2: the numbers, and what programs tell of themselves.
-        .target(name: "Telemetry", dependencies: ["HTTPTransport", .logging, .tracing]),
+        .target(
+            name: "Telemetry",
+            dependencies: ["HTTPTransport", "Prometheus", .logging, .tracing]
+        ),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"]),
 
         // Floor 1: values and thin, safe wrappers.
@@ -247,7 +250,7 @@ let package = Package(
         .testTarget(name: "PrometheusTests", dependencies: ["Prometheus"]),
         .testTarget(
             name: "TelemetryTests",
-            dependencies: ["Telemetry", "TestSupport", .hummingbird, .logging, .tracing]
+            dependencies: ["Telemetry", "TestSupport", .logging, .tracing]
         ),
         .testTarget(name: "TensorsTests", dependencies: ["CKernels", "Tensors"]),
     ],

@@ -97,10 +97,9 @@ extension FarmStore {
         on connection: PostgresConnection
     ) async throws -> PaceBook {
         let ofModels = Dictionary(grouping: workers, by: \.modelDigest)
-        let median = ofModels.mapValues(\.medianSpeed)
+        let usual = ofModels.compactMapValues(\.medianSpeed)
         let speeds = workers.compactMap { worker in
-            (worker.speed > 0 ? worker.speed : median[worker.modelDigest].flatMap { $0 })
-                .map { (worker.id, $0) }
+            (worker.speed > 0 ? worker.speed : usual[worker.modelDigest]).map { (worker.id, $0) }
         }
         let measured = ofModels.values.flatMap { $0.prefix(Self.mostWorkers) }.map(\.id)
         let rows = try await connection.query(

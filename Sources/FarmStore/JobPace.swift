@@ -144,8 +144,8 @@ struct PaceSamples: Sendable, Hashable {
 
 /// The measured times of which the paces of jobs follow, as they were at one moment.
 struct PaceBook: Sendable {
-    /// What workers do in a second.
-    private var speeds: [WorkerID: Double] = [:]
+    /// What workers do in a second, in floating point operations: as each told, or the usual of its model.
+    let speeds: [WorkerID: Double]
     /// The latest attempts at each model, the latest first.
     private var attempts: [String: [TimedAttempt]] = [:]
     /// What was found for a model and a cost.

@@ -78,8 +78,7 @@ package struct QueueStanding: Sendable {
             .compactMapValues(\.medianSpeed)
         var known: [WorkerRecord] = []
         for worker in workers {
-            let speed = worker.speed > 0 ? worker.speed : usualSpeeds[worker.modelDigest]
-            guard let speed else { continue }
+            guard let speed = paces.speeds[worker.id] else { continue }
             places[worker.id] = known.count
             known.append(worker)
             forecast.workers.append(QueueForecast.Worker(speed: speed))
@@ -129,7 +128,7 @@ package struct QueueStanding: Sendable {
         var paces = paces
         return paces.pace(
             model: job.modelDigest,
-            imageCost: job.cost / Double(max(1, job.images.total)),
+            imageCost: job.imageCost,
             deliveries
         )
     }
@@ -170,7 +169,11 @@ package struct QueueStanding: Sendable {
 
     /// How long an image of a job takes at a pace, in seconds.
     func imageSeconds(of job: JobRecord, at pace: Pace) -> Double {
-        let cost = job.cost / Double(max(1, job.images.total))
-        return CostModel.seconds(cost * pace.ratio, speed: usualSpeeds[job.modelDigest]) ?? 0
+        CostModel.seconds(job.imageCost * pace.ratio, speed: usualSpeeds[job.modelDigest]) ?? 0
     }
+}
+
+extension JobRecord {
+    /// The predicted work of one of its images on average, in floating point operations.
+    fileprivate var imageCost: Double { cost / Double(max(1, images.total)) }
 }

@@ -176,23 +176,19 @@ package final class OTLPExporter: Sendable {
                 var rejectedSpans: Count?
             }
             /// A 64-bit number, which the mapping writes as a text and reads as either.
-            enum Count: Decodable {
-                case number(Int)
+            struct Count: Decodable {
+                let number: Int
 
                 init(from decoder: any Decoder) throws {
                     let container = try decoder.singleValueContainer()
-                    if let number = try? container.decode(Int.self) {
-                        self = .number(number)
-                    } else {
-                        self = .number(Int(try container.decode(String.self)) ?? 0)
-                    }
+                    number =
+                        try (try? container.decode(Int.self))
+                        ?? Int(container.decode(String.self)) ?? 0
                 }
             }
             var partialSuccess: Part?
         }
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: body),
-            case .number(let count)? = answer.partialSuccess?.rejectedSpans
-        else { return 0 }
-        return count
+        let answer = try? JSONDecoder().decode(Answer.self, from: body)
+        return answer?.partialSuccess?.rejectedSpans?.number ?? 0
     }
 }

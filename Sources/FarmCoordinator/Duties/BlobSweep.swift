@@ -28,26 +28,23 @@ struct BlobSweep: Sendable {
     /// Between the two looks it holds nobody up.
     func run(isDryRun: Bool = false) async throws -> BlobSweepView? {
         let oldest = Date(timeIntervalSinceNow: -grace.inSeconds)
-        guard let look = try await store.withBlobsHeld({ try await look(storedBefore: oldest) })
-        else { return nil }
-        var view = look.view
-        view.isDryRun = isDryRun
-        guard !isDryRun, !look.loose.isEmpty else {
-            for entry in look.loose { view.remove(entry) }
-            return view
+        let first = try await store.withBlobsHeld {
+            try await look(storedBefore: oldest, isDryRun: isDryRun)
         }
+        guard let (view, loose) = first, !isDryRun, !loose.isEmpty else { return first?.view }
         try await settle()
-        return try await store.withBlobsHeld { [view] in
-            try await remove(look.loose, storedBefore: oldest, adding: view)
+        return try await store.withBlobsHeld {
+            try await remove(loose, storedBefore: oldest, adding: view)
         }
     }
 
-    /// What is kept, and the blobs that nothing names.
+    /// What is kept, and the blobs that nothing names; a dry run counts these.
     private func look(
-        storedBefore oldest: Date
+        storedBefore oldest: Date,
+        isDryRun: Bool
     ) async throws -> (view: BlobSweepView, loose: [BlobEntry]) {
         var view = BlobSweepView(
-            isDryRun: false,
+            isDryRun: isDryRun,
             removed: 0,
             removedBytes: 0,
             kept: 0,
@@ -67,6 +64,7 @@ struct BlobSweep: Sendable {
             }
         }
         loose += try await judge(batch, &view)
+        if isDryRun { for entry in loose { view.remove(entry) } }
         return (view, loose)
     }
 

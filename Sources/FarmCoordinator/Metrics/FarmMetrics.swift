@@ -137,7 +137,8 @@ final class FarmMetrics: Sendable {
                 Self.expirations(store), Self.audits(store), steps, denoiseTokens, costRatio, busy,
             ] + groups.families
             + [
-                requests, Self.connections(store), Self.webhooks(store), Self.spans(tracer), duties,
+                requests, Self.connections(store), Self.webhooks(store),
+                tracer.family("dreamfarm_trace_spans_total"), duties,
                 Self.build,
             ]
             + ProcessFamilies.all
@@ -258,21 +259,6 @@ final class FarmMetrics: Sendable {
                 ]
             )
         ) { store.counts.webhooks.series }
-    }
-
-    private static func spans(_ tracer: FarmTracer) -> ReadFamily {
-        ReadFamily(
-            MetricDescription(
-                "dreamfarm_trace_spans_total",
-                .counter,
-                unit: "spans",
-                help: "Spans that the collector of traces took, and that were lost",
-                labels: [MetricLabel("outcome", ["dropped", "exported"])]
-            )
-        ) {
-            let counts = tracer.counts
-            return [["exported"]: Double(counts.exported), ["dropped"]: Double(counts.dropped)]
-        }
     }
 
     private static var build: Gauge {

@@ -44,7 +44,7 @@ package final class WorkerMetrics: Sendable {
         ledger = WorkerLedger(steps: steps)
         families =
             Self.standing(reader) + Self.work(ledger) + [
-                steps, heartbeats, Self.spans(tracer), Self.build,
+                steps, heartbeats, tracer.family("dreamfarm_worker_trace_spans_total"), Self.build,
             ]
             + ProcessFamilies.all
     }
@@ -219,19 +219,6 @@ package final class WorkerMetrics: Sendable {
                 help: "How often the worker made itself known"
             ) { [[]: Double(ledger.counts.registrations)] },
         ]
-    }
-
-    private static func spans(_ tracer: FarmTracer) -> ReadFamily {
-        family(
-            "dreamfarm_worker_trace_spans_total",
-            .counter,
-            unit: "spans",
-            help: "Spans that the collector of traces took, and that were lost",
-            labels: [MetricLabel("outcome", ["dropped", "exported"])]
-        ) {
-            let counts = tracer.counts
-            return [["exported"]: Double(counts.exported), ["dropped"]: Double(counts.dropped)]
-        }
     }
 
     private static var build: Gauge {
